@@ -1,0 +1,43 @@
+"""The transformer block that every level is made of."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al., 2017, arXiv 1706.03762)."""
+
+    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.to_qkv = nn.Linear(dim, 3 * heads * head_dim, bias=False)
+        self.to_out = nn.Linear(heads * head_dim, dim)
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        """Mixes the N tokens of each unit; [B, N, D] to [B, N, D]."""
+        q, k, v = rearrange(self.to_qkv(tokens_BND), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return F.dropout(self.to_out(rearrange(mixed, "b h n d -> b n (h d)")), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, each with a residual connection."""
+
+    def __init__(self, dim: int, heads: int, head_dim: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads, head_dim, dropout)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, mlp_dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(mlp_dim, dim), nn.Dropout(dropout)
+        )
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        """[B, N, D] to [B, N, D]."""
+        tokens_BND = tokens_BND + self.attention(self.attention_norm(tokens_BND))
+        tokens_BND = tokens_BND + self.mlp(self.mlp_norm(tokens_BND))
+        return tokens_BND

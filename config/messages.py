@@ -1,0 +1,112 @@
+"""What pydantic found wrong with a config, as one line in the user's words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from config.keys import CHOICE, locate, walk
+from config.yaml_text import to_yaml
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "literal_error": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} values",
+    "too_long": "at most {max_length} values",
+    "union_tag_invalid": "{expected_tags}",
+}
+
+
+def first_error(error: ValidationError, root: type[BaseModel], origin: Callable[[str], str]) -> str:
+    """The most telling error as one line, and how many more there are.
+
+    Args:
+        error: what pydantic raised.
+        root: the model that it validated.
+        origin: says where the value of a dotted key came from.
+    """
+    details = error.errors(include_url=False)
+    # A misspelt key or name often makes other keys missing: the spelling is what the user can mend.
+    details.sort(key=lambda detail: 0 if _is_unknown_key(detail) else 2 if detail["type"] == "missing" else 1)
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return _line(details[0], root, origin) + more
+
+
+def _is_unknown_key(detail: ErrorDetails) -> bool:
+    return detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",)
+
+
+def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], str]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    place = locate(root, detail["loc"])
+    if kind == "value_error":  # the schema's own sentence
+        where = f"{place.dotted} ({origin(place.dotted)}): " if place.dotted else ""
+        return f"{where}{context['error']}"
+    if _is_unknown_key(detail):
+        return f"unknown key {place.dotted} ({origin(place.dotted)}){_nearest(place.dotted, place.siblings, root)}"
+    if kind == "missing":
+        return f"{place.dotted} is missing{_why_missing(place.dotted, origin)}"
+    if kind == "union_tag_not_found":
+        return f"{place.dotted}.{CHOICE} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
+    dotted = f"{place.dotted}.{CHOICE}" if kind == "union_tag_invalid" else place.dotted
+    value = detail["input"][CHOICE] if kind == "union_tag_invalid" else detail["input"]
+    if kind not in _EXPECTED:
+        return f"{dotted} ({origin(dotted)}): {detail['msg']}, got {_shown(value)}"
+    expected = _EXPECTED[kind].format(**{key: _plain(item) for key, item in context.items()})
+    if kind == "union_tag_invalid":
+        expected = " or ".join(expected.rsplit(", ", 1))
+    return f"{dotted} ({origin(dotted)}): expected {expected}, got {_shown(value)}"
+
+
+def _why_missing(dotted: str, origin: Callable[[str], str]) -> str:
+    mapping = dotted.rpartition(".")[0]
+    if not mapping:
+        return ""
+    return f" ({origin(mapping)}): a new {mapping}.{CHOICE} replaces the whole of {mapping}, so give all its keys"
+
+
+def _nearest(dotted: str, siblings: tuple[str, ...], root: type[BaseModel]) -> str:
+    """The key that was probably meant: of the same mapping, else of any."""
+    mapping, dot, name = dotted.rpartition(".")
+    close = difflib.get_close_matches(name, siblings, n=1)
+    if close:
+        return f"; did you mean {mapping}{dot}{close[0]}?"
+    keys = list(walk(root))
+    owners = [key.choice for key in keys if (key.dotted + ".").startswith(f"{dotted}.") and key.choice]
+    if owners:
+        return f"; it belongs to {mapping}.{CHOICE}={' or '.join(dict.fromkeys(owners))}"
+    known = list(dict.fromkeys(key.dotted for key in keys))
+    meant = [key for key in known if key.rpartition(".")[2] == name]
+    if not meant and not mapping:
+        meant = difflib.get_close_matches(name, known, n=1)
+    if meant:
+        return f"; did you mean {' or '.join(meant[:3])}?"
+    return f"; {mapping} has {', '.join(siblings)}" if mapping else "; docs/config.md lists all keys"
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "a mapping"
+    text = to_yaml(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

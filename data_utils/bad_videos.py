@@ -1,0 +1,78 @@
+"""Videos that could not be read are listed, never silently replaced, and too many of them end the run."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from config.errors import InputError
+
+COLUMNS = ("split", "path", "reason")
+
+
+class BadVideos:
+    """`bad_videos.csv`: one row for each video that could not be read, the first reason counts.
+
+    Rows of an earlier part of the run are kept: whoever opens the list anew goes on where it ended.
+    """
+
+    def __init__(self, file: Path, total: int, max_share: float) -> None:
+        """Opens the list and writes its header where it is new.
+
+        Args:
+            file: the CSV; its folder must exist.
+            total: videos in all splits, bad ones included.
+            max_share: share of `total` that may be bad.
+
+        Raises:
+            InputError: the file cannot be read or written.
+        """
+        self._file, self._total, self._max_share = file, total, max_share
+        self._reasons: dict[tuple[str, str], str] = {}
+        try:
+            if file.exists():
+                with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+                    self._reasons = {(row["split"], row["path"]): row["reason"] for row in csv.DictReader(lines)}
+            else:
+                self._append([COLUMNS])
+        except (KeyError, csv.Error):
+            raise InputError(f"{file} is no list of bad videos ({','.join(COLUMNS)}); remove it") from None
+        except OSError as error:
+            raise InputError(f"{file} cannot be read: {error.strerror}; mend its rights or remove it") from error
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def add(self, videos: Iterable[tuple[str, str, str]]) -> int:
+        """Lists (split, path, reason) of videos that could not be read; known ones are passed over.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            InputError: more than the allowed share is bad, or the list cannot be written.
+        """
+        new: dict[tuple[str, str], str] = {}
+        for split, path, reason in videos:
+            if (split, path) not in self._reasons:
+                new.setdefault((split, path), reason)
+        if new:
+            self._reasons |= new
+            self._append([(*key, reason) for key, reason in new.items()])
+        if len(self._reasons) > self._max_share * self._total:
+            reason, count = Counter(self._reasons.values()).most_common(1)[0]
+            raise InputError(
+                f"{len(self._reasons)} of {self._total} videos cannot be read, more than max_bad_videos="
+                f"{self._max_share:g} allows; {count} of them: {reason}; {self._file} lists them: mend or remove them, "
+                "or raise max_bad_videos"
+            )
+        return len(new)
+
+    def _append(self, rows: Iterable[tuple[str, ...]]) -> None:
+        try:
+            with self._file.open("a", newline="", encoding="utf-8", errors="surrogateescape") as lines:
+                csv.writer(lines, lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise InputError(f"{self._file} cannot be written: {error.strerror}") from error

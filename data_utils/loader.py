@@ -1,0 +1,163 @@
+"""Windows of videos as batches: the same ones for any number of processes, and from any batch of any epoch on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from config.schema import Config
+from data_utils.catalog import Catalog
+from data_utils.decoding import VideoError
+from data_utils.plan import Plan, Window
+from data_utils.readers import FrameReader, VideoReader
+
+# A decoder that hangs although its video was verified must end the run, not stop it for ever.
+_SECONDS_PER_BATCH = 600
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of videos; those that could not be read are in `failed` and nowhere else."""
+
+    video_BTCHW: Tensor
+    """uint8, RGB."""
+    row_B: Tensor
+    """int64, the videos' rows in the catalog."""
+    frames_BT: Tensor
+    """int64, the frames' positions in their videos."""
+    failed: list[tuple[int, str]]
+    """(row, reason)."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on `device`."""
+        return replace(
+            self,
+            video_BTCHW=self.video_BTCHW.to(device, non_blocking=non_blocking),
+            row_B=self.row_B.to(device, non_blocking=non_blocking),
+            frames_BT=self.frames_BT.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory (torch's DataLoader calls this)."""
+        return replace(
+            self,
+            video_BTCHW=self.video_BTCHW.pin_memory(),
+            row_B=self.row_B.pin_memory(),
+            frames_BT=self.frames_BT.pin_memory(),
+        )
+
+
+class Loader:
+    """Batches of one split, decoded by processes that live until `close`.
+
+    Training draws windows anew every epoch and shuffles them; evaluation takes all, in the catalog's order. One epoch
+    at a time: a new one ends the one before.
+    """
+
+    def __init__(self, catalog: Catalog, config: Config, training: bool, reader: FrameReader | None = None) -> None:
+        """Starts nothing yet.
+
+        Args:
+            catalog: the videos.
+            config: window, batch size, frame size, seed, number of processes.
+            training: random windows in random order, or evenly spread ones in order.
+            reader: of the videos' storage; None: video files.
+        """
+        points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
+        size = (config.frame_size[0], config.frame_size[1])
+        self._plan = Plan(catalog, config, training)
+        self._batches = _Batches(len(self._plan))
+        self._loader: DataLoader[Any] = DataLoader(
+            _Windows(reader or VideoReader(points), size),
+            batch_sampler=self._batches,
+            num_workers=config.num_workers,
+            collate_fn=partial(_collate, length=config.window.length, size=size),
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=config.num_workers > 0,
+            worker_init_fn=_prepare_process,
+            timeout=_SECONDS_PER_BATCH if config.num_workers else 0,
+            # Without its own, every epoch would draw from the generator that dropout uses.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self._plan)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from `first_batch` on."""
+        self._batches.lists = self._plan.batches(epoch, first_batch)
+        yield from self._loader
+
+    def close(self) -> None:
+        """Ends the processes; `epoch` would start new ones."""
+        iterator = self._loader._iterator
+        self._loader._iterator = None
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class _Batches:
+    """The batch sampler of a DataLoader whose processes outlive an epoch: the lists change, the object stays."""
+
+    def __init__(self, length: int) -> None:
+        self.lists: Iterator[list[Window]] = iter(())
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[list[Window]]:
+        return self.lists
+
+
+class _Windows(Dataset[tuple[Window, NDArray[np.uint8] | str]]):
+    """Reads windows; holds nothing that grows with the catalog, so processes share no memory that they would copy."""
+
+    def __init__(self, reader: FrameReader, size: tuple[int, int]) -> None:
+        self._reader, self._size = reader, size
+
+    def __getitems__(self, windows: Sequence[Window]) -> list[tuple[Window, NDArray[np.uint8] | str]]:
+        """Each window with its frames [T, H, W, 3], or with the reason why there are none."""
+        items: list[tuple[Window, NDArray[np.uint8] | str]] = []
+        for path, group in groupby(windows, key=lambda window: window.path):
+            same_video = list(group)
+            try:
+                frames = self._reader.read(path, np.concatenate([window.frames for window in same_video]), self._size)
+            except VideoError as error:
+                items += [(window, str(error)) for window in same_video]
+            else:
+                items += zip(same_video, np.split(frames, len(same_video)), strict=True)
+        return items
+
+
+def _collate(items: Sequence[tuple[Window, NDArray[np.uint8] | str]], length: int, size: tuple[int, int]) -> Batch:
+    """The windows that could be read as one batch. `length`, `size`: frames, height and width of a window."""
+    read = [(window, frames) for window, frames in items if not isinstance(frames, str)]
+    failed = {window.row: reason for window, reason in items if isinstance(reason, str)}
+    video = torch.empty((len(read), length, 3, *size), dtype=torch.uint8)
+    for target, (_, frames) in zip(video, read, strict=True):
+        target.copy_(torch.from_numpy(frames).permute(0, 3, 1, 2))
+    frames_BT = np.array([window.frames for window, _ in read], np.int64).reshape(len(read), length)
+    row_B = torch.tensor([window.row for window, _ in read], dtype=torch.int64)
+    return Batch(video, row_B, torch.from_numpy(frames_BT), list(failed.items()))
+
+
+def _prepare_process(_number: int) -> None:
+    """Leaves signals and cores to the main process."""
+    # Ctrl-C, and a scheduler's signal to the group, must find the workers alive until the main process has saved.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)

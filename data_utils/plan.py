@@ -1,0 +1,72 @@
+"""What an epoch reads, and in which order: known before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.schema import Config
+from data_utils.catalog import Catalog
+from data_utils.windows import (
+    epoch_order,
+    evaluation_starts,
+    frame_indices,
+    num_training_windows,
+    num_windows,
+    training_starts,
+)
+
+
+class Window(NamedTuple):
+    """What a decoding process is asked for."""
+
+    row: int
+    path: str
+    frames: NDArray[np.int64]
+
+
+class Plan:
+    """Which windows an epoch takes, in which batches: a pure function of (seed, epoch, index)."""
+
+    def __init__(self, catalog: Catalog, config: Config, training: bool) -> None:
+        """See `Loader`."""
+        self._config, self._training, self._root = config, training, catalog.root
+        self._paths = catalog.table["path"].to_numpy(object)
+        self._frames = catalog.table["frames"].to_numpy(np.int64)
+        if training:
+            per_video = num_training_windows(self._frames, config.window, config.short_videos)
+        else:
+            per_video = num_windows(self._frames, config.window, config.short_videos)
+            per_video = np.minimum(per_video, config.window.eval_windows)
+        self._ends = np.cumsum(per_video)
+        self._num_windows = int(self._ends[-1]) if len(self._ends) else 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch; training drops an incomplete last one where there is a full one."""
+        full, rest = divmod(self._num_windows, self._config.batch_size)
+        return full + (rest > 0 and not (self._training and full > 0))
+
+    def batches(self, epoch: int, first_batch: int) -> Iterator[list[Window]]:
+        """The windows of each batch from `first_batch` on."""
+        if self._training:
+            order = epoch_order(self._num_windows, self._config.seed, epoch)
+        else:
+            order = np.arange(self._num_windows)
+        size = self._config.batch_size
+        for batch in range(first_batch, len(self)):
+            yield [self._window(int(number), epoch) for number in order[batch * size : (batch + 1) * size]]
+
+    def _window(self, number: int, epoch: int) -> Window:
+        """Window `number` of the epoch, counted video by video."""
+        window, short_videos = self._config.window, self._config.short_videos
+        row = int(np.searchsorted(self._ends, number, side="right"))
+        num_frames = int(self._frames[row])
+        if self._training:
+            starts = training_starts(num_frames, window, short_videos, self._config.seed, epoch, row)
+        else:
+            starts = evaluation_starts(num_frames, window, short_videos)
+        start = starts[number - int(self._ends[row])]  # counted from the video's last window
+        return Window(row, str(self._root / self._paths[row]), frame_indices(start, num_frames, window, short_videos))

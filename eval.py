@@ -1,0 +1,376 @@
+"""Everything that scores an encoder: kNN, linear probe, the floors beside them, and the alarms for collapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog
+from data_utils.labels import LabelSet
+from data_utils.loader import Batch, Loader
+from data_utils.normalise import normalise
+from tasks.task import Task
+
+Scores = dict[str, dict[str, float]]
+"""Accuracy in percent by level and label set."""
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+Scorer = Callable[[FloatArray, IntArray, FloatArray, IntArray], float]
+"""Accuracy in [0, 1] on (query features, query labels), given (known features, known labels)."""
+
+MAX_UNITS = 4096  # vectors that rank and spread are measured on
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split as an encoder sees it.
+
+    Attributes:
+        features: by number of parts K and level: [N, K, D], the mean over windows and units of each K-th of a video.
+        units: by level: [M, D], single units, for rank and spread.
+        labels: the label sets of the N videos.
+        rows: [N] catalog rows; a video that could not be read is absent.
+    """
+
+    features: dict[int, dict[str, FloatArray]]
+    units: dict[str, FloatArray]
+    labels: dict[str, LabelSet]
+    rows: IntArray
+
+
+@torch.no_grad()
+def encode_split(
+    encoder: nn.Module, catalog: Catalog, config: Config, device: torch.device, bad_videos: BadVideos
+) -> EncodedSplit:
+    """Encodes every evaluation window of a split and averages to one vector per video, part and level.
+
+    Args:
+        encoder: gives Features; left in the mode that it was in.
+        catalog: the split.
+        config: the whole config.
+        device: where the encoder is.
+        bad_videos: is told what cannot be read.
+    """
+    labels = catalog.labels
+    parts = sorted({1} | {label_set.values.shape[1] for label_set in labels.values()})
+    sums: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
+    weights: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
+    units: dict[str, list[Tensor]] = {}
+    lengths_N = torch.as_tensor(catalog.table["frames"].to_numpy(np.int64))
+    was_training = encoder.training
+    encoder.eval()
+    for batch in evaluation_batches(catalog, config, bad_videos):
+        video_BTCHW = normalise(batch.video_BTCHW.to(device, non_blocking=True), config.mean, config.std)
+        for level, units_BUD in encoder(video_BTCHW).items():
+            units_BUD = units_BUD.float().cpu()
+            if sum(map(len, units.setdefault(level, []))) < MAX_UNITS:
+                units[level].append(units_BUD.flatten(0, 1))
+            for count in parts:
+                share_BKU = part_shares(batch.frames_BT, lengths_N[batch.row_B], units_BUD.shape[1], count)
+                total_NKD = sums[count].setdefault(level, torch.zeros(len(lengths_N), count, units_BUD.shape[2]))
+                total_NKD.index_add_(0, batch.row_B, share_BKU @ units_BUD)
+                weight_NK = weights[count].setdefault(level, torch.zeros(len(lengths_N), count))
+                weight_NK.index_add_(0, batch.row_B, share_BKU.sum(dim=2))
+    encoder.train(was_training)
+    # A video whose windows leave a part unseen has no features for it; it is left out rather than guessed.
+    seen_N = torch.stack([w.min(dim=1).values for by_level in weights.values() for w in by_level.values()]).amin(0) > 0
+    return EncodedSplit(
+        features={
+            count: {lv: (sums[count][lv][seen_N] / weights[count][lv][seen_N, :, None]).numpy() for lv in sums[count]}
+            for count in parts
+        },
+        units={level: torch.cat(chunks)[:MAX_UNITS].numpy() for level, chunks in units.items()},
+        labels={name: replace(known, values=known.values[seen_N.numpy()]) for name, known in labels.items()},
+        rows=np.flatnonzero(seen_N.numpy()),
+    )
+
+
+def evaluation_batches(catalog: Catalog, config: Config, bad_videos: BadVideos) -> Iterator[Batch]:
+    """The batches of a split, in order; processes that decode live as long as this does."""
+    with closing(Loader(catalog, config, training=False)) as loader:
+        for batch in loader.epoch(0):
+            bad_videos.add(catalog.failures(batch.failed))
+            if len(batch.row_B):
+                yield batch
+
+
+def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) -> Tensor:
+    """How much of every unit lies in each of the video's equal parts.
+
+    Args:
+        frames_BT: the frame numbers of each window.
+        lengths_B: frames of the whole video.
+        units: equal groups of the window's frames.
+        parts: K.
+
+    Returns:
+        [B, K, U]: shares of a unit's frames; a unit of several parts counts for all of them.
+    """
+    part_BT = (frames_BT * parts) // lengths_B[:, None].clamp(min=1)
+    one_hot_BTK = F.one_hot(part_BT.clamp(0, parts - 1), parts).float()
+    shares_BUK: Tensor = one_hot_BTK.unflatten(1, (units, -1)).mean(dim=2)
+    return shares_BUK.transpose(1, 2)
+
+
+# ------------------------------------------------------------------------------------------------------ scores
+
+
+def knn_scores(bank: EncodedSplit, queries: EncodedSplit, k: int, temperature: float) -> Scores:
+    """KNN accuracy of every level on every label set, in percent.
+
+    A label set with K parts is scored part by part, the mean counts.
+    """
+
+    def score(bank_ND: FloatArray, bank_N: IntArray, query_MD: FloatArray, query_M: IntArray) -> float:
+        return float((knn_predict(bank_ND, bank_N, query_MD, k, temperature) == query_M).mean())
+
+    return _score_everything(bank, queries, score)
+
+
+def probe_scores(train: EncodedSplit, test: EncodedSplit) -> Scores:
+    """Accuracy of a linear probe (logistic regression on standardised features) fitted on train, in percent."""
+
+    def score(train_ND: FloatArray, train_N: IntArray, test_MD: FloatArray, test_M: IntArray) -> float:
+        if len(np.unique(train_N)) < 2:
+            return float((test_M == train_N[0]).mean())
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        return float(probe.fit(train_ND, train_N).score(test_MD, test_M))
+
+    return _score_everything(train, test, score)
+
+
+def _score_everything(bank: EncodedSplit, queries: EncodedSplit, score: Scorer) -> Scores:
+    scores: Scores = {}
+    for level in bank.features[1]:
+        scores[level] = {}
+        for name, label_set in bank.labels.items():
+            parts = label_set.values.shape[1]
+            known, asked = bank.features[parts][level], queries.features[parts][level]
+            accuracies = [
+                score(known[:, i], label_set.values[:, i], asked[:, i], queries.labels[name].values[:, i])
+                for i in range(parts)
+            ]
+            scores[level][name] = 100 * float(np.mean(accuracies))
+    return scores
+
+
+def knn_predict(
+    bank_ND: FloatArray, labels_N: IntArray, queries_MD: FloatArray, k: int, temperature: float
+) -> IntArray:
+    """The class that the k nearest neighbours vote for (weighted kNN of Wu et al., 2018, arXiv 1805.01978).
+
+    Features are centred by the bank's mean and L2-normalised; a neighbour of cosine s counts exp(s / temperature).
+
+    Args:
+        bank_ND: [N, D].
+        labels_N: [N] int, from 0.
+        queries_MD: [M, D].
+        k: neighbours; fewer when the bank is smaller.
+        temperature: of the votes.
+
+    Returns:
+        [M].
+    """
+    mean_D = bank_ND.mean(axis=0)
+    bank = F.normalize(torch.from_numpy(bank_ND - mean_D), dim=1)
+    queries = F.normalize(torch.from_numpy(queries_MD - mean_D), dim=1)
+    labels = torch.from_numpy(labels_N)
+    votes_MC = torch.zeros(len(queries), int(labels.max()) + 1)
+    for start in range(0, len(queries), 1024):
+        cosine, neighbour = (queries[start : start + 1024] @ bank.T).topk(min(k, len(bank)), dim=1)
+        # exp of a difference: the largest vote is 1, whatever the temperature.
+        vote = ((cosine - cosine[:, :1]) / temperature).exp()
+        votes_MC[start : start + 1024].scatter_add_(1, labels[neighbour], vote)
+    predicted: IntArray = votes_MC.argmax(dim=1).numpy()
+    return predicted
+
+
+@torch.no_grad()
+def classifier_score(classifier: nn.Module, split: EncodedSplit, labels: str, device: torch.device) -> float:
+    """Accuracy in percent of a task's own classifier on the last level's features."""
+    features_ND = torch.from_numpy(list(split.features[1].values())[-1][:, 0]).to(device)
+    predicted_N = classifier(features_ND).argmax(dim=1).cpu().numpy()
+    return 100 * float((predicted_N == split.labels[labels].values[:, 0]).mean())
+
+
+def chance(split: EncodedSplit, labels: str) -> float:
+    """Accuracy in percent of always naming each part's commonest class."""
+    label_set = split.labels[labels]
+    counts = [np.bincount(values, minlength=1).max() / max(1, len(values)) for values in label_set.values.T]
+    return 100 * float(np.mean(counts))
+
+
+def confidence_interval(accuracy: float, samples: int) -> float:
+    """Half the width of the 95 % interval of an accuracy (Wilson, 1927), both in percent."""
+    if samples == 0:
+        return 100.0
+    p, z = accuracy / 100, 1.96
+    return 100 * z / (1 + z**2 / samples) * math.sqrt(p * (1 - p) / samples + z**2 / (4 * samples**2))
+
+
+# -------------------------------------------------------------------------------------------------- the alarms
+
+
+def effective_rank(units_MD: FloatArray) -> float:
+    """RankMe (Garrido et al., 2023, arXiv 2210.02885) of the centred vectors: exp of the entropy of the spectrum."""
+    spectrum = np.linalg.svd(units_MD - units_MD.mean(axis=0), compute_uv=False)
+    if not spectrum.sum() > 0:
+        return 1.0
+    share = spectrum[spectrum > 0] / spectrum.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def spread(units_MD: FloatArray) -> float:
+    """Mean std of the L2-normalised vectors in units of 1/sqrt(D): 1 for a full sphere, 0 when all are alike."""
+    unit = units_MD / np.maximum(np.linalg.norm(units_MD, axis=1, keepdims=True), 1e-12)
+    return float(unit.std(axis=0).mean() * math.sqrt(units_MD.shape[1]))
+
+
+def collapse_alarms(rank: dict[str, float], rank_at_init: dict[str, float], std: dict[str, float]) -> list[str]:
+    """One sentence for every level whose vectors have become too alike; a high rank says nothing of usefulness."""
+    alarms = []
+    for level, value in rank.items():
+        share = value / rank_at_init[level]
+        if share < 0.1 or value < 2:
+            alarms.append(f"rank of {level} fell to {value:.1f}, {100 * share:.0f} % of its value at init")
+        if std[level] < 0.05:
+            alarms.append(f"std of {level} fell to {std[level]:.3f}: all its vectors are alike (1 = spread evenly)")
+    return alarms
+
+
+# ------------------------------------------------------------------------------------- validation and final test
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What kNN says of every level on the validation videos, and whether a level collapses."""
+
+    scores: dict[str, dict[str, dict[str, float]]]
+    """By level and label set: `top1`, and its floors `random_init` and `chance`, in percent."""
+    rank: dict[str, float]
+    std: dict[str, float]
+    alarms: list[str]
+
+
+class Validator:
+    """Scores an encoder by kNN: training videos are the bank, validation videos the queries."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        catalogs: Mapping[str, Catalog],
+        config: Config,
+        device: torch.device,
+        bad_videos: BadVideos,
+    ) -> None:
+        self._encoder, self._config, self._device, self._bad_videos = encoder, config, device, bad_videos
+        self._bank = catalogs["train"].sample(config.knn_bank, config.seed)
+        self._queries = catalogs["val"]
+
+    def run(self, at_init: Validation | None) -> Validation:
+        """One validation.
+
+        Args:
+            at_init: the validation of the untrained encoder; None where this is it.
+        """
+        bank, queries = (
+            encode_split(self._encoder, catalog, self._config, self._device, self._bad_videos)
+            for catalog in (self._bank, self._queries)
+        )
+        top1 = knn_scores(bank, queries, self._config.knn_k, self._config.knn_temperature)
+        floor = (
+            {lv: {name: s["top1"] for name, s in by.items()} for lv, by in at_init.scores.items()} if at_init else top1
+        )
+        rank = {level: effective_rank(units) for level, units in queries.units.items()}
+        std = {level: spread(units) for level, units in queries.units.items()}
+        return Validation(
+            scores={
+                level: {
+                    name: {"top1": score, "random_init": floor[level][name], "chance": chance(queries, name)}
+                    for name, score in by_labels.items()
+                }
+                for level, by_labels in top1.items()
+            },
+            rank=rank,
+            std=std,
+            alarms=collapse_alarms(rank, at_init.rank, std) if at_init else [],
+        )
+
+
+def final_test(
+    task: Task,
+    at_init: nn.Module,
+    catalogs: Mapping[str, Catalog],
+    target: str,
+    config: Config,
+    device: torch.device,
+    bad_videos: BadVideos,
+) -> tuple[dict[str, Any], EncodedSplit]:
+    """Scores the trained encoder, and the untrained one for the floors, on the test split.
+
+    Args:
+        task: trained.
+        at_init: the same encoder, untrained.
+        catalogs: all splits; train is the bank of kNN and what the probes are fitted on.
+        target: the last level's label set.
+        config: the whole config.
+        device: where the models are.
+        bad_videos: is told what cannot be read.
+
+    Returns:
+        the results for summary.json, and the encoded test split.
+    """
+    train, test = (encode_split(task.encoder, catalogs[s], config, device, bad_videos) for s in ("train", "test"))
+    init_train, init_test = (encode_split(at_init, catalogs[s], config, device, bad_videos) for s in ("train", "test"))
+    k, temperature = config.knn_k, config.knn_temperature
+    results: dict[str, Any] = {
+        "knn": with_floors(
+            knn_scores(train, test, k, temperature), knn_scores(init_train, init_test, k, temperature), test
+        ),
+        "linear_probe": with_floors(probe_scores(train, test), probe_scores(init_train, init_test), test),
+        "rank": {
+            level: {"final": effective_rank(units), "random_init": effective_rank(init_test.units[level])}
+            for level, units in test.units.items()
+        },
+        "std": {
+            level: {"final": spread(units), "random_init": spread(init_test.units[level])}
+            for level, units in test.units.items()
+        },
+        "test_videos": len(test.rows),
+    }
+    if task.classifier is not None:
+        score = classifier_score(task.classifier, test, target, device)
+        interval = confidence_interval(score, len(test.rows))
+        results["supervised"] = {"top1": score, "chance": chance(test, target), "interval": interval, "labels": target}
+    return results, test
+
+
+def with_floors(scores: Scores, at_init: Scores, split: EncodedSplit) -> dict[str, dict[str, dict[str, float]]]:
+    """Every score with its floors, and half its 95 % interval for the number of videos: by level and label set."""
+    return {
+        level: {
+            name: {
+                "top1": score,
+                "random_init": at_init[level][name],
+                "chance": chance(split, name),
+                "interval": confidence_interval(score, len(split.rows)),
+            }
+            for name, score in by_labels.items()
+        }
+        for level, by_labels in scores.items()
+    }

@@ -1,0 +1,230 @@
+"""One experiment, from top to bottom: python main.py CONFIG [key=value ...]."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from config.errors import InputError
+from config.load import LoadedConfig, load_config, render_config
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog, open_catalogs
+from data_utils.labels import own_labels
+from data_utils.loader import Loader
+from eval import Validation, Validator, final_test
+from runs.atomic import write_json, write_text
+from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
+from runs.console import Progress, score_table, set_up_logging
+from runs.environment import describe_environment, device_name, peak_memory_mb
+from runs.folder import RunFolder
+from runs.history import History, check_same_experiment
+from runs.metrics import MetricLog
+from runs.report import write_report
+from runs.seeds import seed_everything
+from runs.signals import StopRequest
+from tasks import build_task
+from tasks.task import Task
+from train import Trainer
+from visualization import draw_curves, draw_embeddings, draw_windows
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one experiment from the command line.
+
+    Returns:
+        The exit status: 0; 2 for bad input; 128 + the signal's number when a signal stopped the run.
+    """
+    parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
+    parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
+    parser.add_argument("--print-config", action="store_true", help="print the merged config with its sources, and end")
+    options = parser.parse_intermixed_args(arguments)
+    set_up_logging()
+    try:
+        loaded = load_config(options.config, options.overrides)
+        if options.print_config:
+            print(render_config(loaded), end="")
+            return 0
+        run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
+        try:
+            return run_experiment(loaded, run)
+        finally:
+            run.discard_if_unused()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
+    """Config, data, task, [train, validate]*, final test, figures. Returns the exit status."""
+    config, began = loaded.config, perf_counter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
+    checkpoint = load_checkpoint(run.last) if config.resume else None
+    if checkpoint:
+        check_same_experiment(checkpoint["config"], config.model_dump(), run.last)
+    environment = describe_environment(device)
+    write_text(run.config, render_config(loaded))
+    write_json(run.environment, environment)
+
+    catalogs = open_catalogs(config, run.bad_videos)
+    bad_videos = BadVideos(run.bad_videos, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+    logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
+
+    task = untrained_task(config, catalogs, device)
+    with StopRequest() as stop:
+        history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
+    history.wall_seconds += perf_counter() - began
+    if stop.signal:
+        return 128 + stop.signal
+
+    task.load_state_dict(load_checkpoint(run.best)["task"])
+    save_encoder(task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}, run.checkpoints)
+    at_init = untrained_task(config, catalogs, device).encoder
+    results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
+    records = MetricLog.read(run.metrics)
+    knn = {level: {name: s["top1"] for name, s in by_labels.items()} for level, by_labels in results["knn"].items()}
+    draw_embeddings(test.features, test.labels, run.figures, config.seed, config.figure_videos, knn)
+    draw_curves(records, run.figures)
+    draw_input(catalogs["train"], config, run.figures / "windows.png")
+    summary = results | {
+        "own_labels": own_labels(config.dataset, config.groups),
+        "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
+        "task": config.task,
+        "epochs": history.epoch,
+        "steps": history.step,
+        "best_step": history.best_step,
+        "bad_videos": len(bad_videos),
+        "device": device_name(device),
+        "command": environment["command"],
+        "wall_seconds": history.wall_seconds + perf_counter() - began,
+        "peak_rss_mb": peak_memory_mb(),
+        **history.speed(),
+    }
+    write_json(run.summary, summary)
+    write_report(run, summary, render_config(loaded), environment, records)
+    announce_results(summary, run)
+    return 0
+
+
+def target_labels(config: Config) -> str:
+    """The label set that the last level is judged by: it chooses the checkpoint, and a supervised task learns it."""
+    return own_labels(config.dataset, config.groups)[config.groups[-1]]
+
+
+def untrained_task(config: Config, catalogs: dict[str, Catalog], device: torch.device) -> Task:
+    """The task with the initial weights of the config's seed."""
+    seed_everything(config.seed)
+    return build_task(config, catalogs["train"].labels[target_labels(config)]).to(device)
+
+
+def train_and_validate(
+    task: Task,
+    config: Config,
+    run: RunFolder,
+    catalogs: dict[str, Catalog],
+    bad_videos: BadVideos,
+    device: torch.device,
+    checkpoint: dict[str, Any] | None,
+    stop: StopRequest,
+) -> History:
+    """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
+    began = perf_counter()
+    with MetricLog(run.metrics) as log, closing(Loader(catalogs["train"], config, training=True)) as batches:
+        trainer = Trainer(task, config, len(batches) * config.num_epochs, device)
+        validator = Validator(task.encoder, catalogs, config, device, bad_videos)
+        if checkpoint:
+            history = History(**checkpoint["history"])
+            task.load_state_dict(checkpoint["task"])
+            trainer.load_state_dict(checkpoint["trainer"])
+            log.drop_after(trainer.step)
+            logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
+        else:
+            at_init = validator.run(None)
+            history = History(at_init=asdict(at_init))
+            announce("random init", at_init, config, log, history)
+        earlier = history.wall_seconds
+
+        def on_failed(failed: list[tuple[int, str]]) -> None:
+            bad_videos.add(catalogs["train"].failures(failed))
+
+        def save(path: Path) -> None:
+            history.wall_seconds = earlier + perf_counter() - began
+            state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
+            save_checkpoint(state | {"config": config.model_dump()}, path)
+
+        with Progress(trainer.total_steps, trainer.step) as progress:
+            while history.epoch < config.num_epochs and not stop.requested:
+                for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
+                    clips = report.windows * config.clips
+                    history.count_step(report.step, clips, report.seconds, report.data_wait)
+                    progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)
+                    if report.step % config.log_interval == 0 or report.step == trainer.total_steps:
+                        log.write("step", epoch=history.epoch, clips=clips, **asdict(report))
+                    if stop.requested:
+                        break
+                else:
+                    history.end_epoch()
+                    if history.epoch % config.val_interval == 0 or history.epoch == config.num_epochs:
+                        validation = validator.run(Validation(**history.at_init))
+                        announce(f"epoch {history.epoch}", validation, config, log, history)
+                        score = validation.scores[config.groups[-1]][target_labels(config)]["top1"]
+                        if history.is_best(score):
+                            save(run.best)
+                save(run.last)
+        if stop.requested:
+            logger.info("stopped at step %d of %d; resume=true continues it", trainer.step, trainer.total_steps)
+    return history
+
+
+def announce(title: str, validation: Validation, config: Config, log: MetricLog, history: History) -> None:
+    """Prints and logs what a validation found."""
+    own = own_labels(config.dataset, config.groups)
+    extra = {"rank": validation.rank, "std": validation.std}
+    logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.scores, own, extra))
+    for alarm in validation.alarms:
+        logger.warning("collapse: %s", alarm)
+    log.write("validation", step=history.step, epoch=history.epoch, **asdict(validation))
+
+
+def draw_input(catalog: Catalog, config: Config, path: Path) -> None:
+    """Draws the first training windows: what the model sees."""
+    with closing(Loader(catalog, config, training=True)) as batches:
+        batch = next(batches.epoch(0))
+    captions = []
+    for row in batch.row_B[:8].tolist():
+        labels = (f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
+        captions.append(f"{catalog.table['path'].iloc[row]}: {', '.join(labels)}")
+    draw_windows(batch.video_BTCHW[:8].permute(0, 1, 3, 4, 2).numpy(), captions, config.clips, path)
+
+
+def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
+    """Prints the final scores and where to look further."""
+    own = summary["own_labels"]
+    logger.info("test, kNN, %% (step %d)\n%s", summary["best_step"], score_table(summary["knn"], own, {}))
+    logger.info("test, linear probe, %%\n%s", score_table(summary["linear_probe"], own, {}))
+    if "supervised" in summary:
+        logger.info("test, supervised: %(top1).1f %% (chance %(chance).1f)", summary["supervised"])
+    logger.info(
+        "%.0f s, %.0f clips/s, peak memory %.0f MB; open %s",
+        summary["wall_seconds"],
+        summary["clips_per_second"],
+        summary["peak_rss_mb"],
+        run.report,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

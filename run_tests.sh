@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Sets up what is missing and runs the tests; arguments go to pytest.
+#
+#   ./run_tests.sh                     all but the slow ones
+#   ./run_tests.sh -m ''               all
+#   ./run_tests.sh tests/config -x     some
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+python=$(run_scripts/setup_environment.sh dev)
+# Two workers that each take every core would wait for each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+exec "$python" -m pytest -n 2 -m "not slow" "$@"

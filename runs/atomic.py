@@ -1,0 +1,88 @@
+"""A process killed, or a disk filled, in the middle of a write leaves half a file where a whole one stood.
+
+Whatever must survive that is written beside its place, forced to the disk, and moved there in one step: readers see
+the old file or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from config.errors import InputError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Give a binary file that becomes `path` when the block ends, and vanishes when the block fails.
+
+    Args:
+        path: the file to write or to replace; its folder must exist.
+
+    Raises:
+        InputError: the file cannot be written (disk full, no permission, no folder); `path` is as it was.
+    """
+    # One fixed name: what a killed process left behind is overwritten by the next write instead of piling up.
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink()
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        reason = cause.strerror or cause
+        raise InputError(f"cannot write {path}: {reason}; free the disk or choose another save_path") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically. Raises InputError as `atomic_write` does."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `plain(value)` as indented JSON, atomically. Raises InputError as `atomic_write` does."""
+    write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: NumPy and torch scalars as Python's, floats to 6 significant digits, NaN and inf as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if hasattr(value, "item"):
+        return plain(value.item())
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the folder's entries to the disk, so that a power cut does not undo the move."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The OSError behind `error`, if any."""
+    if isinstance(error, OSError):
+        return error
+    # torch.save wraps the error of a full disk into a RuntimeError of its own.
+    wrapped = error.__context__ if isinstance(error, RuntimeError) else None
+    return wrapped if isinstance(wrapped, OSError) else None

@@ -1,0 +1,121 @@
+"""What a stranger sees while a run goes on: its progress, and tables of scores."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+
+class ConsoleHandler(logging.Handler):
+    """Log lines on standard output, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def set_up_logging() -> None:
+    """Send the program's log lines to standard output; warnings begin with their level."""
+    handler = ConsoleHandler()
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("matplotlib", "numba", "PIL", "libav"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+class Progress:
+    """A progress bar on a terminal; elsewhere a plain line ten times per run.
+
+    Losses, speed and waiting time are means since the last line, so that they can be read.
+    """
+
+    def __init__(self, total_steps: int, first_step: int) -> None:
+        self._total = total_steps
+        self._bar = tqdm(
+            total=total_steps, initial=first_step, unit="step", disable=None, dynamic_ncols=True, file=sys.stdout
+        )
+        self._every = max(1, total_steps // 10)
+        self._clear()
+
+    def update(
+        self, step: int, loss: Mapping[str, Mapping[str, float]], clips: int, seconds: float, data_wait: float
+    ) -> None:
+        """Count one step.
+
+        Args:
+            step: steps done.
+            loss: by level and term.
+            clips: clips of the batch.
+            seconds: the whole step took, waiting for data included.
+            data_wait: of them, waiting for data.
+        """
+        self._steps += 1
+        self._clips += clips
+        self._seconds += seconds
+        self._wait += data_wait
+        for level, terms in loss.items():
+            self._losses[level] = self._losses.get(level, 0.0) + sum(terms.values())
+        self._bar.update()
+        if self._bar.disable:
+            if step % self._every == 0 or step == self._total:
+                logger.info("step %d/%d  %s", step, self._total, self._text())
+                self._clear()
+        elif self._seconds > 0.5:
+            self._bar.set_postfix_str(self._text())
+            self._clear()
+
+    def _text(self) -> str:
+        losses = "  ".join(f"{level} {total / self._steps:.3f}" for level, total in self._losses.items())
+        speed = self._clips / max(self._seconds, 1e-9)
+        return f"loss {losses}  {speed:.0f} clips/s  waiting for data {self._wait / max(self._seconds, 1e-9):.0%}"
+
+    def _clear(self) -> None:
+        self._steps, self._clips, self._seconds, self._wait = 0, 0, 0.0, 0.0
+        self._losses: dict[str, float] = {}
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+def score_table(
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
+    own_labels: Mapping[str, str],
+    extra: Mapping[str, Mapping[str, float]],
+) -> str:
+    """Scores in percent, a row per level and a column per label set, each with its floors in brackets.
+
+    Args:
+        scores: by level and label set: `top1`, `random_init`, `chance`.
+        own_labels: the label set that each level is judged by, marked with a star.
+        extra: further columns by title and level, such as the effective rank.
+    """
+    label_names = list(dict.fromkeys(name for by_labels in scores.values() for name in by_labels))
+    rows = [["level", *(f"{name} (init, chance)" for name in label_names), *extra]]
+    for level, by_labels in scores.items():
+        row = [level]
+        for name in label_names:
+            score = by_labels[name]
+            star = "*" if own_labels.get(level) == name else " "
+            row.append(f"{score['top1']:.1f}{star} ({score['random_init']:.1f}, {score['chance']:.1f})")
+        rows.append([*row, *(f"{values[level]:.2f}" for values in extra.values())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join("  " + line for line in lines)

@@ -1,0 +1,102 @@
+"""What a run ran on: enough to tell two runs apart, and to repeat one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "av",
+    "scikit-learn",
+    "umap-learn",
+    "matplotlib",
+    "pydantic",
+    "safetensors",
+)
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+
+
+def describe_environment(device: torch.device | str) -> dict[str, Any]:
+    """Versions, device, CPUs, memory, git state, command and start time (UTC), as values that JSON can hold.
+
+    `versions` holds what is installed, null for a package that is not; `git` is null outside a repository.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "device": str(device),
+        "device_name": device_name(device),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "git": git_state(Path(__file__).resolve().parent.parent),
+    }
+
+
+def device_name(device: torch.device | str) -> str:
+    """The name that the maker gave to the GPU or the CPU."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpu_info = Path("/proc/cpuinfo")
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """`{"commit", "dirty"}` of the repository around `folder`; None without git, a repository or a commit."""
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    status = _git(folder, "status", "--porcelain")
+    return None if commit is None or status is None else {"commit": commit, "dirty": bool(status)}
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory so far, in MB (10^6 bytes): that of this process plus that of its largest ended child.
+
+    An upper bound for the two: pages that they share count twice, and Linux counts a child with the memory that this
+    process had when it started it. Children that still run, and all but the largest one, do not count.
+    """
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return (_own_peak() + children * _MAXRSS_UNIT) / 1e6
+
+
+def _own_peak() -> int:
+    """Peak resident memory of this process, bytes."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    # Second choice: on Linux this number includes what the process that started this one held.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

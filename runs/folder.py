@@ -1,0 +1,170 @@
+"""A second run that writes over the first one loses what cannot be had again. Here every run gets its own folder."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything that one run produces lies; `RunFolder.open` makes or finds it."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, save_path: str | Path, model_name: str, resume: bool) -> RunFolder:
+        """Make the folder of a new run, or find the one of a run to continue; a file is really written to try it.
+
+        Args:
+            save_path: the folder that holds the run folders; made where missing.
+            model_name: the run's name, one path component.
+            resume: continue the run of that name instead of starting it.
+
+        Raises:
+            InputError: the name is no folder name, is taken (`resume=False`), has nothing to continue (`resume=True`),
+                or the folder cannot be written.
+        """
+        _check_name(model_name)
+        run = cls(Path(save_path) / model_name)
+        try:
+            if resume:
+                run._require_checkpoint()
+            elif run.root.exists() or run.root.is_symlink():
+                raise InputError(run._taken())
+            run._create()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {run.root}: {error.strerror or error}; choose another folder with save_path=..."
+            ) from error
+        return run
+
+    @property
+    def config(self) -> Path:
+        """The full, merged config, YAML."""
+        return self.root / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, git commit, command, JSON."""
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One object per logged step and validation, JSON lines; `MetricLog` writes it."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """The final numbers with their floors, JSON."""
+        return self.root / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints and of the exported encoder."""
+        return self.root / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a run is resumed from."""
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score."""
+        return self.checkpoints / "best.pt"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures, PNG."""
+        return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained HTML file."""
+        return self.root / "report.html"
+
+    @property
+    def bad_videos(self) -> Path:
+        """The videos that could not be read, and why, CSV."""
+        return self.root / "bad_videos.csv"
+
+    def discard_if_unused(self) -> bool:
+        """Remove the folder of a run that failed before its first step, so that the name is free for the next try.
+
+        Only what a start writes by itself is ever removed: the config, the environment, empty files and folders, and
+        a bad_videos.csv without rows. Anything else keeps the whole folder.
+
+        Returns:
+            Whether the folder is gone.
+        """
+        if not self.root.is_dir() or not all(self._is_expendable(path) for path in self.root.rglob("*")):
+            return False
+        shutil.rmtree(self.root)
+        return True
+
+    def bad_video_rows(self) -> list[list[str]]:
+        """Header and rows of bad_videos.csv; empty where there is none."""
+        if not self.bad_videos.is_file():
+            return []
+        # Names of files need not be UTF-8.
+        with self.bad_videos.open(newline="", encoding="utf-8", errors="replace") as file:
+            return [row for row in csv.reader(file) if row]
+
+    def _is_expendable(self, path: Path) -> bool:
+        if path.is_symlink():
+            return False
+        if path.is_dir():
+            return path in (self.checkpoints, self.figures)
+        if path == self.bad_videos:
+            return len(self.bad_video_rows()) <= 1
+        return path in (self.config, self.environment) or (path == self.metrics and path.stat().st_size == 0)
+
+    def _require_checkpoint(self) -> None:
+        if not self.root.is_dir():
+            raise InputError(f"resume=true, but there is no run folder {self.root}; start the run with resume=false")
+        if not self.last.is_file():
+            raise InputError(
+                f"resume=true, but {self.last} does not exist: the run ended before its first checkpoint; "
+                "start it anew with resume=false under another model_name=..., or remove the folder"
+            )
+
+    def _taken(self) -> str:
+        """Why the existing `root` is not used, and what to do, in one line."""
+        if not self.root.is_dir():
+            return f"{self.root} is taken by a file; choose another name with model_name=..."
+        if self.last.is_file():
+            return f"run {self.root} exists; continue it with resume=true or choose another name with model_name=..."
+        lists = ""
+        if (bad := len(self.bad_video_rows()) - 1) > 0:
+            lists = f", and its {self.bad_videos.name} lists {bad} unreadable video{'s' if bad > 1 else ''}"
+        return (
+            f"run folder {self.root} exists without a checkpoint to resume from{lists}; "
+            "remove it or choose another name with model_name=..."
+        )
+
+    def _create(self) -> None:
+        """Make the folders and try a write. A new folder that turns out not to be writable is removed again."""
+        new = not self.root.exists()
+        self.root.mkdir(parents=True, exist_ok=not new)
+        probe = self.root / ".writable"
+        try:
+            self.checkpoints.mkdir(exist_ok=True)
+            self.figures.mkdir(exist_ok=True)
+            probe.write_bytes(b"x" * 4096)
+            probe.unlink()
+        except OSError:
+            if new:
+                shutil.rmtree(self.root, ignore_errors=True)
+            else:
+                probe.unlink(missing_ok=True)
+            raise
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or name in (".", "..") or any(char in "/\\" or not char.isprintable() for char in name):
+        raise InputError(f"model_name: {name!r} cannot name a folder; use letters, digits, '-', '_' and '.'")

@@ -1,0 +1,81 @@
+"""Where a run stands: what a continuation must know beside the weights, and what the summary tells at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from config.errors import InputError
+
+# What may change between the parts of a run: none of it changes what a step computes.
+FREE_KEYS = {"resume", "save_path", "num_workers", "num_epochs", "val_interval", "log_interval", "figure_videos"}
+
+
+@dataclass
+class History:
+    """Counts and records of a run, as plain values."""
+
+    at_init: dict[str, Any]
+    """The validation record before training: the floor of all later ones."""
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches of the next epoch that are done already."""
+    step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    clips: int = 0
+    step_seconds: float = 0.0
+    """Of all steps, waiting for data included."""
+    data_wait: float = 0.0
+    """Of them, waiting for data."""
+    wall_seconds: float = 0.0
+    """Of the whole run so far, its earlier parts included."""
+
+    def count_step(self, step: int, clips: int, seconds: float, data_wait: float) -> None:
+        """Counts one training step; `step` is its number."""
+        self.batch, self.step = self.batch + 1, step
+        self.clips += clips
+        self.step_seconds += seconds
+        self.data_wait += data_wait
+
+    def end_epoch(self) -> None:
+        """Moves to the first batch of the next epoch."""
+        self.epoch, self.batch = self.epoch + 1, 0
+
+    def is_best(self, score: float) -> bool:
+        """Whether `score` is higher than all before; then it is noted as the best."""
+        if self.best_score is not None and score <= self.best_score:
+            return False
+        self.best_score, self.best_step = score, self.step
+        return True
+
+    def speed(self) -> dict[str, float]:
+        """`clips_per_second`, and `data_wait` as a share of the training time."""
+        seconds = max(self.step_seconds, 1e-9)
+        return {"clips_per_second": self.clips / seconds, "data_wait": self.data_wait / seconds}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values; `History(**state)` restores it."""
+        return asdict(self)
+
+
+def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuses to continue a run with another config.
+
+    Args:
+        then: the config in the checkpoint.
+        now: the config of this start.
+        path: the checkpoint, for the message.
+
+    Raises:
+        InputError: a key differs that changes what a step computes.
+    """
+    for key in sorted((then.keys() | now.keys()) - FREE_KEYS):
+        if then.get(key) != now.get(key):
+            raise InputError(
+                f"resume=true, but {key} is {now.get(key)!r} and was {then.get(key)!r} in {path}; "
+                "set it back, or start a new run with another model_name"
+            )

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from config.errors import InputError
+from config.schema import CatalogDataset, MovingDigits
+from data_utils.labels import columns_of, label_sets, own_labels
+
+DIGITS = MovingDigits(name="moving_digits", root="x", videos={"train": 1, "val": 1, "test": 1}, seed=0)
+FILES = {"train": "train.csv", "val": "val.csv"}
+
+
+def catalog(labels: dict[str, str] | None) -> CatalogDataset:
+    return CatalogDataset.model_validate({"name": "catalog", "root": "x", "labels": labels})
+
+
+def tables(train: list[str], val: list[str]) -> dict[str, pd.DataFrame]:
+    return {
+        split: pd.DataFrame({"action": cells}, index=range(2, len(cells) + 2))
+        for split, cells in {"train": train, "val": val}.items()
+    }
+
+
+def test_own_labels_of_the_embedded_data() -> None:
+    assert own_labels(DIGITS, ["space", "time", "clip"]) == {"space": "digit", "time": "motion", "clip": "program"}
+    assert own_labels(DIGITS, ["space", "time"]) == {"space": "digit", "time": "program"}
+
+
+def test_own_labels_of_a_catalog() -> None:
+    assert own_labels(catalog(None), ["space", "time"]) == {"space": "label", "time": "label"}
+    columns = {"space": "scene", "time": "action", "clip": "scene"}
+    assert own_labels(catalog(columns), ["space", "time"]) == {"space": "scene", "time": "action"}
+    assert columns_of(own_labels(catalog(columns), ["space", "time", "clip"])) == ["scene", "action"]
+    with pytest.raises(InputError, match="names no column for time and clip"):
+        own_labels(catalog({"space": "scene"}), ["space", "time", "clip"])
+
+
+def test_classes_are_the_sorted_union_of_all_splits() -> None:
+    sets = label_sets("action", tables(["run", "jump"], ["walk", " jump "]), FILES)
+    assert sets["train"].classes == sets["val"].classes == ["jump", "run", "walk"]
+    assert sets["train"].values.tolist() == [[1], [0]]
+    assert sets["val"].values.tolist() == [[2], [0]]
+    assert sets["val"].name == "action"
+
+
+def test_numbers_are_sorted_as_numbers_unless_words_are_among_them() -> None:
+    assert label_sets("action", tables(["10", "9"], ["-1", "2.5"]), FILES)["train"].classes == ["-1", "2.5", "9", "10"]
+    assert label_sets("action", tables(["10", "9"], ["nan"]), FILES)["train"].classes == ["10", "9", "nan"]
+
+
+def test_several_labels_stand_for_parts_of_the_video() -> None:
+    sets = label_sets("action", tables(["left|up", "up|left"], ["right|up"]), FILES)
+    assert sets["train"].classes == ["left", "right", "up"]
+    assert sets["train"].values.tolist() == [[0, 2], [2, 0]]
+    assert sets["val"].values.tolist() == [[1, 2]]
+
+
+def test_missing_and_uneven_labels_name_the_line() -> None:
+    with pytest.raises(InputError, match=r"val\.csv, line 3: no label in column 'action'"):
+        label_sets("action", tables(["a"], ["b", ""]), FILES)
+    with pytest.raises(InputError, match=r"train\.csv, line 2: no label"):
+        label_sets("action", tables(["a|"], ["b|c"]), FILES)
+    with pytest.raises(InputError, match=r"val\.csv, line 2: 1 labels in column 'action', 2 in those above"):
+        label_sets("action", tables(["a|b"], ["b"]), FILES)

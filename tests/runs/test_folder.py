@@ -1,0 +1,139 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from config.errors import InputError
+from runs.folder import RunFolder
+
+
+def files_of(run: RunFolder) -> set[str]:
+    return {str(path.relative_to(run.root)) for path in run.root.rglob("*")}
+
+
+def test_a_new_run_gets_an_empty_folder_with_the_layout_of_the_design(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path / "outputs", "first", resume=False)
+    assert run.root == tmp_path / "outputs" / "first"
+    assert files_of(run) == {"checkpoints", "figures"}
+    named = [run.config, run.environment, run.metrics, run.summary, run.last, run.best, run.report, run.bad_videos]
+    assert [str(path.relative_to(run.root)) for path in named] == [
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "summary.json",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+        "report.html",
+        "bad_videos.csv",
+    ]
+
+
+def test_a_name_that_exists_is_refused_and_says_how_to_resume_or_rename(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    run.last.write_bytes(b"checkpoint")
+    with pytest.raises(InputError) as error:
+        RunFolder.open(tmp_path, "first", resume=False)
+    assert str(error.value) == (
+        f"run {run.root} exists; continue it with resume=true or choose another name with model_name=..."
+    )
+    assert run.last.read_bytes() == b"checkpoint"
+    assert RunFolder.open(tmp_path, "first", resume=True) == run
+    assert run.last.read_bytes() == b"checkpoint"
+
+
+def test_a_folder_without_checkpoint_is_refused_too_and_its_bad_videos_are_told(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    run.bad_videos.write_text("path,reason\na.mp4,truncated\nb.mp4,truncated\n")
+    with pytest.raises(InputError) as error:
+        RunFolder.open(tmp_path, "first", resume=False)
+    assert str(error.value) == (
+        f"run folder {run.root} exists without a checkpoint to resume from, and its bad_videos.csv lists 2 unreadable "
+        "videos; remove it or choose another name with model_name=..."
+    )
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_a_name_taken_by_something_else_is_refused(tmp_path: Path, kind: str) -> None:
+    if kind == "file":
+        (tmp_path / "first").write_text("mine")
+    else:
+        (tmp_path / "first").symlink_to(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"model_name=\.\.\."):
+        RunFolder.open(tmp_path, "first", resume=False)
+
+
+def test_resume_needs_a_folder_and_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no run folder .*first; start the run with resume=false"):
+        RunFolder.open(tmp_path, "first", resume=True)
+    assert list(tmp_path.iterdir()) == []
+    RunFolder.open(tmp_path, "first", resume=False)
+    with pytest.raises(InputError, match=r"last\.pt does not exist"):
+        RunFolder.open(tmp_path, "first", resume=True)
+
+
+@pytest.mark.parametrize("name", ["", "  ", ".", "..", "a/b", "../a", "a\\b", "a\nb", "a\0b"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot name a folder") as error:
+        RunFolder.open(tmp_path, name, resume=False)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        RunFolder.open(tmp_path, "a" * 300, resume=False)
+
+
+def test_a_save_path_through_a_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to .*Not a directory; choose another folder with save_path="):
+        RunFolder.open(tmp_path / "file" / "outputs", "first", resume=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="Permission denied"):
+        RunFolder.open(tmp_path, "first", resume=False)
+
+
+def test_a_disk_without_room_is_found_by_a_real_write_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(InputError, match="No space left on device"):
+        RunFolder.open(tmp_path, "first", resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_failed_before_its_first_step_frees_its_name(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    run.config.write_text("task: hierarchical\n")
+    run.environment.write_text("{}")
+    run.metrics.touch()
+    run.bad_videos.write_text("path,reason\n")
+    assert run.discard_if_unused()
+    assert not run.root.exists()
+    assert not run.discard_if_unused()
+    assert RunFolder.open(tmp_path, "first", resume=False) == run
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.pt", "metrics.jsonl", "figures/pca.png", "notes.txt", "own/empty"])
+def test_a_folder_that_holds_anything_of_worth_is_kept_whole(tmp_path: Path, name: str) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    run.config.write_text("task: hierarchical\n")
+    (run.root / name).parent.mkdir(exist_ok=True)
+    (run.root / name).write_text("x")
+    before = files_of(run)
+    assert not run.discard_if_unused()
+    assert files_of(run) == before
+
+
+def test_a_list_of_bad_videos_is_kept(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    run.bad_videos.write_text("path,reason\na.mp4,truncated\n")
+    assert not run.discard_if_unused()
+    assert run.bad_videos.exists()

@@ -1,0 +1,258 @@
+import base64
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from runs.report import Score, _duration, write_report
+
+if TYPE_CHECKING:
+    from tests.runs.conftest import FinishedRun
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Tags, addresses and text of a page; the void elements aside, every tag must be closed in order."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def write(run: "FinishedRun") -> Page:
+    path = write_report(run.folder, run.summary, run.config_yaml, run.environment, run.records)
+    assert path == run.folder.report
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def words(page: Page) -> str:
+    return " ".join(page.text.split())
+
+
+def test_the_report_says_what_the_run_found_and_what_it_cost(finished_run: "FinishedRun") -> None:
+    text = words(write(finished_run))
+    for part in (
+        "2 of 3 levels know their own labels.",
+        "by more than the 95 % interval: clip.",
+        "61.9 % ± 3.5 random init 41.0 · chance 10.0 ▲ above its floor own labels",
+        "31.9 % ± 3.5 random init 30.1 · chance 8.3 = not above its floor own labels",
+        "Collapse alarms. The last validation raised none.",
+        "step 380: time: effective rank 2.1 is below 10 % of random init",
+        "Wall time 5 min 12 s",
+        "Training 20 epochs, 760 steps",
+        "Speed 231.7 clips/s",
+        "Waiting for data 11.8 % of the time",
+        "Peak memory 1,843 MB",
+        "Device cpu · Some CPU @ 2.0 GHz",
+        "Command python main.py quickstart.yaml num_epochs=20",
+        "0123456789abcdef with uncommitted changes",
+        "videos/17.mp4 truncated after 11 of 32 frames",
+        "groups: [space, time, clip]",
+        '"numpy": null',
+    ):
+        assert part in text
+
+
+def test_the_report_is_one_small_self_contained_file(finished_run: "FinishedRun") -> None:
+    page = write(finished_run)
+    html = finished_run.folder.report.read_text(encoding="utf-8")
+    assert finished_run.folder.report.stat().st_size < 5e6
+    assert not re.search(r"""(src|href|url|action|data)\s*[=(]\s*["']?\s*(https?:|//|file:)""", html, re.IGNORECASE)
+    assert "@import" not in html
+    assert not [tag for tag, _ in page.tags if tag in ("script", "iframe", "object", "embed", "base", "form")]
+    assert page.all("html") == [{"lang": "en"}]
+    assert "<title>moving_digits_1 · run report</title>" in html
+    images = page.all("img")
+    assert len(images) == 4
+    for image in images:
+        assert image["alt"]
+        kind, _, data = str(image["src"]).partition(",")
+        assert kind == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            picture.load()
+            assert [str(size) for size in picture.size] == [image["width"], image["height"]]
+
+
+def test_text_is_escaped(finished_run: "FinishedRun") -> None:
+    evil = '<script>alert("1")</script>&amp;'
+    finished_run.summary["command"] = evil
+    finished_run.summary["alarms"] = [evil]
+    finished_run.summary["knn"] = {evil: {evil: finished_run.summary["knn"]["space"]["digit"]}}
+    finished_run.environment["device_name"] = evil
+    finished_run.folder.bad_videos.write_bytes(b'path,reason\n"\xff' + evil.replace('"', '""').encode() + b'",x\n')
+    run = finished_run._replace(config_yaml=evil)
+    page = write(run)
+    assert not page.all("script")
+    assert page.text.count(evil) == 7
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        (Score(50.0, 40.0, 10.0, 9.9), "above"),
+        (Score(50.0, 40.0, 10.0, 10.0), "within"),
+        (Score(50.0, 10.0, 45.0, 9.0), "within"),  # chance is a floor, too
+        (Score(20.0, 40.0, 10.0, 9.0), "below"),
+        (Score(50.0, None, 10.0, 9.0), "above"),
+        (Score(None, 40.0, 10.0, 9.0), "unknown"),
+        (Score(50.0, 40.0, 10.0, None), "unknown"),
+        (Score(50.0, None, None, 9.0), "unknown"),
+    ],
+)
+def test_a_score_counts_only_above_the_higher_floor_by_more_than_the_interval(score: Score, verdict: str) -> None:
+    assert score.verdict == verdict
+
+
+def test_the_headline_is_good_only_where_every_level_knows_its_own_labels(finished_run: "FinishedRun") -> None:
+    finished_run.summary["knn"]["clip"]["program"]["top1"] = 33.7
+    assert "Every level knows its own labels" in write(finished_run).text
+    finished_run.summary["knn"]["clip"]["program"]["top1"] = float("nan")
+    assert "2 of 3 levels know their own labels." in write(finished_run).text
+
+
+@pytest.mark.parametrize(
+    ("alarms", "last", "told"),
+    [
+        ([], [], "No collapse: no alarm was raised."),
+        (["time: rank 1.0"], ["time: rank 1.0"], "Collapse alarms. The last validation still raised one."),
+        (["step 5: time: rank 1.0"], [], "Collapse alarms. The last validation raised none."),
+        (None, [], "Collapse Not measured."),
+    ],
+)
+def test_a_collapse_is_announced(
+    finished_run: "FinishedRun", alarms: list[str] | None, last: list[str], told: str
+) -> None:
+    finished_run.summary["alarms"] = alarms
+    finished_run.records[-1]["alarms"] = last
+    assert told in words(write(finished_run))
+
+
+def test_a_supervised_run_shows_its_accuracy(finished_run: "FinishedRun") -> None:
+    finished_run.summary["supervised"] = {"top1": 83.25, "chance": 8.33, "interval": 2.7, "labels": "program"}
+    text = words(write(finished_run))
+    assert "Supervised accuracy on the test split (program) 83.2 % ± 2.7 chance 8.3 ▲ above its floor" in text
+
+
+def test_absent_parts_are_left_out(finished_run: "FinishedRun") -> None:
+    for path in finished_run.folder.figures.iterdir():
+        path.unlink()
+    finished_run.folder.bad_videos.unlink()
+    path = write_report(finished_run.folder, {}, "", {}, [])
+    text = words(Page(path.read_text(encoding="utf-8")))
+    assert "This run was not scored." in text
+    assert "Figures" not in text
+    assert "Unreadable videos None." in text
+
+
+def test_a_long_list_of_bad_videos_is_cut(finished_run: "FinishedRun") -> None:
+    rows = "".join(f"v{number:03}.mp4,broken\n" for number in range(120))
+    finished_run.folder.bad_videos.write_text("path,reason\n" + rows, encoding="utf-8")
+    text = words(write(finished_run))
+    assert "120 left out; the first 50 are shown, bad_videos.csv has all." in text
+    assert text.count("broken") == 50
+
+
+def test_durations_are_words() -> None:
+    assert [_duration(seconds) for seconds in (0.4, 59.6, 312.4, 3600, 7384)] == [
+        "0 s",
+        "1 min 0 s",
+        "5 min 12 s",
+        "1 h 0 min",
+        "2 h 3 min",
+    ]
+
+
+# ------------------------------------------------------------------------------------------- in a real browser
+
+
+def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    quiet = ("background-networking", "component-update", "sync")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
+    flags += [f"--disable-{name}" for name in quiet]
+    flags += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    process = subprocess.Popen(
+        [str(CHROMIUM), *flags, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def console_lines(answer: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_a_browser_renders_and_prints_the_report_without_a_complaint(
+    finished_run: "FinishedRun", tmp_path: Path
+) -> None:
+    write(finished_run)
+    address = finished_run.folder.report.as_uri()
+    dom = chromium(tmp_path / "profile", "--dump-dom", address)
+    assert dom.returncode == 0
+    assert console_lines(dom) == []
+    assert Page(dom.stdout).all("img") == Page(finished_run.folder.report.read_text(encoding="utf-8")).all("img")
+
+    screenshot, pdf = tmp_path / "page.png", tmp_path / "page.pdf"
+    shot = chromium(tmp_path / "profile", "--window-size=400,3000", f"--screenshot={screenshot}", address)
+    assert console_lines(shot) == []
+    with Image.open(screenshot) as picture:
+        colours = picture.convert("RGB").getcolors(maxcolors=1 << 24)
+        assert picture.size[1] == 3000
+    assert colours is not None
+    assert {(27, 31, 36), (42, 157, 116)} <= {colour for _, colour in colours}  # the ink, and a bar above its floor
+    printed = chromium(tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", address)
+    assert console_lines(printed) == []
+    assert pdf.read_bytes()[:5] == b"%PDF-"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_the_browser_would_complain_of_a_script_and_of_something_from_outside(
+    finished_run: "FinishedRun", tmp_path: Path
+) -> None:
+    write(finished_run)
+    html = finished_run.folder.report.read_text(encoding="utf-8")
+    for index, intruder in enumerate(('<img src="http://outside.invalid/a.png">', "<script>1</script>")):
+        page = tmp_path / f"intruder_{index}.html"
+        page.write_text(html.replace("</main>", f"{intruder}</main>"), encoding="utf-8")
+        (line,) = console_lines(chromium(tmp_path / "profile", "--dump-dom", page.as_uri()))
+        assert "Content Security Policy" in line

@@ -1,0 +1,61 @@
+import os
+import signal
+import time
+
+import pytest
+
+from runs.signals import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_request_told_in_one_line(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with StopRequest() as stop:
+        assert (stop.requested, stop.signal) == (False, None)
+        signal.raise_signal(number)
+        assert (stop.requested, stop.signal) == (True, number)
+    assert capfd.readouterr().err == (
+        f"\n{number.name}: the run stops after this step and saves last.pt; Ctrl-C again ends it now\n"
+    )
+
+
+def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not() -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_handlers_before_are_back_after() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with StopRequest():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(ZeroDivisionError), StopRequest():
+        _ = 1 / 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_worker_outlives_ctrl_c_silently_and_dies_of_sigterm(capfd: pytest.CaptureFixture[str]) -> None:
+    with StopRequest() as stop:
+        child = os.fork()
+        if child == 0:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            os.write(1, b"alive")
+            time.sleep(60)
+            os._exit(0)
+        try:
+            out = ""
+            while "alive" not in out:
+                out += capfd.readouterr().out
+                time.sleep(0.01)
+        finally:
+            os.kill(child, signal.SIGTERM)
+            _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGTERM
+        assert not stop.requested
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,285 @@
+import builtins
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import visualization
+from config.errors import InputError
+from data_utils.labels import LabelSet
+from visualization import COLOURS, draw_curves, draw_embeddings, draw_windows
+
+RNG_SEED = 3
+
+
+def make_labels(videos: int, parts: int, classes: list[str]) -> LabelSet:
+    values = np.random.default_rng(videos).integers(len(classes), size=(videos, parts))
+    return LabelSet("labels", classes, values)
+
+
+def make_features(labels: LabelSet, dim: int = 16, separation: float = 6.0) -> NDArray[np.float32]:
+    """Features [N, K, dim] in which every class is a cloud of its own."""
+    rng = np.random.default_rng(RNG_SEED)
+    centres = rng.normal(size=(len(labels.classes), dim)) * separation
+    return (centres[labels.values] + rng.normal(size=(*labels.values.shape, dim))).astype(np.float32)
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def has_colour(image: NDArray[np.uint8], colour: str) -> bool:
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return bool((np.abs(image.astype(int) - wanted).max(axis=-1) <= 12).any())
+
+
+@pytest.fixture
+def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UMAP takes a quarter of a minute to import: one test draws it, the others do without."""
+    monkeypatch.setattr(visualization, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
+
+
+@pytest.fixture
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, NDArray[Any]]]:
+    """What is drawn into the panels: (level and labels, points or the reason why there are none, classes)."""
+    seen: list[list[Any]] = []
+    draw_panel = visualization._draw_panel
+
+    def record(ax: Any, points: Any, classes: NDArray[Any], count: int) -> None:
+        seen.append([points, classes])
+        draw_panel(ax, points, classes, count)
+
+    monkeypatch.setattr(visualization, "_draw_panel", record)
+    return seen  # type: ignore[return-value]
+
+
+def test_every_method_gets_a_figure_in_which_the_classes_have_their_colours(tmp_path: Path) -> None:
+    digit, motion = make_labels(40, 1, ["0", "1", "2"]), make_labels(40, 2, ["left", "right"])
+    features = {1: {"space": make_features(digit)}, 2: {"space": make_features(motion)}}
+    paths = draw_embeddings(
+        features, {"digit": digit, "motion": motion}, tmp_path, 0, 40, {"space": {"digit": 12.5, "motion": 50.0}}
+    )
+    assert [path.name for path in paths] == ["pca.png", "tsne.png", "umap.png"]
+    for path in paths:
+        assert all(has_colour(pixels(path), colour) for colour in COLOURS[:3])
+        assert not has_colour(pixels(path), COLOURS[3])
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_points_keep_their_classes_and_separate_classes_stay_separate(tmp_path: Path, panels: list[Any]) -> None:
+    motion = make_labels(50, 2, ["left", "right"])
+    draw_embeddings({2: {"time": make_features(motion)}}, {"motion": motion}, tmp_path, 0, 100)
+    assert len(panels) == 2
+    for points, classes in panels:
+        assert points.shape == (100, 2)  # 50 videos with 2 parts: the limit of 100 points
+        assert classes.tolist() == motion.values.reshape(-1).tolist()
+        left, right = points[classes == 0], points[classes == 1]
+        spread = max(left.std(axis=0).max(), right.std(axis=0).max())
+        assert np.linalg.norm(left.mean(axis=0) - right.mean(axis=0)) > 3 * spread
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_a_limit_draws_whole_videos_and_as_many_points_for_every_number_of_parts(
+    tmp_path: Path, panels: list[Any]
+) -> None:
+    digit, motion = make_labels(90, 1, list("0123")), make_labels(90, 3, list("lrud"))
+    features = {1: {"space": make_features(digit)}, 3: {"space": make_features(motion)}}
+    draw_embeddings(features, {"digit": digit, "motion": motion}, tmp_path, 7, 30)
+    assert [len(points) for points, _ in panels] == [30, 30, 30, 30]
+    drawn = panels[1][1].reshape(10, 3).tolist()
+    assert all(row in motion.values.tolist() for row in drawn)
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(tmp_path: Path) -> None:
+    digit = make_labels(60, 1, ["0", "1"])
+    features = {1: {"space": make_features(digit)}}
+
+    def draw(seed: int, name: str) -> list[bytes]:
+        folder = tmp_path / name
+        folder.mkdir()
+        return [path.read_bytes() for path in draw_embeddings(features, {"digit": digit}, folder, seed, 30)]
+
+    assert draw(0, "first") == draw(0, "again")
+    assert draw(0, "third") != draw(1, "other")
+
+
+@pytest.mark.usefixtures("no_umap")
+@pytest.mark.parametrize("kind", ["few", "constant", "nan", "one dimension", "duplicates"])
+def test_features_that_cannot_be_embedded_give_a_panel_that_says_so(
+    tmp_path: Path, panels: list[Any], kind: str
+) -> None:
+    digit = make_labels(5 if kind == "few" else 12, 1, ["0", "1"])
+    features = make_features(digit)
+    if kind == "constant":
+        features[:] = 0.1
+    elif kind == "nan":
+        features[3, 0, 2] = np.nan
+    elif kind == "one dimension":
+        features = features[..., :1]
+    elif kind == "duplicates":
+        features = features[[0] * 6 + [1] * 6]
+    paths = draw_embeddings({1: {"space": features}}, {"digit": digit}, tmp_path, 0, 400)
+    assert all(path.exists() for path in paths)
+    reason = {
+        "few": "only 5 points",
+        "constant": "collapsed:\nall features are the same",
+        "nan": "features are not finite",
+    }
+    for points, _ in panels:
+        if kind in reason:
+            assert points == reason[kind]
+        else:
+            assert points.shape == (12, 2)
+            assert np.isfinite(points).all()
+
+
+def test_umap_copes_with_the_fewest_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panels: list[Any]) -> None:
+    monkeypatch.setattr(visualization, "METHODS", {"umap": "UMAP"})
+    digit = make_labels(10, 1, ["0", "1"])
+    for features in (make_features(digit), make_features(digit)[..., :1], make_features(digit)[[0] * 5 + [1] * 5]):
+        draw_embeddings({1: {"space": features}}, {"digit": digit}, tmp_path, 0, 400)
+    assert all(points.shape == (10, 2) and np.isfinite(points).all() for points, _ in panels)
+
+
+@pytest.mark.usefixtures("no_umap")
+def test_many_classes_and_unknown_ones_are_drawn(tmp_path: Path) -> None:
+    many = make_labels(60, 1, [f"class number {i}" for i in range(60)])
+    many.values[:5] = -1
+    features = {1: {"space": np.random.default_rng(0).normal(size=(60, 1, 8)).astype(np.float32)}}
+    assert has_colour(pixels(draw_embeddings(features, {"many": many}, tmp_path, 0, 60)[0]), "#cccccc")
+
+
+def test_features_of_other_videos_than_the_labels_are_a_bug(tmp_path: Path) -> None:
+    digit = make_labels(20, 1, ["0", "1"])
+    with pytest.raises(ValueError, match="do not fit labels digit"):
+        draw_embeddings({1: {"space": make_features(digit)[:10]}}, {"digit": digit}, tmp_path, 0, 20)
+
+
+# ----------------------------------------------------------------------------------------------------- curves
+
+
+def step(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "kind": "step",
+        "step": number,
+        "loss": {"space": {"down": 1.0 / number}},
+        "grad_norm": {"space": 1.0},
+    } | more
+
+
+def validation(number: int, alarms: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    knn = {"space": {"digit": {"top1": 20.0 + number, "random_init": 30.0, "chance": 10.0}}}
+    return {
+        "kind": "validation",
+        "step": number,
+        "knn": knn,
+        "rank": {"space": 8.0},
+        "std": {"space": 0.5},
+        "alarms": alarms or [],
+    } | more
+
+
+def test_curves_are_drawn_of_what_there_is(tmp_path: Path) -> None:
+    steps, validations = [step(i) for i in range(1, 5)], [validation(i) for i in (0, 4)]
+    assert draw_curves([], tmp_path) == []
+    assert [path.name for path in draw_curves(steps, tmp_path)] == ["loss.png"]
+    assert [path.name for path in draw_curves(validations, tmp_path)] == ["knn.png", "collapse.png"]
+    assert len(draw_curves([{"kind": "start"}, *steps, *validations], tmp_path)) == 3
+
+
+def test_the_floors_and_the_score_are_in_the_picture(tmp_path: Path) -> None:
+    draw_curves([validation(0), validation(30)], tmp_path)
+    image = pixels(tmp_path / "knn.png")
+    assert has_colour(image, "#0072b2")
+    assert has_colour(image, "#d55e00")
+
+
+def test_an_alarm_is_marked(tmp_path: Path) -> None:
+    draw_curves([validation(0), validation(5)], tmp_path)
+    assert not has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
+    draw_curves([validation(0), validation(5, ["space: rank 1.0"])], tmp_path)
+    assert has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
+
+
+def test_null_values_and_levels_that_come_later_are_gaps(tmp_path: Path) -> None:
+    records = [
+        step(1, loss={"space": {"down": None}}, grad_norm={"space": None}),
+        step(2, loss={"space": {"down": 0.5}, "time": {"up": 0.7, "side": None}}, grad_norm={"all": 2.0}),
+        validation(0, rank={"space": None}, std={}, knn={"space": {"digit": {"top1": None}}}),
+        validation(2),
+    ]
+    records = [json.loads(json.dumps(record)) for record in records]
+    assert len(draw_curves(records, tmp_path)) == 3
+
+
+def test_a_figure_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*loss\.png: No such file"):
+        draw_curves([step(1)], tmp_path / "absent")
+
+
+# ---------------------------------------------------------------------------------------------------- windows
+
+
+def make_windows(windows: int = 2, frames: int = 8, side: int = 16) -> NDArray[np.uint8]:
+    """Every frame in a shade of its own."""
+    shades = np.arange(windows * frames, dtype=np.uint8).reshape(windows, frames, 1, 1, 1) * 10 + 20
+    return np.broadcast_to(shades, (windows, frames, side, side, 3)).copy()
+
+
+def runs_of(line: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """(shade, length) of the stretches of equal shade of a grey line [X, 3]."""
+    borders = np.flatnonzero(np.diff(line[:, 0].astype(int))) + 1
+    return [(int(part[0, 0]), len(part)) for part in np.split(line, borders)]
+
+
+def test_a_strip_shows_every_frame_enlarged_in_order_with_wider_gaps_between_clips() -> None:
+    strip = visualization._strip(make_windows()[0], clips=2)
+    line = runs_of(strip[strip.shape[0] // 2])
+    frames = [(shade, length) for shade, length in line if shade != 255]
+    gaps = [length for shade, length in line if shade == 255]
+    assert frames == [(20 + 10 * i, 64) for i in range(8)]  # 16 pixels, enlarged 4 times
+    assert gaps[1:4] == gaps[5:8] == [4, 4, 4]
+    assert gaps[4] == 18
+
+
+def test_a_long_window_is_broken_between_clips() -> None:
+    short, long = (visualization._strip(make_windows(1, frames, 64)[0], clips) for frames, clips in ((16, 4), (40, 10)))
+    assert long.shape == (3 * short.shape[0], *short.shape[1:])  # 4 clips, 4 clips, and 2 clips with white after them
+
+
+@pytest.mark.parametrize(("windows", "frames", "clips"), [(1, 1, 1), (3, 8, 2), (2, 40, 10), (0, 8, 2)])
+def test_windows_are_drawn(tmp_path: Path, windows: int, frames: int, clips: int) -> None:
+    path = draw_windows(make_windows(windows, frames), ["caption"] * windows, clips, tmp_path / "windows.png")
+    image = pixels(path)
+    assert image.shape[1] > 900
+    assert (len(np.unique(image)) > 1) == (windows > 0)
+
+
+def test_windows_of_another_shape_are_a_bug(tmp_path: Path) -> None:
+    for windows, captions, clips in (
+        (make_windows()[0], ["a"], 2),
+        (make_windows(), ["a"], 2),
+        (make_windows(), ["a"] * 2, 3),
+    ):
+        with pytest.raises(ValueError, match="do not fit windows"):
+            draw_windows(windows, captions, clips, tmp_path / "windows.png")
+
+
+def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def refuse(name: str, *arguments: Any, **named: Mapping[str, Any]) -> Any:
+        assert name.partition(".")[0] != "umap"
+        return real_import(name, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setattr(visualization, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
+    digit = make_labels(20, 1, ["0", "1"])
+    assert len(draw_embeddings({1: {"space": make_features(digit)}}, {"digit": digit}, tmp_path, 0, 20)) == 2
