@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
@@ -32,6 +34,8 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Scorer = Callable[[FloatArray, IntArray, FloatArray, IntArray], float]
 """Accuracy in [0, 1] on (query features, query labels), given (known features, known labels)."""
+
+logger = logging.getLogger(__name__)
 
 MAX_UNITS = 4096  # vectors that rank and spread are measured on
 
@@ -65,13 +69,16 @@ def encode_split(
         config: the whole config.
         device: where the encoder is.
         bad_videos: is told what cannot be read.
+
+    Raises:
+        InputError: no video is left, or too many cannot be read.
     """
     labels = catalog.labels
     parts = sorted({1} | {label_set.values.shape[1] for label_set in labels.values()})
     sums: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
     weights: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
     units: dict[str, list[Tensor]] = {}
-    lengths_N = torch.as_tensor(catalog.table["frames"].to_numpy(np.int64))
+    lengths_N = torch.from_numpy(catalog.table["frames"].to_numpy(np.int64, copy=True))
     was_training = encoder.training
     encoder.eval()
     for batch in evaluation_batches(catalog, config, bad_videos):
@@ -87,8 +94,7 @@ def encode_split(
                 weight_NK = weights[count].setdefault(level, torch.zeros(len(lengths_N), count))
                 weight_NK.index_add_(0, batch.row_B, share_BKU.sum(dim=2))
     encoder.train(was_training)
-    # A video whose windows leave a part unseen has no features for it; it is left out rather than guessed.
-    seen_N = torch.stack([w.min(dim=1).values for by_level in weights.values() for w in by_level.values()]).amin(0) > 0
+    seen_N = _fully_seen(weights, catalog)
     return EncodedSplit(
         features={
             count: {lv: (sums[count][lv][seen_N] / weights[count][lv][seen_N, :, None]).numpy() for lv in sums[count]}
@@ -98,6 +104,22 @@ def encode_split(
         labels={name: replace(known, values=known.values[seen_N.numpy()]) for name, known in labels.items()},
         rows=np.flatnonzero(seen_N.numpy()),
     )
+
+
+def _fully_seen(weights: dict[int, dict[str, Tensor]], catalog: Catalog) -> Tensor:
+    """[N] whether windows show every part of a video: where they do not, it is left out rather than guessed."""
+    if not weights[1]:
+        raise InputError(f"no video of the split {catalog.split} can be read any more; bad_videos.csv says why")
+    # All levels see the same frames: any one will do.
+    shown = {count: next(iter(by_level.values())).amin(dim=1) > 0 for count, by_level in weights.items()}
+    seen_N = torch.stack(list(shown.values())).all(dim=0)
+    missed = int((shown[1] & ~seen_N).sum())
+    advice = "some of its labels are of parts that no window shows; raise window.eval_windows"
+    if not seen_N.any():
+        raise InputError(f"no video of the split {catalog.split} can be scored: {advice}")
+    if missed:
+        logger.warning("%s: %d videos are left out: %s", catalog.split, missed, advice)
+    return seen_N
 
 
 def evaluation_batches(catalog: Catalog, config: Config, bad_videos: BadVideos) -> Iterator[Batch]:
@@ -208,11 +230,10 @@ def classifier_score(classifier: nn.Module, split: EncodedSplit, labels: str, de
     return 100 * float((predicted_N == split.labels[labels].values[:, 0]).mean())
 
 
-def chance(split: EncodedSplit, labels: str) -> float:
+def chance(labels: LabelSet) -> float:
     """Accuracy in percent of always naming each part's commonest class."""
-    label_set = split.labels[labels]
-    counts = [np.bincount(values, minlength=1).max() / max(1, len(values)) for values in label_set.values.T]
-    return 100 * float(np.mean(counts))
+    counts = [np.bincount(values).max() / len(values) for values in labels.values.T if len(values)]
+    return 100 * float(np.mean(counts)) if counts else 0.0
 
 
 def confidence_interval(accuracy: float, samples: int) -> float:
@@ -301,7 +322,7 @@ class Validator:
         return Validation(
             scores={
                 level: {
-                    name: {"top1": score, "random_init": floor[level][name], "chance": chance(queries, name)}
+                    name: {"top1": score, "random_init": floor[level][name], "chance": chance(queries.labels[name])}
                     for name, score in by_labels.items()
                 }
                 for level, by_labels in top1.items()
@@ -356,7 +377,12 @@ def final_test(
     if task.classifier is not None:
         score = classifier_score(task.classifier, test, target, device)
         interval = confidence_interval(score, len(test.rows))
-        results["supervised"] = {"top1": score, "chance": chance(test, target), "interval": interval, "labels": target}
+        results["supervised"] = {
+            "top1": score,
+            "chance": chance(test.labels[target]),
+            "interval": interval,
+            "labels": target,
+        }
     return results, test
 
 
@@ -367,7 +393,7 @@ def with_floors(scores: Scores, at_init: Scores, split: EncodedSplit) -> dict[st
             name: {
                 "top1": score,
                 "random_init": at_init[level][name],
-                "chance": chance(split, name),
+                "chance": chance(split.labels[name]),
                 "interval": confidence_interval(score, len(split.rows)),
             }
             for name, score in by_labels.items()

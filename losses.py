@@ -64,7 +64,8 @@ def covariance_term(vectors_ND: Tensor) -> Tensor:
     """
     vectors_ND = vectors_ND.float()
     centred_ND = vectors_ND - vectors_ND.mean(dim=0)
-    covariance_DD = centred_ND.T @ centred_ND / (len(vectors_ND) - 1)
+    with torch.autocast(vectors_ND.device.type, enabled=False):  # it would take the product in bf16
+        covariance_DD = centred_ND.T @ centred_ND / (len(vectors_ND) - 1)
     return (covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()) / vectors_ND.shape[1]
 
 
@@ -82,7 +83,8 @@ def sigreg(vectors_ND: Tensor, num_slices: int, generator: torch.Generator) -> T
     """
     vectors_ND = vectors_ND.float()
     directions_DS = torch.randn(vectors_ND.shape[1], num_slices, generator=generator).to(vectors_ND.device)
-    projected_NS = vectors_ND @ F.normalize(directions_DS, dim=0)
+    with torch.autocast(vectors_ND.device.type, enabled=False):  # it would take the product in bf16
+        projected_NS = vectors_ND @ F.normalize(directions_DS, dim=0)
     knots_K = torch.linspace(0, 3, 17, device=vectors_ND.device)
     normal_K = torch.exp(-knots_K.square() / 2)
     angles_NSK = projected_NS[..., None] * knots_K

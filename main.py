@@ -84,9 +84,9 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
     task = untrained_task(config, catalogs, device)
+    earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     with StopRequest() as stop:
         history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
-    history.wall_seconds += perf_counter() - began
     if stop.signal:
         return 128 + stop.signal
 
@@ -109,7 +109,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
         "bad_videos": len(bad_videos),
         "device": device_name(device),
         "command": environment["command"],
-        "wall_seconds": history.wall_seconds + perf_counter() - began,
+        "wall_seconds": earlier + perf_counter() - began,
         "peak_rss_mb": peak_memory_mb(),
         **history.speed(),
     }
@@ -169,7 +169,7 @@ def train_and_validate(
             while history.epoch < config.num_epochs and not stop.requested:
                 for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
                     clips = report.windows * config.clips
-                    history.count_step(report.step, clips, report.seconds, report.data_wait)
+                    history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
                     progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)
                     if report.step % config.log_interval == 0 or report.step == trainer.total_steps:
                         log.write("step", epoch=history.epoch, clips=clips, **asdict(report))

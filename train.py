@@ -27,6 +27,8 @@ class StepReport:
 
     step: int
     """Number of steps done, this one included."""
+    batch: int
+    """Batches of the epoch done, this one and those of which nothing could be read included."""
     loss: dict[str, dict[str, float]]
     """Weighted losses by level and term."""
     grad_norm: dict[str, float]
@@ -71,7 +73,7 @@ class Trainer:
         """
         self.task.train()
         start = perf_counter()
-        for batch in loader.epoch(epoch, first_batch):
+        for number, batch in enumerate(loader.epoch(epoch, first_batch), start=first_batch + 1):
             on_failed(batch.failed)
             waited = perf_counter() - start
             if len(batch.row_B):
@@ -82,7 +84,7 @@ class Trainer:
                 lr = self.learning_rate(self.step)
                 self.step += 1
                 seconds = perf_counter() - start
-                yield StepReport(self.step, losses, norms, lr, len(batch.row_B), seconds, waited)
+                yield StepReport(self.step, number, losses, norms, lr, len(batch.row_B), seconds, waited)
             start = perf_counter()
 
     def _update(self, video_BTCHW: Tensor, row_B: Tensor) -> tuple[dict[str, dict[str, float]], dict[str, float]]:

@@ -149,8 +149,7 @@ def _tsne(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def _umap(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     from umap import UMAP  # late: it compiles itself for a quarter of a minute when it is imported
 
-    neighbours = min(15, len(points) - 1)
-    umap = UMAP(n_neighbors=neighbours, init="pca", n_epochs=200, random_state=seed, n_jobs=1)
+    umap = UMAP(n_neighbors=min(15, len(points) - 1), init="pca", n_epochs=200, random_state=seed, n_jobs=1)
     return np.asarray(umap.fit_transform(points), np.float64)
 
 
@@ -190,9 +189,11 @@ def _draw_panel(ax: Axes, points: NDArray[np.float64] | str, classes: NDArray[An
     if isinstance(points, str):
         ax.text(0.5, 0.5, points, ha="center", va="center", transform=ax.transAxes, color="#a33")
         return
-    for value in range(-1, count):
-        mine = points[classes == value]
-        ax.scatter(mine[:, 0], mine[:, 1], s=11, alpha=0.8, linewidths=0, **_look(value, count))
+    looks = [_look(value, count) for value in classes]
+    for marker in dict.fromkeys(look["marker"] for look in looks):
+        mine = [i for i, look in enumerate(looks) if look["marker"] == marker]
+        look = {"s": 11, "alpha": 0.8, "linewidths": 0, "marker": marker, "color": [looks[i]["color"] for i in mine]}
+        ax.scatter(points[mine, 0], points[mine, 1], **look)
 
 
 def _draw_legend(ax: Axes, name: str, label_set: LabelSet) -> None:
@@ -329,8 +330,7 @@ def _values(records: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> NDAr
 def _names(records: Sequence[Mapping[str, Any]], *keys: str) -> list[str]:
     """Keys of the mapping at `keys`, over all records, in their order."""
     names: dict[str, None] = {}
-    for record in records:
-        value: Any = record
+    for value in records:
         for key in keys:
             value = value.get(key) or {}
         names.update(dict.fromkeys(value))

@@ -38,6 +38,6 @@ class Block(nn.Module):
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """[B, N, D] to [B, N, D]."""
-        tokens_BND = tokens_BND + self.attention(self.attention_norm(tokens_BND))
-        tokens_BND = tokens_BND + self.mlp(self.mlp_norm(tokens_BND))
-        return tokens_BND
+        mixed_BND = tokens_BND + self.attention(self.attention_norm(tokens_BND))
+        output_BND: Tensor = mixed_BND + self.mlp(self.mlp_norm(mixed_BND))
+        return output_BND

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from architecture.level import Level
+from architecture.running_norm import RunningNorm
 from architecture.stem import PatchStem
 
 
@@ -46,6 +47,9 @@ class HierarchicalTransformer(nn.Module):
                 for (name, numbers), in_dim, shape in zip(levels.items(), [dims[0], *dims], shapes, strict=False)
             }
         )
+        self.input_norms = nn.ModuleDict(
+            {name: RunningNorm(in_dim) for name, in_dim in zip(list(levels)[1:], dims, strict=False)}
+        )
         self.tokens_per_unit = {name: math.prod(shape) for name, shape in zip(levels, shapes, strict=False)}
 
     def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
@@ -68,6 +72,7 @@ class HierarchicalTransformer(nn.Module):
             if summaries:  # regroup the summaries of the level below: [B, G, D] to [B, G / N, N, D]
                 below_BGD = next(reversed(summaries.values()))
                 below_BGD = below_BGD.detach() if self.isolated else below_BGD
+                below_BGD = self.input_norms[name](below_BGD)
                 units_BGND = below_BGD.unflatten(1, (-1, self.tokens_per_unit[name]))
             summaries[name] = level(units_BGND)
         return patches_BTPD, summaries

@@ -41,8 +41,6 @@ class Level(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        # The norm keeps a level's input on one scale while the level below goes on learning.
-        self.input_norm = nn.LayerNorm(in_dim, elementwise_affine=False)
         self.project = nn.Linear(in_dim, dim)
         self.positions = Positions(shape, dim, position_embedding)
         self.summary_token_D = nn.Parameter(torch.randn(dim))
@@ -59,7 +57,7 @@ class Level(nn.Module):
             summaries [B, G, dim], the CLS token of each unit.
         """
         batch, units = tokens_BGND.shape[:2]
-        tokens = self.positions(self.project(self.input_norm(tokens_BGND)).flatten(0, 1))
+        tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
         tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)

@@ -34,9 +34,9 @@ class History:
     wall_seconds: float = 0.0
     """Of the whole run so far, its earlier parts included."""
 
-    def count_step(self, step: int, clips: int, seconds: float, data_wait: float) -> None:
-        """Counts one training step; `step` is its number."""
-        self.batch, self.step = self.batch + 1, step
+    def count_step(self, step: int, batch: int, clips: int, seconds: float, data_wait: float) -> None:
+        """Counts one training step, number `step` of the run, with the epoch's batch number `batch`, from 1."""
+        self.batch, self.step = batch, step
         self.clips += clips
         self.step_seconds += seconds
         self.data_wait += data_wait

@@ -210,7 +210,7 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
     facts = {
         "Task": text("task"),
         "Command": text("command") or environment.get("command"),
-        "Device": " \u00b7 ".join(filter(None, (text("device"), environment.get("device_name")))),
+        "Device": " \u00b7 ".join(dict.fromkeys(filter(None, (text("device"), environment.get("device_name"))))),
         "Wall time": None if seconds is None else _duration(seconds),
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
         "Speed": text("clips_per_second", "{:,.1f} clips/s"),

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from config.errors import InputError
 from config.schema import Config
 from data_utils.labels import LabelSet
 from tasks.hierarchical import build_hierarchy
@@ -20,13 +21,16 @@ class SupervisedTask(Task):
         labels: the last level's label set of the training catalog.
 
     Raises:
-        ValueError: the label set has several values per video; the last level sees the video as one.
+        InputError: the label set has several values per video; the last level sees the video as one.
     """
 
     def __init__(self, config: Config, labels: LabelSet) -> None:
         super().__init__()
         if labels.values.shape[1] != 1:
-            raise ValueError(f"supervised training needs one label per video, {labels.name} has several")
+            raise InputError(
+                f"task=supervised needs one label per video, but column '{labels.name}' has {labels.values.shape[1]}; "
+                "choose another column for the last level in dataset.labels"
+            )
         self.hierarchy = build_hierarchy(config, isolated=False)
         self.classifier: nn.Module = nn.Linear(config.level(config.groups[-1]).dim, len(labels.classes))
         self.labels_N: Tensor

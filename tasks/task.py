@@ -20,8 +20,12 @@ class Task(nn.Module, ABC):
     It knows nothing of loops, precision and logging; its state_dict is everything that a checkpoint needs of it.
     """
 
-    classifier: nn.Module | None = None
+    classifier: nn.Module | None
     """From the last level's features [N, D] to class scores [N, classes], where the task has learned one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = None  # as an attribute of the class it would hide the submodule of a subclass
 
     @property
     @abstractmethod

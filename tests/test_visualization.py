@@ -96,8 +96,10 @@ def test_a_limit_draws_whole_videos_and_as_many_points_for_every_number_of_parts
     assert all(row in motion.values.tolist() for row in drawn)
 
 
-@pytest.mark.usefixtures("no_umap")
-def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(tmp_path: Path) -> None:
+def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visualization, "METHODS", {"tsne": "t-SNE"})
     digit = make_labels(60, 1, ["0", "1"])
     features = {1: {"space": make_features(digit)}}
 

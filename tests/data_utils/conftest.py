@@ -51,6 +51,7 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = size
         stream.pix_fmt = pixels
         if rotation:

@@ -69,7 +69,7 @@ def test_wrong_files_get_one_line(case: str, folder: Path) -> None:
 
 
 def test_folders_must_be_there(folder: Path) -> None:
-    with pytest.raises(InputError, match="nowhere is no folder; set dataset.catalog"):
+    with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.catalog"):
         read_catalog_files(folder / "nowhere", folder, ["label"])
     with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.root"):
         read_catalog_files(folder, folder / "nowhere", ["label"])

@@ -127,7 +127,7 @@ def test_processes_resuming_and_leaving_change_nothing(make_loader: Callable[...
 def test_the_global_generators_are_left_alone(make_loader: Callable[..., Loader]) -> None:
     torch.manual_seed(0)
     np.random.seed(0)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
     for workers in (0, 1):
         list(make_loader(True, num_workers=workers).epoch(0))
     assert torch.equal(torch.get_rng_state(), states[0])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_utils import readers
-from data_utils.decoding import VideoError
+from data_utils.decoding import VideoError, numbered_frames
 from data_utils.inspection import inspect_video
 from data_utils.readers import VideoReader
 
@@ -113,7 +113,6 @@ def test_long_videos_are_entered_at_key_frames_without_a_difference(
     assert [point.number for point in points] == expected
 
     decoded = []
-    numbered_frames = readers.numbered_frames
 
     def counted(*arguments: object) -> object:
         for number, frame in numbered_frames(*arguments):  # type: ignore[arg-type]

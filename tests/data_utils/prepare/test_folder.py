@@ -88,7 +88,7 @@ def test_wrong_input_gets_one_line(tmp_path: Path) -> None:
     }
     cases = [
         (tmp_path / "no", None, Columns(), SHARES, "no is no folder; set --raw"),
-        (tmp_path, None, Columns(), SHARES, "holds no class/video.ext"),
+        (raw / "a", None, Columns(), SHARES, "holds no class/video.ext"),
         (raw, None, Columns(), SHARES, "class 'b' has 2 videos, too few"),
         (raw, None, Columns(), {"val": 0.5, "test": 0.5}, "must be above 0 and leave something for train"),
         (raw, lists["same"], Columns(), SHARES, "line 11: 0.mp4 is listed before"),
@@ -97,12 +97,9 @@ def test_wrong_input_gets_one_line(tmp_path: Path) -> None:
         (raw, lists["good"], Columns(group="subject"), SHARES, "2 groups cannot be dealt"),
         (raw, tmp_path / "missing.csv", Columns(), SHARES, "missing.csv is missing"),
     ]
-    (tmp_path / "raw" / "b").rename(tmp_path / "raw" / "b")
     for folder, csv, columns, shares, message in cases:
-        source = make_folder(tmp_path / "empty", {}) if message.startswith("holds") else folder
-        source.mkdir(exist_ok=True) if message.startswith("holds") else None
         with pytest.raises(InputError) as error:
-            prepare(source, tmp_path / "out", csv, columns, shares, 0)
+            prepare(folder, tmp_path / "out", csv, columns, shares, 0)
         assert message in str(error.value)
         assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()

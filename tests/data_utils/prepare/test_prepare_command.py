@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import prepare
+from data_utils.prepare import moving_digits
 
 
 def test_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,7 +27,7 @@ def test_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_moving_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(prepare.moving_digits, "prepare", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(moving_digits, "prepare", lambda *arguments: calls.append(arguments))
     assert prepare.main(["moving_digits", "--out", str(tmp_path), "--train", "5", "--seed", "3"]) == 0
     assert calls == [(tmp_path, {"train": 5, "val": 480, "test": 720}, 3)]
     assert "train: 5 videos" in capsys.readouterr().out

@@ -1,0 +1,75 @@
+"""How hard moving_digits is without any learning: kNN on raw pixels, per label set.
+
+    python -m benchmarks.moving_digits_floors [CONFIG] [key=value ...]
+
+A frame alone must not tell the program (below 2x chance for one frame and for the mean frame). The other end, that
+the labels can be learned at all, is shown by `python main.py quickstart.yaml task=supervised model_name=supervised`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from config.load import load_config
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog, open_catalogs
+from data_utils.normalise import normalise
+from eval import FloatArray, chance, evaluation_batches, knn_predict
+
+VIEWS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "one frame (the middle)": lambda video: video[:, video.shape[1] // 2],
+    "mean frame": lambda video: video.mean(axis=1),
+    "all pixels": lambda video: video,
+    "frame differences": lambda video: np.diff(video, axis=1),
+}
+
+
+def main() -> None:
+    """Prints one row per view of the pixels, one column per label set."""
+    name, *overrides = sys.argv[1:] or ["quickstart.yaml"]
+    config = load_config(name, overrides).config
+    with tempfile.TemporaryDirectory() as folder:
+        list_of_bad = Path(folder) / "bad_videos.csv"
+        catalogs = open_catalogs(config, list_of_bad)
+        bad_videos = BadVideos(list_of_bad, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+        (bank, bank_rows), (queries, query_rows) = (
+            pixels(catalogs[split], config, bad_videos) for split in ("train", "test")
+        )
+    labels = catalogs["train"].labels
+    print(f"{'kNN on pixels, test accuracy in percent':42}" + "".join(f"{label_set:>12}" for label_set in labels))
+    for title, view in VIEWS.items():
+        known, asked = (view(split).reshape(len(split), -1) for split in (bank, queries))
+        cells = []
+        for label_set in labels:
+            answers = catalogs["train"].labels[label_set].values[bank_rows]
+            truth = catalogs["test"].labels[label_set].values[query_rows]
+            hits = [
+                (knn_predict(known, answers[:, part], asked, config.knn_k, config.knn_temperature) == truth[:, part])
+                for part in range(truth.shape[1])
+            ]
+            cells.append(f"{100 * np.mean(hits):12.1f}")
+        print(f"{title:42}" + "".join(cells))
+    print(f"{'chance':42}" + "".join(f"{chance(catalogs['test'].labels[label_set]):12.1f}" for label_set in labels))
+
+
+def pixels(
+    catalog: Catalog, config: Config, bad_videos: BadVideos
+) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """The first window of every video, normalised [N, T, C, H, W], and the videos' rows."""
+    windows, rows = [], []
+    for batch in evaluation_batches(catalog, config, bad_videos):
+        windows.append(normalise(batch.video_BTCHW, config.mean, config.std))
+        rows.append(batch.row_B)
+    _, first = np.unique(torch.cat(rows).numpy(), return_index=True)
+    return torch.cat(windows).numpy()[first], torch.cat(rows).numpy()[first]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import torch
+
+from architecture.stem import PatchStem, patchify
+
+
+def test_patches_are_cut_in_row_major_order() -> None:
+    video = torch.arange(2 * 3 * 3 * 8 * 12).reshape(2, 3, 3, 8, 12)
+    patches = patchify(video, 4)
+    assert patches.shape == (2, 3, 6, 48)
+    for row in range(2):
+        for column in range(3):
+            crop = video[:, :, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            assert torch.equal(patches[:, :, 3 * row + column], crop.permute(0, 1, 3, 4, 2).flatten(2))
+
+
+def test_the_stem_projects_each_patch_by_itself() -> None:
+    torch.manual_seed(0)
+    stem = PatchStem(4, 10)
+    video = torch.randn(1, 2, 3, 8, 12)
+    changed = video.clone()
+    changed[0, 1, :, :4, 4:8] += 1
+    differs = (stem(changed) != stem(video)).any(dim=-1)[0]
+    assert differs.nonzero().tolist() == [[1, 1]]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runs.console import Progress, score_table
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_steps(progress: Progress, first: int, last: int) -> None:
+    for step in range(first, last + 1):
+        loss = {"space": {"up": 0.5, "down": float(step)}, "time": {"down": 2.0}}
+        progress.update(step, loss, clips=30, seconds=0.5, data_wait=0.125)
+
+
+def test_plain_lines_with_means_where_the_output_is_no_terminal(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO), Progress(20, 0) as progress:
+        run_steps(progress, 1, 20)
+    lines = caplog.messages
+    assert len(lines) == 10
+    assert lines[0] == "step 2/20  loss space 2.000  time 2.000  60 clips/s  waiting for data 25%"
+    assert lines[-1] == "step 20/20  loss space 20.000  time 2.000  60 clips/s  waiting for data 25%"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_continued_run_ends_with_its_last_step(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), Progress(25, 19) as progress:
+        run_steps(progress, 20, 25)
+    assert [line.split()[1] for line in caplog.messages] == ["20/25", "22/25", "24/25", "25/25"]
+
+
+def test_fewer_than_ten_steps_get_a_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), Progress(3, 0) as progress:
+        run_steps(progress, 1, 3)
+    assert [line.split()[1] for line in caplog.messages] == ["1/3", "2/3", "3/3"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_with_losses_speed_and_waiting_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with caplog.at_level(logging.INFO), Progress(20, 10) as progress:
+        run_steps(progress, 11, 20)
+    text = terminal.getvalue()
+    assert "20/20" in text
+    assert "time 2.000  60 clips/s  waiting for data 25%" in text
+    assert caplog.messages == []
+
+
+def test_log_lines_go_to_standard_output_and_warnings_say_so() -> None:
+    program = (
+        "import logging; from runs.console import set_up_logging; set_up_logging(); set_up_logging();"
+        "log = logging.getLogger('x'); log.debug('no'); log.info('fine'); log.warning('careful');"
+        "logging.getLogger('matplotlib.font_manager').info('chatter')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "fine\nwarning: careful\n"
+    assert done.stderr == ""
+
+
+def test_a_table_of_scores_marks_each_levels_own_labels() -> None:
+    def score(top1: float) -> dict[str, float]:
+        return {"top1": top1, "random_init": 31.25, "chance": 10.0, "interval": 3.0}
+
+    table = score_table(
+        {
+            "space": {"digit": score(61.94), "motion": score(47.5)},
+            "time": {"digit": score(8.0), "motion": score(100.0)},
+        },
+        {"space": "digit", "time": "motion"},
+        {"rank": {"space": 12.345, "time": 7.0}},
+    )
+    assert table.splitlines() == [
+        "  level  digit (init, chance)  motion (init, chance)   rank",
+        "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)  12.35",
+        "   time     8.0  (31.2, 10.0)    100.0* (31.2, 10.0)   7.00",
+    ]

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import InputError
+from config.schema import Config
+from runs.checkpoint import load_checkpoint, save_checkpoint
+from runs.history import FREE_KEYS, History, check_same_experiment
+
+MakeConfig = Callable[..., Config]
+AT_INIT: dict[str, Any] = {"scores": {"space": {"digit": {"top1": 31.25}}}, "rank": {"space": 7.5}, "alarms": []}
+
+
+def make_history() -> History:
+    history = History(at_init=AT_INIT)
+    for step in range(1, 6):
+        history.count_step(step, step if step <= 3 else step - 3, clips=20, seconds=0.5, data_wait=0.125)
+        if step == 3:
+            history.end_epoch()
+    return history
+
+
+def test_it_counts_epochs_batches_steps_clips_and_time() -> None:
+    history = make_history()
+    assert (history.epoch, history.batch, history.step) == (1, 2, 5)
+    assert history.speed() == {"clips_per_second": 40.0, "data_wait": 0.25}
+
+
+def test_a_run_without_steps_has_a_speed() -> None:
+    assert History(at_init={}).speed() == {"clips_per_second": 0.0, "data_wait": 0.0}
+
+
+def test_only_a_higher_score_is_the_best() -> None:
+    history = History(at_init={})
+    found = []
+    for step, score in enumerate([0.0, 40.0, 40.0, 39.0, 40.5], start=1):
+        history.step = step
+        found.append((history.is_best(score), history.best_score, history.best_step))
+    assert found == [(True, 0.0, 1), (True, 40.0, 2), (False, 40.0, 2), (False, 40.0, 2), (True, 40.5, 5)]
+
+
+def test_it_goes_through_a_checkpoint_unchanged(tmp_path: Path) -> None:
+    history = make_history()
+    history.is_best(41.7)
+    save_checkpoint({"history": history.state_dict()}, tmp_path / "last.pt")
+    restored = History(**load_checkpoint(tmp_path / "last.pt")["history"])
+    assert restored == history
+    restored.count_step(6, 3, clips=1, seconds=0.5, data_wait=0)
+    assert (history.step, restored.step) == (5, 6)
+
+
+def test_a_state_is_a_copy() -> None:
+    history = make_history()
+    state = history.state_dict()
+    state["at_init"]["rank"]["space"] = 0.0
+    assert history.at_init == AT_INIT
+
+
+def test_the_same_experiment_continues(tiny_config: MakeConfig) -> None:
+    then = tiny_config().model_dump()
+    now = tiny_config("resume=true", "save_path=elsewhere", "num_workers=1", "log_interval=3").model_dump()
+    assert then != now
+    check_same_experiment(then, now, Path("last.pt"))
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("seed=9", "seed"),
+        ("architecture_time.dim=24", "architecture_time"),
+        ("window.frequency=2", "window"),
+        ("regularizer={name: none}", "regularizer"),
+        ("batch_size=4", "batch_size"),
+        ("dataset.seed=9", "dataset"),
+    ],
+)
+def test_another_experiment_is_refused(tiny_config: MakeConfig, override: str, key: str) -> None:
+    then, now = tiny_config().model_dump(), tiny_config(override).model_dump()
+    with pytest.raises(
+        InputError, match=f"^resume=true, but {key} is .* and was .* in run/last.pt; set it back"
+    ) as info:
+        check_same_experiment(then, now, Path("run/last.pt"))
+    assert "\n" not in str(info.value)
+
+
+def test_a_key_that_one_of_both_lacks_is_a_difference(tiny_config: MakeConfig) -> None:
+    config = tiny_config().model_dump()
+    older = {key: value for key, value in config.items() if key != "isolation"}
+    for then, now in ((older, config), (config, older)):
+        with pytest.raises(InputError, match="isolation"):
+            check_same_experiment(then, now, Path("last.pt"))
+
+
+def test_free_keys_are_keys_of_the_config(tiny_config: MakeConfig) -> None:
+    assert tiny_config().model_dump().keys() >= FREE_KEYS

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog
+from data_utils.labels import LabelSet
+from eval import (
+    EncodedSplit,
+    FloatArray,
+    IntArray,
+    Validator,
+    chance,
+    classifier_score,
+    collapse_alarms,
+    confidence_interval,
+    effective_rank,
+    encode_split,
+    final_test,
+    knn_predict,
+    knn_scores,
+    probe_scores,
+    spread,
+)
+from runs.seeds import seed_everything
+from tasks import build_task
+from tasks.hierarchical import build_hierarchy
+from tasks.task import Task
+
+MakeConfig = Callable[..., Config]
+CPU = torch.device("cpu")
+LABELS = {"digit": 10, "motion": 4, "program": 12}
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def clusters(labels: IntArray, dim: int = 8, noise: float = 1.0, seed: int = 0, centres: int = 0) -> FloatArray:
+    """A cloud per class; `centres` chooses where the clouds are."""
+    centre = rng(centres).normal(size=(int(labels.max()) + 1, dim))
+    return (3 * centre[labels] + noise * rng(seed + 1).normal(size=(*labels.shape, dim))).astype(np.float32)
+
+
+def encoded(features: FloatArray, labels: LabelSet) -> EncodedSplit:
+    """A split of one level and one label set; `features` [N, K, D]."""
+    by_parts = {1: {"space": features.mean(axis=1, keepdims=True)}, features.shape[1]: {"space": features}}
+    return EncodedSplit(by_parts, {"space": features[:, 0]}, {labels.name: labels}, np.arange(len(features)))
+
+
+def label_set(values: Any, classes: int = 4) -> LabelSet:
+    return LabelSet("motion", [str(number) for number in range(classes)], np.asarray(values, np.int64))
+
+
+# ------------------------------------------------------------------------------------------------------------ kNN
+
+
+def naive_knn(
+    bank: FloatArray, labels: IntArray, queries: FloatArray, k: int, temperature: float
+) -> tuple[IntArray, list[float]]:
+    """The votes by a loop in float64, and how much ahead of the second class the first one is."""
+    centre = bank.mean(axis=0, dtype=np.float64)
+    predicted, margins = [], []
+    for query in queries.astype(np.float64) - centre:
+        cosines = []
+        for known in bank.astype(np.float64) - centre:
+            cosines.append(known @ query / np.linalg.norm(known) / np.linalg.norm(query))
+        votes = np.zeros(labels.max() + 1)
+        for neighbour in np.argsort(cosines)[::-1][:k]:
+            votes[labels[neighbour]] += math.exp(cosines[neighbour] / temperature)
+        predicted.append(int(votes.argmax()))
+        first, second = np.sort(votes)[::-1][:2]
+        margins.append((first - second) / first)
+    return np.array(predicted), margins
+
+
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+@pytest.mark.parametrize("k", [1, 7, 500])
+def test_knn_equals_a_loop(k: int, temperature: float) -> None:
+    labels = rng().integers(4, size=60)
+    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=50), noise=4, seed=5)
+    expected, margins = naive_knn(bank, labels, queries, k, temperature)
+    clear = np.array(margins) > 1e-4  # elsewhere float32 may see a tie the other way round
+    assert clear.mean() > 0.9
+    found = knn_predict(bank, labels, queries, k, temperature)
+    assert found.shape == (50,)
+    np.testing.assert_array_equal(found[clear], expected[clear])
+    assert len(set(expected.tolist())) > 1
+
+
+def test_knn_equals_scikit_learn() -> None:
+    labels = rng().integers(4, size=200)
+    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=100), noise=4, seed=5)
+    centre = bank.mean(axis=0)
+    other = KNeighborsClassifier(9, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07))
+    other.fit(bank - centre, labels)
+    agree = knn_predict(bank, labels, queries, 9, 0.07) == other.predict(queries - centre)
+    assert agree.mean() >= 0.99
+
+
+def test_more_neighbours_than_videos_are_all_videos() -> None:
+    labels = np.array([0, 0, 1])
+    bank, queries = clusters(labels), clusters(np.array([0, 1, 1, 0]), seed=3)
+    np.testing.assert_array_equal(
+        knn_predict(bank, labels, queries, 20, 0.07), knn_predict(bank, labels, queries, 3, 0.07)
+    )
+
+
+def test_many_queries_are_answered_like_few() -> None:
+    labels = rng().integers(4, size=40)
+    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=2100), noise=4, seed=5)
+    together = knn_predict(bank, labels, queries, 5, 0.07)
+    alone = np.concatenate([knn_predict(bank, labels, part, 5, 0.07) for part in np.array_split(queries, 7)])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_what_all_vectors_share_changes_nothing() -> None:
+    labels = rng().integers(4, size=60)
+    bank, queries = (np.round(clusters(labels, noise=4, seed=seed), 0) for seed in (0, 5))
+    offset = 256 * rng(9).integers(1, 4, size=8).astype(np.float32)  # exact in float32
+    shifted = knn_predict(bank + offset, labels, queries + offset, 5, 0.07)
+    np.testing.assert_array_equal(shifted, knn_predict(bank, labels, queries, 5, 0.07))
+    # Without centring all cosines would be nearly 1.
+    assert (shifted == labels).mean() > 0.5
+
+
+def test_scale_changes_nothing_and_a_tiny_temperature_is_no_overflow() -> None:
+    labels = rng().integers(4, size=60)
+    bank, queries = clusters(labels, noise=4), clusters(labels, noise=4, seed=5)
+    expected = knn_predict(bank, labels, queries, 5, 0.07)
+    np.testing.assert_array_equal(knn_predict(8 * bank, labels, 8 * queries, 5, 0.07), expected)
+    nearest = knn_predict(bank, labels, queries, 1, 1.0)
+    np.testing.assert_array_equal(knn_predict(bank, labels, queries, 5, 1e-6), nearest)
+
+
+def test_a_bank_of_equal_vectors_gives_an_answer() -> None:
+    bank = np.ones((6, 3), np.float32)
+    found = knn_predict(bank, np.array([2, 2, 2, 2, 1, 0]), rng().normal(size=(4, 3)).astype(np.float32), 6, 0.07)
+    np.testing.assert_array_equal(found, [2, 2, 2, 2])
+
+
+def test_scores_of_several_parts_are_the_mean_of_each_part() -> None:
+    known, asked = rng().integers(4, size=(80, 2)), rng(1).integers(4, size=(40, 2))
+    bank = encoded(clusters(known, noise=0.3), label_set(known))
+    wrong = np.stack([asked[:, 0], (asked[:, 1] + 1) % 4], axis=1)  # the second part shows another class
+    queries = encoded(clusters(wrong, noise=0.3, seed=5), label_set(asked))
+    for scores in (knn_scores(bank, queries, 5, 0.07), probe_scores(bank, queries)):
+        assert scores == {"space": {"motion": 50.0}}
+    queries = encoded(clusters(asked, noise=0.3, seed=5), label_set(asked))
+    assert knn_scores(bank, queries, 5, 0.07) == {"space": {"motion": 100.0}}
+
+
+# ---------------------------------------------------------------------------------------------------- the probe
+
+
+def test_a_probe_finds_separable_classes_and_nothing_in_noise() -> None:
+    known, asked = rng().integers(4, size=(300, 1)), rng(1).integers(4, size=(200, 1))
+    train = encoded(clusters(known, noise=0.2), label_set(known))
+    assert probe_scores(train, encoded(clusters(asked, noise=0.2, seed=5), label_set(asked))) == {
+        "space": {"motion": 100.0}
+    }
+    noise = encoded(rng(7).normal(size=(200, 1, 8)).astype(np.float32), label_set(asked))
+    score = probe_scores(encoded(rng(8).normal(size=(300, 1, 8)).astype(np.float32), label_set(known)), noise)
+    assert 12 < score["space"]["motion"] < 38
+
+
+def test_a_probe_of_a_single_class_names_it() -> None:
+    train = encoded(rng().normal(size=(6, 1, 3)).astype(np.float32), label_set([[2]] * 6))
+    test = encoded(rng(1).normal(size=(4, 1, 3)).astype(np.float32), label_set([[2], [1], [2], [2]]))
+    assert probe_scores(train, test) == {"space": {"motion": 75.0}}
+
+
+# ------------------------------------------------------------------------------------------- chance and intervals
+
+
+def test_chance_is_the_share_of_the_commonest_class_of_each_part() -> None:
+    assert chance(label_set([[0], [2], [2], [1]])) == 50.0
+    assert chance(label_set([[0, 1], [0, 2], [0, 3], [1, 0]])) == pytest.approx((75 + 25) / 2)
+
+
+@pytest.mark.parametrize(("right", "samples"), [(0, 10), (3, 10), (360, 720), (719, 720), (40, 480)])
+def test_the_interval_is_wilsons(right: int, samples: int) -> None:
+    low, high = stats.binomtest(right, samples).proportion_ci(0.95, method="wilson")
+    half = confidence_interval(100 * right / samples, samples)
+    assert half == pytest.approx(100 * (high - low) / 2, rel=1e-4)
+
+
+def test_nothing_is_known_of_no_samples() -> None:
+    assert confidence_interval(0.0, 0) == 100.0
+
+
+# ------------------------------------------------------------------------------------------------------- the alarms
+
+
+def test_effective_rank_counts_directions() -> None:
+    for dim in (2, 7):
+        spread_out = np.concatenate([np.eye(dim), -np.eye(dim)]).astype(np.float32)
+        assert effective_rank(spread_out + 5) == pytest.approx(dim, rel=1e-4)
+    line = np.linspace(-1, 1, 50)[:, None] * np.ones(6) + 3
+    assert effective_rank(line.astype(np.float32)) == pytest.approx(1, abs=0.01)
+    assert effective_rank(np.full((50, 6), 0.3, np.float32)) == pytest.approx(1, abs=0.01)
+    # By hand: singular values 3 and 1 give the entropy of (3/4, 1/4).
+    uneven = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)
+    assert effective_rank(uneven) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+
+
+def test_spread_is_one_on_a_sphere_and_zero_when_all_are_alike() -> None:
+    vectors = rng().normal(size=(5000, 16)).astype(np.float32)
+    assert spread(vectors) == pytest.approx(1, abs=0.02)
+    assert spread(100 * vectors) == pytest.approx(spread(vectors), rel=1e-4)
+    assert spread(np.full((50, 16), 0.3, np.float32)) == pytest.approx(0, abs=1e-5)
+    assert spread(np.zeros((50, 16), np.float32)) == 0
+    assert spread(vectors * 0.01 + 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("rank", "std", "expected"),
+    [
+        (20.0, 0.8, []),
+        (2.1, 0.06, []),
+        (1.9, 0.8, ["rank of time fell to 1.9"]),
+        (20.0, 0.04, ["std of time fell to 0.040"]),
+        (1.0, 0.0, ["rank of time fell to 1.0", "std of time fell to 0.000"]),
+    ],
+)
+def test_a_collapse_is_announced(rank: float, std: float, expected: list[str]) -> None:
+    alarms = collapse_alarms({"space": 15.0, "time": rank}, {"space": 20.0, "time": 20.0}, {"space": 0.9, "time": std})
+    assert [alarm[: len(text)] for alarm, text in zip(alarms, expected, strict=True)] == expected
+
+
+def test_a_fall_to_a_tenth_of_a_high_rank_is_a_collapse() -> None:
+    assert len(collapse_alarms({"space": 9.0}, {"space": 100.0}, {"space": 0.9})) == 1
+    assert collapse_alarms({"space": 11.0}, {"space": 100.0}, {"space": 0.9}) == []
+
+
+# ------------------------------------------------------------------------------------- validation and final test
+
+
+def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
+    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share)
+
+
+def make_encoder(config: Config) -> nn.Module:
+    seed_everything(0)
+    return build_hierarchy(config, isolated=True)
+
+
+def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
+) -> None:
+    config = tiny_config("knn_bank=10")
+    encoder = make_encoder(config)
+    validator = Validator(encoder, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    at_init = validator.run(None)
+    assert list(at_init.scores) == ["space", "time", "clip"]
+    bank = encode_split(encoder, tiny_catalogs["train"].sample(10, config.seed), config, CPU, bad_list(tmp_path))
+    queries = encode_split(encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
+    assert len(bank.rows) == 10
+    expected = knn_scores(bank, queries, config.knn_k, config.knn_temperature)
+    for level, by_labels in at_init.scores.items():
+        assert set(by_labels) == set(LABELS)
+        for name, score in by_labels.items():
+            assert score["top1"] == score["random_init"] == expected[level][name]
+            assert score["chance"] == chance(tiny_catalogs["val"].labels[name])
+    assert at_init.alarms == []
+
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.zero_()  # a collapse
+    later = validator.run(at_init)
+    for level, by_labels in later.scores.items():
+        for name, score in by_labels.items():
+            assert score["random_init"] == at_init.scores[level][name]["top1"]
+    assert len(later.alarms) == 6
+    assert later.rank == pytest.approx(dict.fromkeys(("space", "time", "clip"), 1.0))
+
+
+def test_a_classifier_is_scored_on_the_last_level() -> None:
+    values = rng().integers(4, size=(50, 1))
+    split = encoded(np.eye(4, dtype=np.float32)[values], label_set(values))
+    classifier = nn.Linear(4, 4)
+    with torch.no_grad():
+        classifier.weight.copy_(torch.eye(4).roll(1, dims=0))  # says class + 1
+        classifier.bias.zero_()
+    assert classifier_score(classifier, split, "motion", CPU) == 0
+    with torch.no_grad():
+        classifier.weight.copy_(torch.eye(4))
+    assert classifier_score(classifier, split, "motion", CPU) == 100
+
+
+@pytest.mark.parametrize("kind", ["hierarchical", "supervised"])
+def test_the_final_test_puts_floors_beside_every_score(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, kind: str
+) -> None:
+    config = tiny_config(f"task={kind}", root=tiny_catalogs["test"].root)
+
+    def make(seed: int) -> Task:
+        seed_everything(seed)
+        return build_task(config, tiny_catalogs["train"].labels["program"])
+
+    task, untrained = make(1), make(2)
+    results, split = final_test(task, untrained.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
+    again, _ = final_test(untrained, task.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
+    assert results["test_videos"] == len(split.rows) == 12
+    for name in ("knn", "linear_probe"):
+        for level in config.groups:
+            for labels in LABELS:
+                score = results[name][level][labels]
+                assert score["random_init"] == again[name][level][labels]["top1"]
+                assert score["chance"] == chance(tiny_catalogs["test"].labels[labels])
+                assert score["interval"] == confidence_interval(score["top1"], 12)
+    for name in ("rank", "std"):
+        for level in config.groups:
+            assert results[name][level]["random_init"] == again[name][level]["final"]
+    if kind == "hierarchical":
+        assert "supervised" not in results
+    else:
+        assert task.classifier is not None
+        assert results["supervised"] == {
+            "top1": classifier_score(task.classifier, split, "program", CPU),
+            "chance": pytest.approx(100 / 12),
+            "interval": confidence_interval(results["supervised"]["top1"], 12),
+            "labels": "program",
+        }
