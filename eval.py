@@ -22,7 +22,7 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
-from data_utils.labels import LabelSet
+from data_utils.labels import LabelSet, part_shares
 from data_utils.loader import Batch, Loader
 from data_utils.normalise import normalise
 from tasks.task import Task
@@ -129,24 +129,6 @@ def evaluation_batches(catalog: Catalog, config: Config, bad_videos: BadVideos) 
             bad_videos.add(catalog.failures(batch.failed))
             if len(batch.row_B):
                 yield batch
-
-
-def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) -> Tensor:
-    """How much of every unit lies in each of the video's equal parts.
-
-    Args:
-        frames_BT: the frame numbers of each window.
-        lengths_B: frames of the whole video.
-        units: equal groups of the window's frames.
-        parts: K.
-
-    Returns:
-        [B, K, U]: shares of a unit's frames; a unit of several parts counts for all of them.
-    """
-    part_BT = (frames_BT * parts) // lengths_B[:, None].clamp(min=1)
-    one_hot_BTK = F.one_hot(part_BT.clamp(0, parts - 1), parts).float()
-    shares_BUK: Tensor = one_hot_BTK.unflatten(1, (units, -1)).mean(dim=2)
-    return shares_BUK.transpose(1, 2)
 
 
 # ------------------------------------------------------------------------------------------------------ scores

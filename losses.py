@@ -21,11 +21,12 @@ def summary_target(summaries: Tensor) -> Tensor:
     return F.layer_norm((summaries - mean_D) / (std_D + 1e-5), summaries.shape[-1:])
 
 
-def patch_target(patches: Tensor, eps: float = 0.1) -> Tensor:
+def patch_target(patches: Tensor, eps: float = 1.0) -> Tensor:
     """Patches as frames predict them: detached, each with zero mean and unit variance, in float32.
 
-    MAE's normalised pixels (He et al., 2022, arXiv 2111.06377), but for `eps`: patches with less variance than this
-    hold noise rather than things, and would make up most of the loss if they were blown up to unit variance.
+    MAE's normalised pixels (He et al., 2022, arXiv 2111.06377), but for `eps`, the variance of normalised pixels as a
+    whole: patches with much less hold texture and noise rather than things, and would make up most of the loss if they
+    were blown up to unit variance.
 
     Args:
         patches: [..., D] pixels of the normalised video, or the stem's tokens.

@@ -127,7 +127,7 @@ def target_labels(config: Config) -> str:
 def untrained_task(config: Config, catalogs: dict[str, Catalog], device: torch.device) -> Task:
     """The task with the initial weights of the config's seed."""
     seed_everything(config.seed)
-    return build_task(config, catalogs["train"].labels[target_labels(config)]).to(device)
+    return build_task(config, catalogs["train"]).to(device)
 
 
 def train_and_validate(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.loader import Loader
+from data_utils.loader import Batch, Loader
 from data_utils.normalise import normalise
 from runs.seeds import torch_generator
 from tasks.task import Losses, Task
@@ -77,23 +77,21 @@ class Trainer:
             on_failed(batch.failed)
             waited = perf_counter() - start
             if len(batch.row_B):
-                video = normalise(
-                    batch.video_BTCHW.to(self.device, non_blocking=True), self.config.mean, self.config.std
-                )
-                losses, norms = self._update(video, batch.row_B.to(self.device, non_blocking=True))
+                losses, norms = self._update(batch.to(self.device, non_blocking=True))
                 lr = self.learning_rate(self.step)
                 self.step += 1
                 seconds = perf_counter() - start
                 yield StepReport(self.step, number, losses, norms, lr, len(batch.row_B), seconds, waited)
             start = perf_counter()
 
-    def _update(self, video_BTCHW: Tensor, row_B: Tensor) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    def _update(self, batch: Batch) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
         """One forward, one backward over the sum of all losses, one step of every optimizer."""
         seed = self.config.seed
         # Dropout draws from the global generator: seeded per step, it is the same in a resumed run.
         torch.manual_seed(torch_generator(seed, self.step).initial_seed())
+        video_BTCHW = normalise(batch.video_BTCHW, self.config.mean, self.config.std)
         with self.autocast:
-            losses = self.task.losses(video_BTCHW, row_B, torch_generator(seed, self.step, 1))
+            losses = self.task.losses(video_BTCHW, batch.row_B, batch.frames_BT, torch_generator(seed, self.step, 1))
         total = torch.stack([term.float() for terms in losses.values() for term in terms.values()]).sum()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)

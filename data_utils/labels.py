@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from config.errors import InputError
 from config.schema import CatalogDataset, MovingDigits
@@ -61,6 +63,24 @@ def own_labels(dataset: MovingDigits | CatalogDataset, groups: Sequence[str]) ->
 def columns_of(own: Mapping[str, str]) -> list[str]:
     """The label columns, each once, that of the last level first."""
     return list(dict.fromkeys(reversed(list(own.values()))))
+
+
+def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) -> Tensor:
+    """How much of every unit lies in each of the video's equal parts.
+
+    Args:
+        frames_BT: the frame numbers of each window.
+        lengths_B: frames of the whole video.
+        units: equal groups of the window's frames.
+        parts: K.
+
+    Returns:
+        [B, K, U]: shares of a unit's frames; a unit of several parts counts for all of them.
+    """
+    part_BT = (frames_BT * parts) // lengths_B[:, None].clamp(min=1)
+    one_hot_BTK = F.one_hot(part_BT.clamp(0, parts - 1), parts).float()
+    shares_BUK: Tensor = one_hot_BTK.unflatten(1, (units, -1)).mean(dim=2)
+    return shares_BUK.transpose(1, 2)
 
 
 def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[str, str]) -> dict[str, LabelSet]:

@@ -66,7 +66,7 @@ class HierarchicalTask(Task):
         """The hierarchy itself."""
         return self.hierarchy
 
-    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, generator: torch.Generator) -> Losses:
+    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, frames_BT: Tensor, generator: torch.Generator) -> Losses:
         """See `Task.losses`; terms are up, down, side and those of the regulariser."""
         patches_BTPD, units = self.hierarchy.encode(video_BTCHW)
         below = patchify(video_BTCHW, self.config.patch_size) if self.config.down_target == "pixels" else patches_BTPD

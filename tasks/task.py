@@ -20,25 +20,24 @@ class Task(nn.Module, ABC):
     It knows nothing of loops, precision and logging; its state_dict is everything that a checkpoint needs of it.
     """
 
-    classifier: nn.Module | None
-    """From the last level's features [N, D] to class scores [N, classes], where the task has learned one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.classifier = None  # as an attribute of the class it would hide the submodule of a subclass
-
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
         """What evaluation uses: called with normalised windows [B, T, C, H, W], it gives Features."""
 
+    @property
+    def classifier(self) -> nn.Module | None:
+        """From the last level's features [N, D] to class scores [N, classes], where the task has learned one."""
+        return None
+
     @abstractmethod
-    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, generator: torch.Generator) -> Losses:
+    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, frames_BT: Tensor, generator: torch.Generator) -> Losses:
         """The losses of one batch.
 
         Args:
             video_BTCHW: normalised windows.
             rows_B: int64, the catalog row of each window.
+            frames_BT: int64, the places of its frames in the video.
             generator: on the CPU; the only source of randomness beside dropout.
         """
 

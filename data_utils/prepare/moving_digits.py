@@ -31,7 +31,7 @@ from config.errors import InputError
 
 VERSION = 1  # of the videos that a seed gives; a change makes old folders stale
 SPLITS = {"train": 0.6, "val": 0.15, "test": 0.25}  # share of the digit scans
-SIZE, FRAMES, RATE = 40, 16, 8
+SIZE, FRAMES, RATE = 36, 16, 8
 STEPS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 PROGRAMS = list(itertools.permutations(STEPS, 2))
 SPEC_FILE = "dataset.json"
@@ -125,9 +125,9 @@ def render(scan: NDArray[np.float32], program: tuple[str, str], rng: np.random.G
     Returns:
         [FRAMES, SIZE, SIZE, 3] uint8.
     """
-    side = rng.uniform(11.0, 14.0)
+    side = rng.uniform(12.0, 15.0)
     path = _path(program, SIZE - side, rng)
-    contrast = rng.uniform(0.3, 0.5)
+    contrast = rng.uniform(0.45, 0.65)
     background = _texture(rng)
     drift = rng.uniform(-0.5, 0.5, size=2)
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -145,10 +145,10 @@ def render(scan: NDArray[np.float32], program: tuple[str, str], rng: np.random.G
 def _path(program: tuple[str, str], room: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Top-left corners [FRAMES, 2] that follow the program and stay in [0, room].
 
-    Each half covers at least 8 pixels, so that its motion is longer than what start and size can hide.
+    Each half covers at least 9 pixels, so that its motion is longer than what start and size can hide.
     """
     half = FRAMES // 2
-    moves = [np.outer(np.linspace(0, 1, half + 1)[1:], STEPS[name]) * rng.uniform(8.0, 9.5) for name in program]
+    moves = [np.outer(np.linspace(0, 1, half + 1)[1:], STEPS[name]) * rng.uniform(9.0, 10.0) for name in program]
     path = np.concatenate([moves[0], moves[0][-1] + moves[1]])
     low, high = -path.min(axis=0), room - path.max(axis=0)
     path += low + rng.uniform(size=2) * (high - low)
@@ -156,10 +156,10 @@ def _path(program: tuple[str, str], room: float, rng: np.random.Generator) -> ND
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A weak, smooth, periodic texture [SIZE, SIZE] on a random grey."""
-    noise = ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), rng.uniform(1.5, 5.0), mode="wrap")
-    noise *= rng.uniform(0.03, 0.07) / noise.std()
-    texture: NDArray[np.float32] = (rng.uniform(0.1, 0.5) + noise).astype(np.float32)
+    """A smooth, periodic texture [SIZE, SIZE] on a random grey: strong over the frame, weak inside a patch."""
+    noise = ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), rng.uniform(8.0, 12.0), mode="wrap")
+    noise = (noise - noise.mean()) * (rng.uniform(0.05, 0.12) / noise.std())
+    texture: NDArray[np.float32] = (rng.uniform(0.1, 0.45) + noise).astype(np.float32)
     return texture
 
 
