@@ -244,15 +244,23 @@ def spread(units_MD: FloatArray) -> float:
     return float(unit.std(axis=0).mean() * math.sqrt(units_MD.shape[1]))
 
 
-def collapse_alarms(rank: dict[str, float], rank_at_init: dict[str, float], std: dict[str, float]) -> list[str]:
-    """One sentence for every level whose vectors have become too alike; a high rank says nothing of usefulness."""
+def collapse_alarms(
+    rank: Mapping[str, float],
+    rank_at_init: Mapping[str, float],
+    std: Mapping[str, float],
+    std_at_init: Mapping[str, float],
+) -> list[str]:
+    """One sentence for every level whose vectors have become too alike; a high rank says nothing of usefulness.
+
+    Both are held against the untrained encoder, whose vectors are alike to begin with: all grow from one CLS token.
+    """
     alarms = []
     for level, value in rank.items():
         share = value / rank_at_init[level]
         if share < 0.1 or value < 2:
             alarms.append(f"rank of {level} fell to {value:.1f}, {100 * share:.0f} % of its value at init")
-        if std[level] < 0.05:
-            alarms.append(f"std of {level} fell to {std[level]:.3f}: all its vectors are alike (1 = spread evenly)")
+        if std[level] < 0.1 * std_at_init[level] or std[level] < 1e-6:
+            alarms.append(f"std of {level} fell to {std[level]:.2g} from {std_at_init[level]:.2g} at init")
     return alarms
 
 
@@ -263,7 +271,7 @@ def collapse_alarms(rank: dict[str, float], rank_at_init: dict[str, float], std:
 class Validation:
     """What kNN says of every level on the validation videos, and whether a level collapses."""
 
-    scores: dict[str, dict[str, dict[str, float]]]
+    knn: dict[str, dict[str, dict[str, float]]]
     """By level and label set: `top1`, and its floors `random_init` and `chance`, in percent."""
     rank: dict[str, float]
     std: dict[str, float]
@@ -296,13 +304,11 @@ class Validator:
             for catalog in (self._bank, self._queries)
         )
         top1 = knn_scores(bank, queries, self._config.knn_k, self._config.knn_temperature)
-        floor = (
-            {lv: {name: s["top1"] for name, s in by.items()} for lv, by in at_init.scores.items()} if at_init else top1
-        )
+        floor = {lv: {name: s["top1"] for name, s in by.items()} for lv, by in at_init.knn.items()} if at_init else top1
         rank = {level: effective_rank(units) for level, units in queries.units.items()}
         std = {level: spread(units) for level, units in queries.units.items()}
         return Validation(
-            scores={
+            knn={
                 level: {
                     name: {"top1": score, "random_init": floor[level][name], "chance": chance(queries.labels[name])}
                     for name, score in by_labels.items()
@@ -311,7 +317,7 @@ class Validator:
             },
             rank=rank,
             std=std,
-            alarms=collapse_alarms(rank, at_init.rank, std) if at_init else [],
+            alarms=collapse_alarms(rank, at_init.rank, std, at_init.std) if at_init else [],
         )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.level import Level
-from architecture.running_norm import RunningNorm
 from architecture.stem import PatchStem
 
 
@@ -47,9 +47,6 @@ class HierarchicalTransformer(nn.Module):
                 for (name, numbers), in_dim, shape in zip(levels.items(), [dims[0], *dims], shapes, strict=False)
             }
         )
-        self.input_norms = nn.ModuleDict(
-            {name: RunningNorm(in_dim) for name, in_dim in zip(list(levels)[1:], dims, strict=False)}
-        )
         self.tokens_per_unit = {name: math.prod(shape) for name, shape in zip(levels, shapes, strict=False)}
 
     def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
@@ -72,7 +69,8 @@ class HierarchicalTransformer(nn.Module):
             if summaries:  # regroup the summaries of the level below: [B, G, D] to [B, G / N, N, D]
                 below_BGD = next(reversed(summaries.values()))
                 below_BGD = below_BGD.detach() if self.isolated else below_BGD
-                below_BGD = self.input_norms[name](below_BGD)
+                # One scale for a level's input, however the level below goes on learning.
+                below_BGD = F.layer_norm(below_BGD, below_BGD.shape[-1:])
                 units_BGND = below_BGD.unflatten(1, (-1, self.tokens_per_unit[name]))
             summaries[name] = level(units_BGND)
         return patches_BTPD, summaries

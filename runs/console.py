@@ -115,7 +115,7 @@ def score_table(
             score = by_labels[name]
             star = "*" if own_labels.get(level) == name else " "
             row.append(f"{score['top1']:.1f}{star} ({score['random_init']:.1f}, {score['chance']:.1f})")
-        rows.append([*row, *(f"{values[level]:.2f}" for values in extra.values())])
+        rows.append([*row, *(f"{values[level]:.3g}" for values in extra.values())])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join("  " + line for line in lines)

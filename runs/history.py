@@ -9,7 +9,7 @@ from typing import Any
 
 from config.errors import InputError
 
-# What may change between the parts of a run: none of it changes what a step computes.
+# What may change between the parts of a run. Only num_epochs changes what a step computes: it stretches the schedule.
 FREE_KEYS = {"resume", "save_path", "num_workers", "num_epochs", "val_interval", "log_interval", "figure_videos"}
 
 

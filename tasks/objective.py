@@ -75,16 +75,18 @@ class LevelObjective(nn.Module):
 
     def _guard(self, own_ND: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The regulariser's terms."""
+        if not isinstance(self.regularizer, VICReg | SIGReg):
+            return {}
+        vectors_ND = self.recent.fill_up(own_ND)
+        if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
+            vectors_ND = vectors_ND.expand(2, -1)
+        projected = self.projector(vectors_ND)
         if isinstance(self.regularizer, VICReg):
-            projected = self.projector(self.recent.fill_up(own_ND))
             return {
                 "variance": self.regularizer.variance * variance_term(projected),
                 "covariance": self.regularizer.covariance * covariance_term(projected),
             }
-        if isinstance(self.regularizer, SIGReg):
-            projected = self.projector(self.recent.fill_up(own_ND))
-            return {"sigreg": self.regularizer.weight * sigreg(projected, self.regularizer.num_slices, generator)}
-        return {}
+        return {"sigreg": self.regularizer.weight * sigreg(projected, self.regularizer.num_slices, generator)}
 
 
 class RecentVectors(nn.Module):

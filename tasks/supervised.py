@@ -37,7 +37,9 @@ class SupervisedTask(Task):
             }
         )
         self.lengths_N: Tensor
-        self.register_buffer("lengths_N", torch.from_numpy(train.table["frames"].to_numpy("int64", copy=True)), persistent=False)
+        self.register_buffer(
+            "lengths_N", torch.from_numpy(train.table["frames"].to_numpy("int64", copy=True)), persistent=False
+        )
         for level, label_set in label_sets.items():
             self.register_buffer(f"labels_of_{level}", torch.from_numpy(label_set.values.copy()), persistent=False)
 

@@ -228,20 +228,28 @@ def test_spread_is_one_on_a_sphere_and_zero_when_all_are_alike() -> None:
     ("rank", "std", "expected"),
     [
         (20.0, 0.8, []),
-        (2.1, 0.06, []),
+        (2.1, 0.031, []),
         (1.9, 0.8, ["rank of time fell to 1.9"]),
-        (20.0, 0.04, ["std of time fell to 0.040"]),
-        (1.0, 0.0, ["rank of time fell to 1.0", "std of time fell to 0.000"]),
+        (20.0, 0.029, ["std of time fell to 0.029 from 0.3 at init"]),
+        (1.0, 0.0, ["rank of time fell to 1.0", "std of time fell to 0 from 0.3 at init"]),
     ],
 )
 def test_a_collapse_is_announced(rank: float, std: float, expected: list[str]) -> None:
-    alarms = collapse_alarms({"space": 15.0, "time": rank}, {"space": 20.0, "time": 20.0}, {"space": 0.9, "time": std})
+    ranks, stds = {"space": 15.0, "time": rank}, {"space": 0.9, "time": std}
+    alarms = collapse_alarms(ranks, {"space": 20.0, "time": 20.0}, stds, {"space": 0.9, "time": 0.3})
     assert [alarm[: len(text)] for alarm, text in zip(alarms, expected, strict=True)] == expected
 
 
 def test_a_fall_to_a_tenth_of_a_high_rank_is_a_collapse() -> None:
-    assert len(collapse_alarms({"space": 9.0}, {"space": 100.0}, {"space": 0.9})) == 1
-    assert collapse_alarms({"space": 11.0}, {"space": 100.0}, {"space": 0.9}) == []
+    std = {"space": 0.9}
+    assert len(collapse_alarms({"space": 9.0}, {"space": 100.0}, std, std)) == 1
+    assert collapse_alarms({"space": 11.0}, {"space": 100.0}, std, std) == []
+
+
+def test_vectors_that_are_equal_up_to_rounding_are_a_collapse_whatever_they_were() -> None:
+    rank = {"space": 50.0}
+    assert len(collapse_alarms(rank, rank, {"space": 5e-7}, {"space": 1e-7})) == 1
+    assert collapse_alarms(rank, rank, {"space": 5e-6}, {"space": 1e-7}) == []
 
 
 # ------------------------------------------------------------------------------------- validation and final test
@@ -263,12 +271,12 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
     encoder = make_encoder(config)
     validator = Validator(encoder, tiny_catalogs, config, CPU, bad_list(tmp_path))
     at_init = validator.run(None)
-    assert list(at_init.scores) == ["space", "time", "clip"]
+    assert list(at_init.knn) == ["space", "time", "clip"]
     bank = encode_split(encoder, tiny_catalogs["train"].sample(10, config.seed), config, CPU, bad_list(tmp_path))
     queries = encode_split(encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
     assert len(bank.rows) == 10
     expected = knn_scores(bank, queries, config.knn_k, config.knn_temperature)
-    for level, by_labels in at_init.scores.items():
+    for level, by_labels in at_init.knn.items():
         assert set(by_labels) == set(LABELS)
         for name, score in by_labels.items():
             assert score["top1"] == score["random_init"] == expected[level][name]
@@ -279,9 +287,9 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
         for parameter in encoder.parameters():
             parameter.zero_()  # a collapse
     later = validator.run(at_init)
-    for level, by_labels in later.scores.items():
+    for level, by_labels in later.knn.items():
         for name, score in by_labels.items():
-            assert score["random_init"] == at_init.scores[level][name]["top1"]
+            assert score["random_init"] == at_init.knn[level][name]["top1"]
     assert len(later.alarms) == 6
     assert later.rank == pytest.approx(dict.fromkeys(("space", "time", "clip"), 1.0))
 
@@ -307,7 +315,7 @@ def test_the_final_test_puts_floors_beside_every_score(
 
     def make(seed: int) -> Task:
         seed_everything(seed)
-        return build_task(config, tiny_catalogs["train"].labels["program"])
+        return build_task(config, tiny_catalogs["train"])
 
     task, untrained = make(1), make(2)
     results, split = final_test(task, untrained.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))

@@ -21,50 +21,12 @@ from data_utils.labels import LabelSet
 from data_utils.normalise import normalise
 from data_utils.readers import VideoReader
 from data_utils.windows import evaluation_starts, frame_indices
-from eval import encode_split, part_shares
+from eval import encode_split
 from runs.seeds import seed_everything
 from tasks.hierarchical import build_hierarchy
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
-
-
-# ------------------------------------------------------------------------------------------------- parts of videos
-
-
-def naive_shares(frames: list[int], length: int, units: int, parts: int) -> list[list[float]]:
-    """By exact fractions: frame f of L lies in part floor(f K / L)."""
-    size = len(frames) // units
-    shares = [[0.0] * units for _ in range(parts)]
-    for position, frame in enumerate(frames):
-        shares[frame * parts // length][position // size] += 1 / size
-    return shares
-
-
-@pytest.mark.parametrize("parts", [1, 2, 3, 5])
-@pytest.mark.parametrize("units", [1, 2, 4, 8])
-def test_part_shares_by_enumeration(units: int, parts: int) -> None:
-    windows = {
-        "even": (list(range(0, 16, 2)), 16),
-        "late": (list(range(8, 16)), 16),
-        "loop": ([0, 2, 4, 1, 3, 0, 2, 4], 5),
-        "pad": ([0, 2, 4, 6, 6, 6, 6, 6], 7),
-        "one frame": ([0] * 8, 1),
-        "odd": (list(range(3, 11)), 11),
-    }
-    frames = torch.tensor([frames for frames, _ in windows.values()])
-    lengths = torch.tensor([length for _, length in windows.values()])
-    shares = part_shares(frames, lengths, units, parts)
-    assert shares.shape == (len(windows), parts, units)
-    for row, (window, length) in zip(shares, windows.values(), strict=True):
-        np.testing.assert_allclose(row, naive_shares(window, length, units, parts), atol=1e-6)
-    # No frame is lost, none counts twice.
-    np.testing.assert_allclose(shares.sum(dim=1), np.ones((len(windows), units)), atol=1e-6)
-
-
-def test_a_unit_that_covers_several_parts_counts_for_all_of_them() -> None:
-    shares = part_shares(torch.arange(0, 16, 2)[None], torch.tensor([16]), units=1, parts=4)
-    assert shares.tolist() == [[[0.25]] * 4]
 
 
 # ---------------------------------------------------------------------------------------------------- encode_split

@@ -125,7 +125,7 @@ def render(scan: NDArray[np.float32], program: tuple[str, str], rng: np.random.G
     Returns:
         [FRAMES, SIZE, SIZE, 3] uint8.
     """
-    side = rng.uniform(12.0, 15.0)
+    side = rng.uniform(11.0, 14.0)
     path = _path(program, SIZE - side, rng)
     contrast = rng.uniform(0.45, 0.65)
     background = _texture(rng)
@@ -158,7 +158,7 @@ def _path(program: tuple[str, str], room: float, rng: np.random.Generator) -> ND
 def _texture(rng: np.random.Generator) -> NDArray[np.float32]:
     """A smooth, periodic texture [SIZE, SIZE] on a random grey: strong over the frame, weak inside a patch."""
     noise = ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), rng.uniform(8.0, 12.0), mode="wrap")
-    noise = (noise - noise.mean()) * (rng.uniform(0.05, 0.12) / noise.std())
+    noise = (noise - noise.mean()) * (rng.uniform(0.07, 0.14) / noise.std())
     texture: NDArray[np.float32] = (rng.uniform(0.1, 0.45) + noise).astype(np.float32)
     return texture
 

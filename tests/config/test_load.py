@@ -264,7 +264,7 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
     [
         ("optimizer.lr=fast", "optimizer.lr (command line): expected a number, got 'fast'"),
         ("optimizer.lr=0", "optimizer.lr (command line): expected more than 0, got 0"),
-        ("optimizer.lr=.nan", "optimizer.lr (command line): expected more than 0, got .nan"),
+        ("optimizer.lr=.nan", "optimizer.lr (command line): expected a finite number, got .nan"),
         ("optimizer.lr.x=3", "optimizer.lr (command line): expected a number, got a mapping"),
         ("optimizer=3", "optimizer (command line): expected a mapping, got 3"),
         ("batch_size=12.5", "batch_size (command line): expected a whole number, got 12.5"),

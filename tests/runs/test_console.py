@@ -82,10 +82,10 @@ def test_a_table_of_scores_marks_each_levels_own_labels() -> None:
             "time": {"digit": score(8.0), "motion": score(100.0)},
         },
         {"space": "digit", "time": "motion"},
-        {"rank": {"space": 12.345, "time": 7.0}},
+        {"rank": {"space": 12.345, "time": 7.0}, "std": {"space": 0.00123, "time": 0.51}},
     )
     assert table.splitlines() == [
-        "  level  digit (init, chance)  motion (init, chance)   rank",
-        "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)  12.35",
-        "   time     8.0  (31.2, 10.0)    100.0* (31.2, 10.0)   7.00",
+        "  level  digit (init, chance)  motion (init, chance)  rank      std",
+        "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)  12.3  0.00123",
+        "   time     8.0  (31.2, 10.0)    100.0* (31.2, 10.0)     7     0.51",
     ]

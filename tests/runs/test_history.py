@@ -12,7 +12,7 @@ from runs.checkpoint import load_checkpoint, save_checkpoint
 from runs.history import FREE_KEYS, History, check_same_experiment
 
 MakeConfig = Callable[..., Config]
-AT_INIT: dict[str, Any] = {"scores": {"space": {"digit": {"top1": 31.25}}}, "rank": {"space": 7.5}, "alarms": []}
+AT_INIT: dict[str, Any] = {"knn": {"space": {"digit": {"top1": 31.25}}}, "rank": {"space": 7.5}, "alarms": []}
 
 
 def make_history() -> History:

@@ -45,7 +45,8 @@ def make_video(batch: int = 3) -> Tensor:
 
 
 def losses_of(task: HierarchicalTask, batch: int = 3) -> Losses:
-    return task.losses(make_video(batch), torch.arange(batch), torch.Generator().manual_seed(2))
+    frames_BT = torch.arange(6).expand(batch, 6)
+    return task.losses(make_video(batch), torch.arange(batch), frames_BT, torch.Generator().manual_seed(2))
 
 
 def moved_groups(task: HierarchicalTask, loss: Tensor) -> set[str]:

@@ -1,42 +1,122 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from config.errors import InputError
 from config.schema import Config
+from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet
 from tasks import build_task
 from tasks.hierarchical import HierarchicalTask
 from tasks.supervised import SupervisedTask
+from tasks.task import Losses
 
 MakeConfig = Callable[..., Config]
+LENGTHS = [16, 12, 16, 6, 9]
+DIGITS, PROGRAMS = [3, 0, 2, 1, 2], [2, 0, 1, 2, 0]
+MOTIONS = [[0, 1], [1, 0], [4, 3], [2, 1], [3, 0]]
 
 
-def make_labels() -> LabelSet:
-    return LabelSet("program", ["a", "b", "c"], np.array([[2], [0], [1], [2], [0]], np.int64))
+def make_catalog() -> Catalog:
+    """Five videos whose levels have labels of their own, with as many classes as no other level has."""
+    label_sets = {
+        "digit": LabelSet("digit", list("abcd"), np.array(DIGITS, np.int64)[:, None]),
+        "motion": LabelSet("motion", list("vwxyz"), np.array(MOTIONS, np.int64)),
+        "program": LabelSet("program", list("pqr"), np.array(PROGRAMS, np.int64)[:, None]),
+    }
+    return Catalog("train", Path("nowhere"), pd.DataFrame({"frames": LENGTHS}), label_sets, listed=5)
 
 
 def make_task(tiny_config: MakeConfig, *overrides: str) -> SupervisedTask:
     torch.manual_seed(0)
     # Isolation is for the hierarchical task: the control is trained end to end whatever it says.
-    return SupervisedTask(tiny_config("task=supervised", "isolation=strict", *overrides), make_labels()).train()
+    return SupervisedTask(tiny_config("task=supervised", "isolation=strict", *overrides), make_catalog()).train()
 
 
-def test_the_loss_is_the_cross_entropy_of_the_rows_that_are_given(tiny_config: MakeConfig) -> None:
+def losses_of(task: SupervisedTask, video: Tensor, rows: list[int], frames: list[list[int]]) -> Losses:
+    return task.losses(video, torch.tensor(rows), torch.tensor(frames), torch.Generator())
+
+
+def make_video(batch: int) -> Tensor:
+    return torch.randn(batch, 6, 3, 16, 24, generator=torch.Generator().manual_seed(1))
+
+
+def expected_losses(task: SupervisedTask, video: Tensor, labels: dict[str, list[list[int]]]) -> dict[str, Tensor]:
+    """The cross-entropy of every level, given the class of every unit of every window."""
+    return {
+        level: F.cross_entropy(task.classifiers[level](units).flatten(0, 1), torch.tensor(labels[level]).flatten())
+        for level, units in task.encoder(video).items()
+    }
+
+
+def test_every_unit_learns_the_label_of_its_row_level_and_part(tiny_config: MakeConfig) -> None:
     task = make_task(tiny_config)
-    twin = copy.deepcopy(task)  # running statistics make a second call another one
-    video, rows = torch.randn(3, 6, 3, 16, 24), torch.tensor([4, 2, 3])
-    losses = task.losses(video, rows, torch.Generator())
-    scores = twin.classifier(twin.encoder(video)["clip"][:, 0])
-    assert scores.shape == (3, 3)
-    assert list(losses) == ["clip"]
-    assert torch.equal(losses["clip"]["cross_entropy"], F.cross_entropy(scores, torch.tensor([0, 1, 2])))
+    video, rows = make_video(3), [4, 2, 3]
+    # Clips of two frames. Row 4 has 9 frames: the first 5 are its first half, and a clip of both counts as the first.
+    frames = [[0, 1, 4, 5, 7, 8], [2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5]]
+    losses = losses_of(task, video, rows, frames)
+    labels = {
+        "space": [[2] * 6, [2] * 6, [1] * 6],
+        "time": [[3, 3, 0], [4, 4, 4], [2, 2, 1]],  # of row 3, frames 2 and 3 are of either half: the first counts
+        "clip": [[0], [1], [2]],
+    }
+    assert {level: list(terms) for level, terms in losses.items()} == {
+        level: ["cross_entropy"] for level in ("space", "time", "clip")
+    }
+    for level, loss in expected_losses(task, video, labels).items():
+        torch.testing.assert_close(losses[level]["cross_entropy"], loss)
+    shapes = [tuple(parameter.shape) for parameter in task.classifiers.parameters()]
+    assert shapes == [(4, 16), (4,), (5, 20), (5,), (3, 24), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("row", "frames", "motions"),
+    [
+        (0, [0, 1, 2, 3, 4, 5], [0, 0, 0]),
+        (0, [8, 9, 10, 11, 12, 13], [1, 1, 1]),
+        (0, [5, 6, 7, 8, 9, 10], [0, 0, 1]),  # a tie goes to the first half
+        (0, [6, 7, 8, 9, 10, 11], [0, 1, 1]),
+        (0, [0, 3, 6, 9, 12, 15], [0, 0, 1]),  # every third frame
+        (1, [6, 7, 8, 9, 10, 11], [0, 0, 0]),  # the same frames of a shorter video are all of its second half
+        (3, [3, 4, 5, 0, 1, 2], [1, 2, 2]),  # a looped video begins anew
+    ],
+)
+def test_a_clip_learns_the_motion_of_the_half_that_it_shows(
+    tiny_config: MakeConfig, row: int, frames: list[int], motions: list[int]
+) -> None:
+    task = make_task(tiny_config)
+    with torch.no_grad():  # a classifier that tells the classes apart by its bias, whatever it sees
+        classifier = task.classifiers["time"]
+        assert isinstance(classifier, nn.Linear)
+        classifier.weight.zero_()
+        classifier.bias.copy_(-torch.arange(5.0) * 3)
+    log_p = F.log_softmax(-torch.arange(5.0) * 3, dim=0)
+    loss = losses_of(task, make_video(1), [row], [frames])["time"]["cross_entropy"]
+    torch.testing.assert_close(loss, -log_p[torch.tensor(motions)].mean())
+
+
+def test_two_levels_learn_the_digit_and_the_program(tiny_config: MakeConfig) -> None:
+    task = make_task(tiny_config, "groups=[space,time]", "frames_per_clip=6")
+    video = make_video(2)
+    losses = losses_of(task, video, [1, 0], [[0, 1, 2, 3, 4, 5]] * 2)
+    expected = expected_losses(task, video, {"space": [[0] * 6, [3] * 6], "time": [[0], [2]]})
+    assert list(losses) == list(expected) == ["space", "time"]
+    for level, loss in expected.items():
+        torch.testing.assert_close(losses[level]["cross_entropy"], loss)
+
+
+def test_the_classifier_is_that_of_the_last_level(tiny_config: MakeConfig) -> None:
+    for overrides, last in (((), "clip"), (("groups=[space,time]", "frames_per_clip=6"), "time")):
+        task = make_task(tiny_config, *overrides)
+        assert task.classifier is task.classifiers[last]
+        assert task.classifier(task.encoder(make_video(3))[last][:, 0]).shape == (3, 3)
 
 
 def test_it_trains_every_parameter_end_to_end(tiny_config: MakeConfig) -> None:
@@ -45,26 +125,37 @@ def test_it_trains_every_parameter_end_to_end(tiny_config: MakeConfig) -> None:
     assert name == "supervised"
     assert {id(p) for p in parameters} == {id(p) for p in task.parameters()}
     assert len(parameters) == len(list(task.parameters()))
-    loss = task.losses(torch.randn(3, 6, 3, 16, 24), torch.arange(3), torch.Generator())["clip"]["cross_entropy"]
-    loss.backward()
+    losses = losses_of(task, make_video(3), [0, 1, 2], [[0, 1, 2, 3, 4, 5]] * 3)
+    losses["clip"]["cross_entropy"].backward(retain_graph=True)
     assert all(p.grad is not None and p.grad.any() for p in task.encoder.parameters())
+    (losses["space"]["cross_entropy"] + losses["time"]["cross_entropy"]).backward()
+    assert all(p.grad is not None and p.grad.any() for p in task.parameters())
 
 
-def test_labels_are_no_part_of_a_checkpoint(tiny_config: MakeConfig) -> None:
-    assert not any("labels" in name for name in make_task(tiny_config).state_dict())
+def test_labels_and_lengths_are_no_part_of_a_checkpoint(tiny_config: MakeConfig) -> None:
+    task = make_task(tiny_config)
+    assert {"lengths_N", "labels_of_space", "labels_of_time", "labels_of_clip"} <= dict(task.named_buffers()).keys()
+    names = set(task.state_dict())
+    assert {name for name in names if not name.startswith("hierarchy.")} == {
+        f"classifiers.{level}.{part}" for level in ("space", "time", "clip") for part in ("weight", "bias")
+    }
+    task.load_state_dict(task.state_dict())
 
 
-def test_several_labels_per_video_are_refused(tiny_config: MakeConfig) -> None:
-    labels = LabelSet("motion", ["a", "b"], np.zeros((5, 2), np.int64))
-    with pytest.raises(InputError, match="one label per video, but column 'motion' has 2"):
-        SupervisedTask(tiny_config("task=supervised"), labels)
+def test_the_labels_are_a_copy(tiny_config: MakeConfig) -> None:
+    catalog = make_catalog()
+    task = SupervisedTask(tiny_config("task=supervised"), catalog)
+    catalog.labels["program"].values[:] = 1
+    catalog.table["frames"] = 99
+    assert dict(task.named_buffers())["labels_of_clip"].flatten().tolist() == PROGRAMS
+    assert task.lengths_N.tolist() == LENGTHS
 
 
 def test_the_config_chooses_the_task_and_both_train_the_same_encoder(tiny_config: MakeConfig) -> None:
     torch.manual_seed(0)
-    hierarchical = build_task(tiny_config(), make_labels())
+    hierarchical = build_task(tiny_config(), make_catalog())
     torch.manual_seed(0)
-    supervised = build_task(tiny_config("task=supervised"), make_labels())
+    supervised = build_task(tiny_config("task=supervised"), make_catalog())
     assert isinstance(hierarchical, HierarchicalTask)
     assert isinstance(supervised, SupervisedTask)
     first, second = hierarchical.encoder.state_dict(), supervised.encoder.state_dict()
