@@ -57,6 +57,7 @@ class Trainer:
         self.optimizers = {name: build_optimizer(task, parameters, config) for name, parameters in self.groups.items()}
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.use_mixed_precision and bf16)
+        self.lr_scale: dict[str, float] = {str(name): scale for name, scale in config.lr_scale.items()}
         self.step = 0
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
@@ -100,9 +101,9 @@ class Trainer:
         norms = {name: nn.utils.clip_grad_norm_(parameters, limit) for name, parameters in self.groups.items()}
         values, norm_values = to_floats(losses, norms)
         self._check_finite(values, norm_values)
-        for optimizer in self.optimizers.values():
+        for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step)
+                group["lr"] = self.learning_rate(self.step) * self.lr_scale.get(name, 1.0)
             optimizer.step()
         return values, norm_values
 

@@ -180,6 +180,9 @@ class TrainConfig(Section):
     num_epochs: Positive = Field(description="passes over the training videos")
     batch_size: Positive = Field(description="windows of a step")
     optimizer: AdamW
+    lr_scale: dict[LevelName, Annotated[float, Field(gt=0)]] = Field(
+        description="a level's learning rate as a share of `optimizer.lr`; a level without one takes it whole"
+    )
     scheduler: Cosine
     clip_grad_norm: float | None = Field(gt=0, description="per level; null: no clipping")
     use_mixed_precision: bool = Field(description="bf16 autocast where the device has it")

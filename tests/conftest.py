@@ -31,6 +31,7 @@ TINY = (
     "regularizer={name: vicreg, variance: 1, covariance: 1, proj_dim: 18, min_vectors: 32}",
     "optimizer={name: adamw, lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.95]}",
     "scheduler={name: cosine, warmup: 0.25, final_lr: 0.1}",
+    "lr_scale={space: 1.0, time: 1.0, clip: 1.0}",
     "clip_grad_norm=1.0",
     "batch_size=8",
     "num_workers=0",
