@@ -344,3 +344,10 @@ def test_training_lowers_the_losses(tiny_config: MakeConfig) -> None:
     reports = [run(trainer, loader)[0] for _ in range(60)]
     for level, terms in reports[0].loss.items():
         assert reports[-1].loss[level]["down"] < 0.9 * terms["down"], level
+
+
+def test_a_level_learns_at_its_own_share_of_the_learning_rate(tiny_config: MakeConfig) -> None:
+    trainer = make_trainer(tiny_config("lr_scale.time=0.25"))
+    (report,) = run(trainer, FakeLoader(1))
+    used = {name: {group["lr"] for group in optimizer.param_groups} for name, optimizer in trainer.optimizers.items()}
+    assert used == {"space": {report.lr}, "time": {0.25 * report.lr}, "clip": {report.lr}}
