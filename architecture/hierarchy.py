@@ -8,6 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.blocks import init_lecun
 from architecture.level import Level
 from architecture.stem import PatchStem
 
@@ -21,6 +22,7 @@ class HierarchicalTransformer(nn.Module):
         patch_size: side of a patch, pixels.
         frames_per_clip: frames that the second level joins.
         clips: clips that the third level joins.
+        weight_init: `torch`, or `lecun`: see `init_lecun`.
         isolated: whether a level's input is detached, so that no gradient reaches the level below.
     """
 
@@ -32,6 +34,7 @@ class HierarchicalTransformer(nn.Module):
         patch_size: int,
         frames_per_clip: int,
         clips: int,
+        weight_init: str,
         isolated: bool,
     ) -> None:
         super().__init__()
@@ -48,6 +51,8 @@ class HierarchicalTransformer(nn.Module):
             }
         )
         self.tokens_per_unit = {name: math.prod(shape) for name, shape in zip(levels, shapes, strict=False)}
+        if weight_init == "lecun":
+            self.apply(init_lecun)
 
     def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
         """The summaries of every level, lowest first: `space` [B, T, D], `time` [B, C, D], `clip` [B, 1, D]."""

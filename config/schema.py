@@ -40,6 +40,10 @@ class ArchConfig(Section):
     patch_size: Positive = Field(description="side of a square patch, pixels")
     frames_per_clip: Positive = Field(description="frames that `time` joins into one clip")
     position_embedding: Literal["learned", "sincos"] = Field(description="positions inside a unit")
+    weight_init: Literal["torch", "lecun"] = Field(
+        description="initial weights of linear layers: torch's own, which let the summaries of a video's units differ "
+        "by a hundredth of their length, or LeCun's, which keep the variance"
+    )
     architecture_space: LevelConfig
     architecture_time: LevelConfig
     architecture_clip: LevelConfig

@@ -27,6 +27,7 @@ def build_hierarchy(config: Config, *, isolated: bool) -> HierarchicalTransforme
         patch_size=config.patch_size,
         frames_per_clip=config.frames_per_clip,
         clips=config.clips,
+        weight_init=config.weight_init,
         isolated=isolated,
     )
 
