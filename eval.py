@@ -1,10 +1,10 @@
-"""Everything that scores an encoder: kNN, linear probe, the floors beside them, and the alarms for collapse."""
+"""Everything that scores an encoder: kNN, linear probe, and the floors beside them."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +25,15 @@ from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet, part_shares
 from data_utils.loader import Batch, Loader
 from data_utils.normalise import normalise
+from monitors import (
+    Singles,
+    collapse_alarms,
+    effective_rank,
+    feature_monitors,
+    gradient_norms,
+    shuffled_ratios,
+    spread,
+)
 from tasks.task import Task
 
 Scores = dict[str, dict[str, float]]
@@ -37,7 +46,7 @@ Scorer = Callable[[FloatArray, IntArray, FloatArray, IntArray], float]
 
 logger = logging.getLogger(__name__)
 
-MAX_UNITS = 4096  # vectors that rank and spread are measured on
+MONITOR_BATCHES = 8  # of validation windows, on which predictions are compared with shuffled targets
 
 
 @dataclass(frozen=True)
@@ -46,13 +55,13 @@ class EncodedSplit:
 
     Attributes:
         features: by number of parts K and level: [N, K, D], the mean over windows and units of each K-th of a video.
-        units: by level: [M, D], single units, for rank and spread.
+        singles: single units and windows, for the monitors.
         labels: the label sets of the N videos.
         rows: [N] catalog rows; a video that could not be read is absent.
     """
 
     features: dict[int, dict[str, FloatArray]]
-    units: dict[str, FloatArray]
+    singles: Singles
     labels: dict[str, LabelSet]
     rows: IntArray
 
@@ -77,20 +86,19 @@ def encode_split(
     parts = sorted({1} | {label_set.values.shape[1] for label_set in labels.values()})
     sums: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
     weights: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
-    units: dict[str, list[Tensor]] = {}
+    singles = Singles(len(catalog.table) * config.window.eval_windows, config.seed)
     lengths_N = torch.from_numpy(catalog.table["frames"].to_numpy(np.int64, copy=True))
     was_training = encoder.training
     encoder.eval()
     for batch in evaluation_batches(catalog, config, bad_videos):
         video_BTCHW = normalise(batch.video_BTCHW.to(device, non_blocking=True), config.mean, config.std)
-        for level, units_BUD in encoder(video_BTCHW).items():
-            units_BUD = units_BUD.float().cpu()
-            if sum(map(len, units.setdefault(level, []))) < MAX_UNITS:
-                units[level].append(units_BUD.flatten(0, 1))
+        features = encoder(video_BTCHW)
+        singles.add(features, batch.row_B)
+        for level, units_BUD in features.items():
             for count in parts:
                 share_BKU = part_shares(batch.frames_BT, lengths_N[batch.row_B], units_BUD.shape[1], count)
                 total_NKD = sums[count].setdefault(level, torch.zeros(len(lengths_N), count, units_BUD.shape[2]))
-                total_NKD.index_add_(0, batch.row_B, share_BKU @ units_BUD)
+                total_NKD.index_add_(0, batch.row_B, (share_BKU.to(device) @ units_BUD.float()).cpu())
                 weight_NK = weights[count].setdefault(level, torch.zeros(len(lengths_N), count))
                 weight_NK.index_add_(0, batch.row_B, share_BKU.sum(dim=2))
     encoder.train(was_training)
@@ -100,7 +108,7 @@ def encode_split(
             count: {lv: (sums[count][lv][seen_N] / weights[count][lv][seen_N, :, None]).numpy() for lv in sums[count]}
             for count in parts
         },
-        units={level: torch.cat(chunks)[:MAX_UNITS].numpy() for level, chunks in units.items()},
+        singles=singles,
         labels={name: replace(known, values=known.values[seen_N.numpy()]) for name, known in labels.items()},
         rows=np.flatnonzero(seen_N.numpy()),
     )
@@ -226,44 +234,6 @@ def confidence_interval(accuracy: float, samples: int) -> float:
     return 100 * z / (1 + z**2 / samples) * math.sqrt(p * (1 - p) / samples + z**2 / (4 * samples**2))
 
 
-# -------------------------------------------------------------------------------------------------- the alarms
-
-
-def effective_rank(units_MD: FloatArray) -> float:
-    """RankMe (Garrido et al., 2023, arXiv 2210.02885) of the centred vectors: exp of the entropy of the spectrum."""
-    spectrum = np.linalg.svd(units_MD - units_MD.mean(axis=0), compute_uv=False)
-    if not spectrum.sum() > 0:
-        return 1.0
-    share = spectrum[spectrum > 0] / spectrum.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def spread(units_MD: FloatArray) -> float:
-    """Mean std of the L2-normalised vectors in units of 1/sqrt(D): 1 for a full sphere, 0 when all are alike."""
-    unit = units_MD / np.maximum(np.linalg.norm(units_MD, axis=1, keepdims=True), 1e-12)
-    return float(unit.std(axis=0).mean() * math.sqrt(units_MD.shape[1]))
-
-
-def collapse_alarms(
-    rank: Mapping[str, float],
-    rank_at_init: Mapping[str, float],
-    std: Mapping[str, float],
-    std_at_init: Mapping[str, float],
-) -> list[str]:
-    """One sentence for every level whose vectors have become too alike; a high rank says nothing of usefulness.
-
-    Both are held against the untrained encoder, whose vectors are alike to begin with: all grow from one CLS token.
-    """
-    alarms = []
-    for level, value in rank.items():
-        share = value / rank_at_init[level]
-        if share < 0.1 or value < 2:
-            alarms.append(f"rank of {level} fell to {value:.1f}, {100 * share:.0f} % of its value at init")
-        if std[level] < 0.1 * std_at_init[level] or std[level] < 1e-6:
-            alarms.append(f"std of {level} fell to {std[level]:.2g} from {std_at_init[level]:.2g} at init")
-    return alarms
-
-
 # ------------------------------------------------------------------------------------- validation and final test
 
 
@@ -275,38 +245,48 @@ class Validation:
     """By level and label set: `top1`, and its floors `random_init` and `chance`, in percent."""
     rank: dict[str, float]
     std: dict[str, float]
+    monitors: dict[str, dict[str, float]]
+    """The other monitors, by name and level; `cka` by pair of levels."""
     alarms: list[str]
+
+    def measured(self) -> dict[str, dict[str, float]]:
+        """All monitors, rank and std among them."""
+        return {"rank": self.rank, "std": self.std, **self.monitors}
 
 
 class Validator:
-    """Scores an encoder by kNN: training videos are the bank, validation videos the queries."""
+    """Scores a task's encoder by kNN (training videos are the bank, validation videos the queries), and watches it."""
 
     def __init__(
         self,
-        encoder: nn.Module,
+        task: Task,
         catalogs: Mapping[str, Catalog],
         config: Config,
         device: torch.device,
         bad_videos: BadVideos,
     ) -> None:
-        self._encoder, self._config, self._device, self._bad_videos = encoder, config, device, bad_videos
+        self._task, self._config, self._device, self._bad_videos = task, config, device, bad_videos
         self._bank = catalogs["train"].sample(config.knn_bank, config.seed)
         self._queries = catalogs["val"]
 
-    def run(self, at_init: Validation | None) -> Validation:
+    def run(self, at_init: Validation | None, records: Sequence[Mapping[str, Any]] = ()) -> Validation:
         """One validation.
 
         Args:
             at_init: the validation of the untrained encoder; None where this is it.
+            records: of metrics.jsonl so far, for the gradient norms since the last validation.
         """
+        config = self._config
         bank, queries = (
-            encode_split(self._encoder, catalog, self._config, self._device, self._bad_videos)
+            encode_split(self._task.encoder, catalog, config, self._device, self._bad_videos)
             for catalog in (self._bank, self._queries)
         )
-        top1 = knn_scores(bank, queries, self._config.knn_k, self._config.knn_temperature)
+        top1 = knn_scores(bank, queries, config.knn_k, config.knn_temperature)
         floor = {lv: {name: s["top1"] for name, s in by.items()} for lv, by in at_init.knn.items()} if at_init else top1
-        rank = {level: effective_rank(units) for level, units in queries.units.items()}
-        std = {level: spread(units) for level, units in queries.units.items()}
+        videos = {level: features_N1D[:, 0] for level, features_N1D in queries.features[1].items()}
+        monitors = feature_monitors(queries.singles, videos)
+        monitors |= shuffled_ratios(self._task, self._single_windows(), config.seed)
+        monitors |= {"grad_norm": gradient_norms(records)} if at_init else {}
         return Validation(
             knn={
                 level: {
@@ -315,10 +295,22 @@ class Validator:
                 }
                 for level, by_labels in top1.items()
             },
-            rank=rank,
-            std=std,
-            alarms=collapse_alarms(rank, at_init.rank, std, at_init.std) if at_init else [],
+            alarms=collapse_alarms(monitors, at_init.measured()) if at_init else [],
+            rank=monitors.pop("rank"),
+            std=monitors.pop("std"),
+            monitors=monitors,
         )
+
+    def _single_windows(self) -> Iterator[Tensor]:
+        """A few batches of normalised validation windows, the middle one of each of as many videos."""
+        window = self._config.window.model_copy(update={"eval_windows": 1})
+        # Batches of one window have no other video to compare with.
+        batch_size = max(2, self._config.batch_size)
+        config = self._config.model_copy(update={"window": window, "batch_size": batch_size})
+        for batch in evaluation_batches(
+            self._queries.sample(MONITOR_BATCHES * batch_size, config.seed), config, self._bad_videos
+        ):
+            yield normalise(batch.video_BTCHW.to(self._device, non_blocking=True), config.mean, config.std)
 
 
 def final_test(
@@ -352,14 +344,8 @@ def final_test(
             knn_scores(train, test, k, temperature), knn_scores(init_train, init_test, k, temperature), test
         ),
         "linear_probe": with_floors(probe_scores(train, test), probe_scores(init_train, init_test), test),
-        "rank": {
-            level: {"final": effective_rank(units), "random_init": effective_rank(init_test.units[level])}
-            for level, units in test.units.items()
-        },
-        "std": {
-            level: {"final": spread(units), "random_init": spread(init_test.units[level])}
-            for level, units in test.units.items()
-        },
+        "rank": _beside_init(effective_rank, test, init_test),
+        "std": _beside_init(spread, test, init_test),
         "test_videos": len(test.rows),
     }
     if task.classifier is not None:
@@ -372,6 +358,14 @@ def final_test(
             "labels": target,
         }
     return results, test
+
+
+def _beside_init(
+    measure: Callable[[FloatArray], float], trained: EncodedSplit, untrained: EncodedSplit
+) -> dict[str, dict[str, float]]:
+    """What `measure` gives for the single units of each level, trained and untrained."""
+    final, at_init = trained.singles.units(), untrained.singles.units()
+    return {level: {"final": measure(final[level]), "random_init": measure(at_init[level])} for level in final}
 
 
 def with_floors(scores: Scores, at_init: Scores, split: EncodedSplit) -> dict[str, dict[str, dict[str, float]]]:

@@ -23,9 +23,10 @@ from data_utils.catalog import Catalog, open_catalogs
 from data_utils.labels import own_labels
 from data_utils.loader import Loader
 from eval import Validation, Validator, final_test
+from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
 from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
-from runs.console import Progress, score_table, set_up_logging
+from runs.console import Progress, monitor_table, score_table, set_up_logging
 from runs.environment import describe_environment, device_name, peak_memory_mb
 from runs.folder import RunFolder
 from runs.history import History, check_same_experiment
@@ -39,6 +40,8 @@ from train import Trainer
 from visualization import draw_curves, draw_embeddings, draw_windows
 
 logger = logging.getLogger(__name__)
+
+MONITORS = "collapse monitors (up, down, side: prediction error / error against another video's target)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +87,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
     bad_videos = BadVideos(run.bad_videos, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
-    task = untrained_task(config, catalogs, device)
+    task = initial_task(config, catalogs, device, pretrained=checkpoint is None)
     earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     with StopRequest() as stop:
         history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
@@ -93,7 +96,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
 
     task.load_state_dict(load_checkpoint(run.best)["task"])
     save_encoder(task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}, run.checkpoints)
-    at_init = untrained_task(config, catalogs, device).encoder
+    at_init = initial_task(config, catalogs, device, pretrained=False).encoder
     results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
     records = MetricLog.read(run.metrics)
     knn = {level: {name: s["top1"] for name, s in by_labels.items()} for level, by_labels in results["knn"].items()}
@@ -101,12 +104,13 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
     draw_curves(records, run.figures)
     draw_input(catalogs["train"], config, run.figures / "windows.png")
     summary = results | {
-        "own_labels": own_labels(config.dataset, config.groups),
+        "own_labels": own_labels(config.dataset, config.levels),
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
         "epochs": history.epoch,
         "steps": history.step,
         "best_step": history.best_step,
+        "bad_steps": history.bad_steps,
         "bad_videos": len(bad_videos),
         "device": device_name(device),
         "command": environment["command"],
@@ -122,18 +126,20 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
 
 def own_score(validation: Validation, config: Config) -> float:
     """What chooses the checkpoint: kNN of every level on its own labels, as the mean, so that no level is given up."""
-    own = own_labels(config.dataset, config.groups)
+    own = own_labels(config.dataset, config.levels)
     return fmean(validation.knn[level][labels]["top1"] for level, labels in own.items())
 
 
 def target_labels(config: Config) -> str:
     """The label set that the last level is judged by."""
-    return own_labels(config.dataset, config.groups)[config.groups[-1]]
+    return own_labels(config.dataset, config.levels)[config.levels[-1]]
 
 
-def untrained_task(config: Config, catalogs: dict[str, Catalog], device: torch.device) -> Task:
-    """The task with the initial weights of the config's seed."""
+def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
+    """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
+    if not pretrained:
+        config = config.model_copy(update={"encoder_checkpoint": None})
     return build_task(config, catalogs["train"]).to(device)
 
 
@@ -149,9 +155,9 @@ def train_and_validate(
 ) -> History:
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
     began = perf_counter()
-    with MetricLog(run.metrics) as log, closing(Loader(catalogs["train"], config, training=True)) as batches:
-        trainer = Trainer(task, config, len(batches) * config.num_epochs, device)
-        validator = Validator(task.encoder, catalogs, config, device, bad_videos)
+    with MetricLog(run.metrics) as log, closing(training_loader(task, catalogs["train"], config)) as batches:
+        trainer = Trainer(task, config, len(batches), device)
+        validator = Validator(task, catalogs, config, device, bad_videos)
         if checkpoint:
             history = History(**checkpoint["history"])
             task.load_state_dict(checkpoint["task"])
@@ -159,7 +165,8 @@ def train_and_validate(
             log.drop_after(trainer.step)
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
-            at_init = validator.run(None)
+            floor = initial_task(config, catalogs, device, pretrained=False) if config.encoder_checkpoint else task
+            at_init = Validator(floor, catalogs, config, device, bad_videos).run(None)
             history = History(at_init=asdict(at_init))
             announce("random init", at_init, config, log, history)
         earlier = history.wall_seconds
@@ -169,11 +176,13 @@ def train_and_validate(
 
         def save(path: Path) -> None:
             history.wall_seconds = earlier + perf_counter() - began
+            history.bad_steps = trainer.bad_steps
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump()}, path)
 
         with Progress(trainer.total_steps, trainer.step) as progress:
             while history.epoch < config.num_epochs and not stop.requested:
+                alarms: list[str] = []
                 for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
                     clips = report.windows * config.clips
                     history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
@@ -185,21 +194,29 @@ def train_and_validate(
                 else:
                     history.end_epoch()
                     if history.epoch % config.val_interval == 0 or history.epoch == config.num_epochs:
-                        validation = validator.run(Validation(**history.at_init))
+                        validation = validator.run(Validation(**history.at_init), MetricLog.read(run.metrics))
                         announce(f"epoch {history.epoch}", validation, config, log, history)
+                        alarms = validation.alarms
                         if history.is_best(own_score(validation, config)):
                             save(run.best)
                 save(run.last)
+                if config.strict_monitors:
+                    end_run_on_alarms(alarms, history.step)
         if stop.requested:
             logger.info("stopped at step %d of %d; resume=true continues it", trainer.step, trainer.total_steps)
     return history
 
 
+def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
+    """The training batches, with a second window of each video where the task's views ask for one."""
+    return Loader(catalog, config, training=True, second_window=any(view.window for view in task.views))
+
+
 def announce(title: str, validation: Validation, config: Config, log: MetricLog, history: History) -> None:
     """Prints and logs what a validation found."""
-    own = own_labels(config.dataset, config.groups)
-    extra = {"rank": validation.rank, "std": validation.std}
-    logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, extra))
+    own = own_labels(config.dataset, config.levels)
+    logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
+    logger.info("%s\n%s", MONITORS, monitor_table(validation.measured()))
     for alarm in validation.alarms:
         logger.warning("collapse: %s", alarm)
     log.write("validation", step=history.step, epoch=history.epoch, **asdict(validation))

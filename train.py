@@ -1,10 +1,12 @@
-"""The trainer: one step, one epoch; precision, clipping and schedules. It knows levels only as names of groups."""
+"""The trainer: one step, one epoch; precision, accumulation, clipping, turns. It knows levels only as names."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -13,10 +15,16 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.loader import Batch, Loader
-from data_utils.normalise import normalise
+from data_utils.loader import Loader
+from data_utils.views import TrainingViews, make_views
+from optimizers import Turns, build_optimizers, schedule_factors
 from runs.seeds import torch_generator
-from tasks.task import Losses, Task
+from tasks.task import Losses, StepContext, Task
+
+logger = logging.getLogger(__name__)
+
+# Below torch's 2**16, which a loss of many terms overflows more often in a row than `max_bad_steps` allows; it grows.
+INITIAL_SCALE = 2.0**12
 
 OnFailed = Callable[[list[tuple[int, str]]], object]
 
@@ -28,40 +36,84 @@ class StepReport:
     step: int
     """Number of steps done, this one included."""
     batch: int
-    """Batches of the epoch done, this one and those of which nothing could be read included."""
+    """Batches of the epoch done, those of this step and those of which nothing could be read included."""
     loss: dict[str, dict[str, float]]
-    """Weighted losses by level and term."""
+    """Weighted losses by level and term, the mean over the step's windows."""
     grad_norm: dict[str, float]
-    """By parameter group, before clipping."""
+    """By level that trained, before clipping; predictors included."""
     lr: float
+    """Of the levels that trained, before `lr_scale` and `pred_multiplier`."""
     windows: int
     seconds: float
     """Of the whole step, waiting for data included."""
     data_wait: float
     """Of them, waiting for data."""
+    skipped: bool = False
+    """A loss or a gradient was not finite, so that nothing but the step counter moved."""
+
+
+@dataclass
+class _Step:
+    """What the batches of one step have added up to."""
+
+    began: float
+    waited: float = 0.0
+    windows: int = 0
+    first: int = 0
+    """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
+    loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Sums over the batches, detached."""
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    """Of the task, from before the step."""
 
 
 class Trainer:
-    """Owns the optimizers, the schedule, precision, clipping, and the step counter.
+    """Owns the optimizers, the schedule, turns, precision, accumulation, clipping, and the step counter.
+
+    A step takes `num_iters_grad_accum` batches, fewer at the end of an epoch, and moves along the mean of their
+    gradients, each batch weighted by its windows. For losses that are means over windows this is the gradient of the
+    one large batch; but statistics over a batch (regularisers, standardised targets, BatchNorm) see one part at a
+    time. Everything that depends on time (schedule, turns, random numbers) is a pure function of the step's number,
+    and a checkpoint is taken between steps, so that a run continues exactly.
 
     Args:
         task: on `device` already.
         config: the whole config.
-        total_steps: of the whole run; the schedule ends with it.
+        batches_per_epoch: that the loader of the training split gives.
         device: where to compute.
+
+    Raises:
+        InputError: the config asks for turns of a single level, or the optimizer refuses its settings.
     """
 
-    def __init__(self, task: Task, config: Config, total_steps: int, device: torch.device) -> None:
-        self.task, self.config, self.total_steps, self.device = task, config, total_steps, device
-        self.groups = task.parameter_groups()
-        self.optimizers = {name: build_optimizer(task, parameters, config) for name, parameters in self.groups.items()}
-        bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.use_mixed_precision and bf16)
-        self.lr_scale: dict[str, float] = {str(name): scale for name, scale in config.lr_scale.items()}
+    def __init__(self, task: Task, config: Config, batches_per_epoch: int, device: torch.device) -> None:
+        self.task, self.config, self.device = task, config, device
+        self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
+        self.total_steps = self.steps_per_epoch * config.num_epochs
+        self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
+        self.optimizers = build_optimizers(task, config)
+        self.turns = Turns.of(config, tuple(self.groups), self.steps_per_epoch)
+        steps = {level: self.turns.steps_of(level, self.total_steps) for level in self.groups}
+        if never := [level for level, number in steps.items() if not number]:
+            logger.warning("alternating_interval: %s never trains in %d steps", ", ".join(never), self.total_steps)
+        tables = {number: schedule_factors(config.scheduler, max(1, number)) for number in set(steps.values())}
+        self.factors = {level: tables[number] for level, number in steps.items()}
+        dtype = autocast_dtype(config, device)
+        self.autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
+        # One for all optimizers: with one each, gradients that meet in a level would carry different scales.
+        self.scaler = torch.amp.GradScaler(device.type, INITIAL_SCALE, enabled=dtype is torch.float16)
+        saved = task.state_dict().keys()
+        self.buffers = [name for name, _ in task.named_buffers() if name in saved]  # others are constants
         self.step = 0
+        self.bad_steps = 0
+        """Steps that were skipped in the whole run."""
+        self.bad_in_a_row = 0
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
-        """Trains on the batches of one epoch, from `first_batch` on.
+        """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
+
+        Batches number 1 to n of the epoch, those of which nothing could be read included, form the first step, and so
+        on: `first_batch` is the `StepReport.batch` of an earlier step, or 0.
 
         Args:
             loader: of the training split.
@@ -70,95 +122,189 @@ class Trainer:
             on_failed: is told (row, reason) of what could not be read.
 
         Raises:
-            InputError: a loss or gradient is no longer finite.
+            InputError: the loss or gradient of `max_bad_steps` steps in a row was not finite, or there is no loss.
         """
         self.task.train()
+        parts, number = self.config.num_iters_grad_accum, first_batch
         start = perf_counter()
+        step = _Step(start)
         for number, batch in enumerate(loader.epoch(epoch, first_batch), start=first_batch + 1):
             on_failed(batch.failed)
-            waited = perf_counter() - start
+            step.waited += perf_counter() - start
             if len(batch.row_B):
-                losses, norms = self._update(batch.to(self.device, non_blocking=True))
-                lr = self.learning_rate(self.step)
-                self.step += 1
-                seconds = perf_counter() - start
-                yield StepReport(self.step, number, losses, norms, lr, len(batch.row_B), seconds, waited)
+                batch_there = batch.to(self.device, non_blocking=True)
+                views = make_views(batch_there, self.task.views, self.config, epoch)
+                self._accumulate(step, views, (number - 1) % parts)
+            if step.windows and number % parts == 0:
+                yield self._finish(step, number)
+                step = _Step(perf_counter())
             start = perf_counter()
+        if step.windows:
+            yield self._finish(step, number)
 
-    def _update(self, batch: Batch) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-        """One forward, one backward over the sum of all losses, one step of every optimizer."""
-        seed = self.config.seed
-        # Dropout draws from the global generator: seeded per step, it is the same in a resumed run.
-        torch.manual_seed(torch_generator(seed, self.step).initial_seed())
-        video_BTCHW = normalise(batch.video_BTCHW, self.config.mean, self.config.std)
-        with self.autocast:
-            losses = self.task.losses(video_BTCHW, batch.row_B, batch.frames_BT, torch_generator(seed, self.step, 1))
-        total = torch.stack([term.float() for terms in losses.values() for term in terms.values()]).sum()
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        total.backward()
+    def _accumulate(self, step: _Step, views: TrainingViews, part: int) -> None:
+        """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
+        config, active = self.config, self.turns.active(self.step)
+        resting = [level for level in self.groups if level not in active]
+        if not step.windows:
+            self._drop_gradients(self.groups)
+            step.first = len(views.rows_B)
+            step.buffers = {name: self.task.get_buffer(name).clone() for name in self.buffers}
+        step.windows += len(views.rows_B)
+        # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
+        torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
+        asked = frozenset(active) if resting and not config.always_compute_loss else None
+        generator = torch_generator(config.seed, self.step, part, 1)
+        context = StepContext(generator, self.step / self.total_steps, asked)
+        share = len(views.rows_B) / step.first
+        with frozen(p for level in resting if config.explicit_freeze for p in self.groups[level]):
+            with self.autocast:
+                losses = self.task.losses(views, context)
+            losses = {level: terms for level, terms in losses.items() if not (asked and level in resting)}
+            self.scaler.scale(share * self._total(losses, resting)).backward()
+        for level, terms in losses.items():
+            sums = step.loss.setdefault(level, {})
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + share * term.detach().float()
+
+    def _total(self, losses: Losses, resting: list[str]) -> Tensor:
+        """The sum of what trains."""
+        terms = [term.float() for level, terms in losses.items() if level not in resting for term in terms.values()]
+        if not any(term.requires_grad for term in terms):
+            levels = ", ".join(level for level in self.groups if level not in resting)
+            raise InputError(
+                f"step {self.step + 1}: there is no loss to train {levels} with; give a term of it a weight above 0 "
+                "in loss_weights"
+            )
+        return torch.stack(terms).sum()
+
+    def _finish(self, step: _Step, batch: int) -> StepReport:
+        """Looks whether everything is finite, and only then takes a step of every optimizer that has gradients."""
+        active = self.turns.active(self.step)
+        self._drop_gradients(level for level in self.groups if level not in active)
+        parts = step.windows / step.first
+        if parts != 1:
+            for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
+                gradient.div_(parts)
+        live = [o for o in self.optimizers.values() if any(p.grad is not None for p in owned(o))]
+        for optimizer in live:
+            self.scaler.unscale_(optimizer)
         limit = self.config.clip_grad_norm or math.inf
-        norms = {name: nn.utils.clip_grad_norm_(parameters, limit) for name, parameters in self.groups.items()}
-        values, norm_values = to_floats(losses, norms)
-        self._check_finite(values, norm_values)
-        for name, optimizer in self.optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step) * self.lr_scale.get(name, 1.0)
-            optimizer.step()
-        return values, norm_values
+        norms = {level: nn.utils.clip_grad_norm_(self.groups[level], limit).to(self.device) for level in active}
+        means = {level: {name: term / parts for name, term in terms.items()} for level, terms in step.loss.items()}
+        losses, norm_values = to_floats(means, norms)
+        bad = self._not_finite(losses, norm_values)
+        lr = self.learning_rate(self.step)
+        if bad:
+            self._restore_buffers(step.buffers)
+        else:
+            self._set_learning_rates(active)
+            for optimizer in live:
+                self.scaler.step(optimizer)
+        if live:
+            self.scaler.update()
+        self.step += 1
+        self._count(bad)
+        if not bad:
+            self.task.after_step(self.step / self.total_steps)
+        seconds = perf_counter() - step.began
+        return StepReport(
+            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+        )
 
-    def _check_finite(self, losses: dict[str, dict[str, float]], norms: dict[str, float]) -> None:
-        """Stops before the step that would spoil the weights."""
+    def _set_learning_rates(self, active: tuple[str, ...]) -> None:
+        """Those of this step; resting levels keep their last ones, which nothing uses."""
+        rate = self.learning_rate(self.step)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                if group["level"] in active:
+                    group["lr"] = rate * group["lr_share"]
+
+    def _drop_gradients(self, levels: Iterable[str]) -> None:
+        """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""
+        for parameter in (p for level in levels for p in self.groups[level]):
+            parameter.grad = None
+
+    def _restore_buffers(self, buffers: dict[str, Tensor]) -> None:
+        """Takes back what the forward pass of a bad step left in running statistics."""
+        for name, value in buffers.items():
+            self.task.get_buffer(name).copy_(value)
+
+    def _not_finite(self, losses: dict[str, dict[str, float]], norms: dict[str, float]) -> list[str]:
+        """What is not finite among the values that would move weights; a loss that is only logged moves none."""
+        resting = self.groups.keys() - norms.keys()
         bad = [
             f"loss {level}.{term}"
             for level, terms in losses.items()
-            for term in terms
-            if not math.isfinite(terms[term])
+            for term, value in terms.items()
+            if level not in resting and not math.isfinite(value)
         ]
-        bad += [f"gradient norm of {name}" for name, norm in norms.items() if not math.isfinite(norm)]
-        if bad:
+        return bad + [f"gradient norm of {name}" for name, norm in norms.items() if not math.isfinite(norm)]
+
+    def _count(self, bad: list[str]) -> None:
+        """Counts the step just done, number `self.step`, as good or bad, and ends a run that has gone astray."""
+        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
+        self.bad_steps += bool(bad)
+        if self.bad_in_a_row >= self.config.max_bad_steps:
+            precision = "mixed_precision=bfloat16" if self.scaler.is_enabled() else "use_mixed_precision=false"
             raise InputError(
-                f"step {self.step + 1}: {bad[0]} is not finite; the weights are as they were before this step. "
-                "Lower optimizer.lr, set clip_grad_norm, or set use_mixed_precision=false"
+                f"step {self.step}: {bad[0]} is not finite, in bad step {self.bad_in_a_row} in a row "
+                f"(max_bad_steps={self.config.max_bad_steps}); the last checkpoint is kept. Start a new run with a "
+                f"lower optimizer.lr, a clip_grad_norm, or {precision}"
             )
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine (Loshchilov & Hutter, 2017, arXiv 1608.03983), by optimizer step."""
-        lr, schedule = self.config.optimizer.lr, self.config.scheduler
-        warmup = schedule.warmup * self.total_steps
-        if step < warmup:
-            return lr * (step + 1) / (math.floor(warmup) + 1)
-        progress = (step - warmup) / max(1.0, self.total_steps - warmup)
-        return lr * (schedule.final_lr + (1 - schedule.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        """Of the levels whose turn `step` (from 0) is, each of which is as far in the schedule as it had steps."""
+        level = self.turns.active(step)[0]
+        factors = self.factors[level]
+        done = min(self.turns.steps_of(level, step), len(factors) - 1)
+        return self.config.optimizer.lr * float(factors[done])
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that an exact continuation needs beside the task's weights."""
+        """Everything that an exact continuation needs beside the task's weights; to be taken between steps."""
         return {
             "step": self.step,
+            "bad_steps": self.bad_steps,
+            "bad_in_a_row": self.bad_in_a_row,
+            "scaler": self.scaler.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
-        self.step = state["step"]
+        self.step, self.bad_steps, self.bad_in_a_row = state["step"], state["bad_steps"], state["bad_in_a_row"]
+        self.scaler.load_state_dict(state["scaler"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-def build_optimizer(task: nn.Module, parameters: list[nn.Parameter], config: Config) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter, 2019, arXiv 1711.05101) over `parameters`.
+def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
+    """What `mixed_precision` computes in on `device`; None: float32."""
+    if not config.use_mixed_precision:
+        return None
+    if config.mixed_precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else None
+    return torch.bfloat16 if config.mixed_precision == "bfloat16" else torch.float16
 
-    Weight decay is for the matrices of linear layers alone: norms, biases, positions and tokens get none.
-    """
-    matrices = {id(module.weight) for module in task.modules() if isinstance(module, nn.Linear)}
-    decayed = [parameter for parameter in parameters if id(parameter) in matrices]
-    free = [parameter for parameter in parameters if id(parameter) not in matrices]
-    settings = config.optimizer
-    return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}],
-        lr=settings.lr,
-        betas=(settings.betas[0], settings.betas[1]),
-    )
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Inside, `parameters` require no gradient; afterwards those that did before do again."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
+    """The parameters of all groups of an optimizer."""
+    for group in optimizer.param_groups:
+        yield from group["params"]
 
 
 def to_floats(losses: Losses, norms: dict[str, Tensor]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:

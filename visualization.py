@@ -24,6 +24,18 @@ logger = logging.getLogger(__name__)
 Method = Literal["pca", "tsne", "umap"]
 METHODS: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
+# The collapse monitors in the order in which they are drawn: by name, the title of the panel.
+MONITORS = {
+    "rank": "effective rank",
+    "lidar": "LiDAR",
+    "std": "standard deviation",
+    "shuffled_up": "up: error / shuffled",
+    "shuffled_down": "down: error / shuffled",
+    "shuffled_side": "side: error / shuffled",
+    "grad_norm": "gradient norm",
+    "cka": "CKA of two levels",
+}
+
 # Twelve colours that stay apart for colour-blind readers and on grey print; markers help where they are not enough.
 COLOURS = [
     *("#332288", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#882255"),
@@ -286,26 +298,35 @@ def _draw_knn(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
 
 def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Effective rank and standard deviation of each level; a vertical line where an alarm was raised."""
-    fig = Figure((8.4, 3.2), layout="constrained")
-    axes = fig.subplots(1, 2)
-    alarms = [record for record in validations if record.get("alarms")]
-    for ax, (key, title) in zip(axes, (("rank", "effective rank"), ("std", "standard deviation")), strict=True):
-        for index, level in enumerate(_names(validations, key)):
-            _plot(
-                ax,
-                validations,
-                (key, level),
-                label=level,
-                color=COLOURS[index],
-                marker=MARKERS[index % 4],
-                markersize=4,
-            )
-        for index, record in enumerate(alarms):
+    """A panel per collapse monitor, a line per level beside its value at init; vertical lines where alarms were raised.
+
+    Colours are the levels', the same in all panels; pairs of levels, which CKA compares, have further ones.
+    """
+    # A validation keeps rank and std by themselves and all others in `monitors`: here they are alike.
+    records = [record | (record.get("monitors") or {}) for record in map(dict, validations)]
+    shown = [name for name in MONITORS if _names(records, name)]
+    names = list(dict.fromkeys(name for monitor in shown for name in _names(records, monitor)))
+    rows = -(-len(shown) // 3)
+    fig = Figure((9.6, 0.3 + 2.6 * rows), layout="constrained")
+    axes = fig.subplots(rows, 3, squeeze=False).reshape(-1)
+    for ax, monitor in zip(axes, shown, strict=False):
+        for name in _names(records, monitor):
+            index = names.index(name)
+            colour = COLOURS[index % len(COLOURS)]
+            look = {"color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4}
+            _plot(ax, records, (monitor, name), label=name, **look)
+            at_init = _values(records, (monitor, name))[0]
+            if np.isfinite(at_init):
+                ax.axhline(at_init, color=colour, linestyle="--", linewidth=0.9, alpha=0.7)
+        _log_if_wide(ax)
+        if ax.get_yscale() == "linear":
+            ax.set_ylim(bottom=0)
+        for index, record in enumerate(record for record in records if record.get("alarms")):
             ax.axvline(record["step"], color="#c00000", linewidth=1.5, label=None if index else "alarm")
-        ax.set(title=title, xlabel="step")
-        ax.set_ylim(bottom=0)
-        ax.legend()
+        ax.set(title=MONITORS[monitor], xlabel="step")
+        ax.legend(*ax.get_legend_handles_labels(), fontsize=8)
+    for ax in axes[len(shown) :]:
+        ax.axis("off")
     return _save(fig, path)
 
 

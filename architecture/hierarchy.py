@@ -3,85 +3,164 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.blocks import init_lecun
 from architecture.level import Level
-from architecture.stem import PatchStem
+from architecture.summary_norm import SummaryNorm
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the hierarchy sees in a batch of windows; every axis of units is in the order of time."""
+
+    patches_BTPD: Tensor
+    """The patch tokens, with gradient to the stem."""
+    summaries: dict[str, Tensor]
+    """By name in `groups`, lowest first: `backbone` [B, T * P, D], `space` [B, T, D], `time` [B, C, D], `clip`
+    [B, 1, D]."""
+    states: dict[str, Tensor]
+    """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
 
 
 class HierarchicalTransformer(nn.Module):
     """The stem and the levels.
 
+    What goes into a level that has one below is layer-normalised, so that it has one scale however the level below goes
+    on learning. How gradient goes through it is the isolation's matter:
+
+    * `strict`: not at all; a loss on the summaries of a level moves that level alone.
+    * `overlap`: to the level directly below and no further (LoCo, Xiong et al., 2020, arXiv 2008.01342). For this, a
+      level's input is computed a second time by the level below, from detached input. Dropout and stochastic depth are
+      drawn anew then; the running statistics of a BatchNorm are not moved twice.
+    * `end2end`: to everything below.
+
+    A BatchNorm, in the stem or on summaries, makes all units of a batch depend on each other's statistics in training.
+
     Args:
-        levels: the numbers of each level by name, lowest first: keyword arguments of `Level`.
-        frame_size: height and width of a frame, pixels.
-        patch_size: side of a patch, pixels.
-        frames_per_clip: frames that the second level joins.
-        clips: clips that the third level joins.
-        weight_init: `torch`, or `lecun`: see `init_lecun`.
-        isolated: whether a level's input is detached, so that no gradient reaches the level below.
+        levels: keyword arguments of `Level` by name, lowest first, without `backbone`.
+        groups: the names whose units are given, lowest first: those of `levels`, maybe `backbone` before them. With
+            `backbone`, patches are units of their own, and for the isolation the stem is a level below `space`;
+            without it, the stem is part of `space`.
+        stem: from video [B, T, C, H, W] to patches [B, T, P, `stem_dim`].
+        stem_dim: width of the patches.
+        grid: rows and columns of patches in a frame.
+        frames_per_clip: frames that `time` joins.
+        clips: clips that `clip` joins; frames_per_clip * clips is the number of frames of a window.
+        weight_init: by level, `backbone` for the stem: `torch`, or `lecun`: see `init_lecun`.
+        isolation: `strict`, `overlap` or `end2end`.
+        interlevel_noise: standard deviation of Gaussian noise on the layer-normalised input of a level, in training
+            (Siddiqui et al., 2023, arXiv 2302.01647).
+        output_batchnorm: whether the summaries of every level go through a BatchNorm; see `SummaryNorm`.
+        batchnorm_momentum: share of a new batch in that BatchNorm's running statistics.
     """
 
     def __init__(
         self,
         levels: dict[str, dict[str, Any]],
         *,
-        frame_size: tuple[int, int],
-        patch_size: int,
+        groups: Sequence[str],
+        stem: nn.Module,
+        stem_dim: int,
+        grid: tuple[int, int],
         frames_per_clip: int,
         clips: int,
-        weight_init: str,
-        isolated: bool,
+        weight_init: Mapping[str, str],
+        isolation: str,
+        interlevel_noise: float,
+        output_batchnorm: bool,
+        batchnorm_momentum: float,
     ) -> None:
         super().__init__()
-        self.isolated = isolated
-        height, width = frame_size
-        grid = (height // patch_size, width // patch_size)
-        shapes = [grid, (frames_per_clip,), (clips,)]
-        dims = [numbers["dim"] for numbers in levels.values()]
-        self.stem = PatchStem(patch_size, dims[0])
+        self.groups, self.isolation, self.interlevel_noise = tuple(groups), isolation, interlevel_noise
+        shapes: dict[str, tuple[int, ...]] = {"space": grid, "time": (frames_per_clip,), "clip": (clips,)}
+        units = {"space": frames_per_clip * clips, "time": clips, "clip": 1}
+        dims = {"backbone": stem_dim} | {name: numbers["dim"] for name, numbers in levels.items()}
+        self.stem = stem
         self.levels = nn.ModuleDict(
             {
-                name: Level(in_dim, shape, **numbers)
-                for (name, numbers), in_dim, shape in zip(levels.items(), [dims[0], *dims], shapes, strict=False)
+                name: Level(in_dim, shapes[name], single_unit=units[name] == 1, **numbers)
+                for (name, numbers), in_dim in zip(levels.items(), dims.values(), strict=False)
             }
         )
-        self.tokens_per_unit = {name: math.prod(shape) for name, shape in zip(levels, shapes, strict=False)}
-        if weight_init == "lecun":
-            self.apply(init_lecun)
+        normed = self.groups if output_batchnorm else ()
+        self.summary_norms = nn.ModuleDict({name: SummaryNorm(dims[name], batchnorm_momentum) for name in normed})
+        self.tokens_per_unit = {name: math.prod(shapes[name]) for name in levels}
+        for name, module in ({"backbone": stem} | dict(self.levels.items())).items():
+            if weight_init[name] == "lecun":
+                module.apply(init_lecun)
 
     def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
-        """The summaries of every level, lowest first: `space` [B, T, D], `time` [B, C, D], `clip` [B, 1, D]."""
-        return self.encode(video_BTCHW)[1]
+        """The summaries of every group, lowest first; see `Units`."""
+        return self.encode(video_BTCHW).summaries
 
-    def encode(self, video_BTCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def encode(self, video_BTCHW: Tensor) -> Units:
         """Encodes normalised windows.
 
         Args:
             video_BTCHW: [B, T, C, H, W] float; T is frames per clip times clips.
-
-        Returns:
-            the patch tokens [B, T, P, D], and the summaries of every level, lowest first.
         """
-        patches_BTPD = self.stem(video_BTCHW)
+        patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
-        units_BGND = patches_BTPD
-        for name, level in self.levels.items():
-            if summaries:  # regroup the summaries of the level below: [B, G, D] to [B, G / N, N, D]
-                below_BGD = next(reversed(summaries.values()))
-                below_BGD = below_BGD.detach() if self.isolated else below_BGD
-                # One scale for a level's input, however the level below goes on learning.
-                below_BGD = F.layer_norm(below_BGD, below_BGD.shape[-1:])
-                units_BGND = below_BGD.unflatten(1, (-1, self.tokens_per_unit[name]))
-            summaries[name] = level(units_BGND)
-        return patches_BTPD, summaries
+        states: dict[str, Tensor] = {}
+        if "backbone" in self.groups:
+            summaries["backbone"] = patches_BTPD.flatten(1, 2)
+        inside_BGND = patches_BTPD
+        below = "backbone"
+        for name in self.levels:
+            if below in summaries:
+                units_BUD = self._passed_up(below, inside_BGND, summaries[below])
+                inside_BGND = units_BUD.unflatten(1, (-1, self.tokens_per_unit[name]))
+            summaries[name], level_states = self._run(name, inside_BGND)
+            if level_states is not None:
+                states[name] = level_states
+            below = name
+        return Units(patches_BTPD, summaries, states)
+
+    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Summaries [B, G, D] of a level and, where it is causal, its states [B, G, N, D]."""
+        level: Level = self.levels[name]  # type: ignore[assignment]
+        summaries_BGD, states_BGND = level(inside_BGND)
+        if states_BGND is None:
+            return self._normed(name, summaries_BGD, again=again), None
+        states_BGND = self._normed(name, states_BGND, again=again)
+        return states_BGND[:, :, level.summary_position], states_BGND
+
+    def _normed(self, name: str, units: Tensor, *, again: bool = False) -> Tensor:
+        """Any shape [..., D], through the level's BatchNorm where it has one."""
+        if name not in self.summary_norms:
+            return units
+        normed: Tensor = self.summary_norms[name](units, update=not again)
+        return normed
+
+    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
+        """What level `below` hands to the level above it: [B, U, D].
+
+        Args:
+            below: its name.
+            inside_BGND: what it was computed from; for the lowest level, the patches.
+            summaries_BUD: its summaries.
+        """
+        lowest = below == self.groups[0]  # nothing below it, so gradient stops there by itself
+        if self.isolation == "strict":
+            summaries_BUD = summaries_BUD.detach()
+        elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
+            summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+        passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
+        if self.training and self.interlevel_noise:
+            passed_BUD = passed_BUD + self.interlevel_noise * torch.randn_like(passed_BUD)
+        return passed_BUD
 
     def level_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters of each level; the stem trains with the lowest."""
-        parameters = {name: list(level.parameters()) for name, level in self.levels.items()}
-        next(iter(parameters.values())).extend(self.stem.parameters())
+        """The parameters of each group by name, lowest first, each once; the stem's are the lowest group's."""
+        parameters = {name: list(self.levels[name].parameters()) if name in self.levels else [] for name in self.groups}
+        parameters[self.groups[0]].extend(self.stem.parameters())
+        for name, norm in self.summary_norms.items():
+            parameters[name].extend(norm.parameters())
         return parameters

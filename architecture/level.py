@@ -14,6 +14,12 @@ from architecture.positions import Positions
 class Level(nn.Module):
     """Space, time and clip are this class with other numbers.
 
+    The summary of a unit is a CLS token that sees all tokens. A causal level has none: its tokens see themselves and
+    those before them, and each predicts the next one, in the order of time and across the borders of units. There the
+    summary is the last state that has something to predict, since a state without supervision is never trained to be
+    of use: the last one where the first token of the next unit follows it, the one before it where a window has but one
+    unit. (The last unit of several has no successor either, but its last state is made as those of the others are.)
+
     Args:
         in_dim: width of the tokens that come in.
         shape: places of a unit's tokens: (rows, columns) of patches, (n,) frames or clips.
@@ -24,6 +30,9 @@ class Level(nn.Module):
         mlp_dim: hidden width of a block's MLP.
         dropout: after attention and MLP.
         position_embedding: `learned` or `sincos`.
+        stochastic_depth: chance of a unit to skip the last block; that of block l of L is l / L of it.
+        causal_mask: whether the level is causal; a unit needs two tokens then.
+        single_unit: whether a window holds one unit of the level.
     """
 
     def __init__(
@@ -38,28 +47,38 @@ class Level(nn.Module):
         mlp_dim: int,
         dropout: float,
         position_embedding: str,
+        stochastic_depth: float,
+        causal_mask: bool,
+        single_unit: bool,
     ) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.causal = dim, causal_mask
+        self.summary_position = -2 if single_unit else -1  # among the states of a causal level
         self.project = nn.Linear(in_dim, dim)
         self.positions = Positions(shape, dim, position_embedding)
-        self.summary_token_D = nn.Parameter(torch.randn(dim))
-        self.blocks = nn.ModuleList(Block(dim, heads, head_dim, mlp_dim, dropout) for _ in range(layers))
+        if not causal_mask:
+            self.summary_token_D = nn.Parameter(torch.randn(dim))
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, head_dim, mlp_dim, dropout, causal=causal_mask, skip=stochastic_depth * number / layers)
+            for number in range(1, layers + 1)
+        )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens_BGND: Tensor) -> Tensor:
+    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor | None]:
         """Summarises G units of N tokens each, every unit by itself.
 
         Args:
-            tokens_BGND: [B, G, N, in_dim].
+            tokens_BGND: [B, G, N, in_dim], in the order of time.
 
         Returns:
-            summaries [B, G, dim], the CLS token of each unit.
+            summaries [B, G, dim], and of a causal level the states of all tokens [B, G, N, dim], else None.
         """
-        batch, units = tokens_BGND.shape[:2]
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
-        tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
+        if not self.causal:
+            tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        summaries_BGD: Tensor = self.norm(tokens[:, 0]).unflatten(0, (batch, units))
-        return summaries_BGD
+        if not self.causal:
+            return self.norm(tokens[:, 0]).unflatten(0, tokens_BGND.shape[:2]), None
+        states_BGND = self.norm(tokens).unflatten(0, tokens_BGND.shape[:2])
+        return states_BGND[:, :, self.summary_position], states_BGND

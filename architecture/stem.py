@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 from einops import rearrange
 from torch import Tensor, nn
+from torchvision.ops import Conv3dNormActivation
+
+logger = logging.getLogger(__name__)
 
 
 def patchify(video_BTCHW: Tensor, patch_size: int) -> Tensor:
@@ -33,3 +39,69 @@ class PatchStem(nn.Module):
         """[B, T, C, H, W] to patches [B, T, P, D]."""
         patches: Tensor = self.project(self.norm(patchify(video_BTCHW, self.patch_size)))
         return patches
+
+
+class ConvStem(nn.Module):
+    """The first layers of S3D (Xie et al., 2018, arXiv 1712.04851), then a linear projection of each patch.
+
+    A 7 x 7 convolution of stride 2, a pool of stride 2, convolutions of 1 x 1 and 3 x 3, each with BatchNorm and ReLU,
+    and a pool which, unlike S3D's, keeps the size: a stride of `STRIDE` pixels altogether. A patch is what the feature
+    map has in place of a linear stem's patch, but it has also seen the pixels around it.
+
+    The convolutions are spatial, so that no frame sees another, but for the statistics of BatchNorm in training.
+
+    Args:
+        patch_size: side of a patch, pixels; a multiple of `STRIDE`.
+        dim: width of the patch tokens.
+        temporal: whether a convolution over 3 frames follows those over space, as in S3D: (2+1)D. It keeps the number
+            of frames, and lets every frame see its neighbours.
+        batchnorm_momentum: share of a new batch in BatchNorm's running statistics. S3D's own 0.001 takes thousands of
+            steps to forget the statistics that it starts from.
+        channels: of the video.
+    """
+
+    STRIDE = 4
+
+    def __init__(
+        self, patch_size: int, dim: int, *, temporal: bool, batchnorm_momentum: float, channels: int = 3
+    ) -> None:
+        super().__init__()
+        self.cells = patch_size // self.STRIDE
+        conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=batchnorm_momentum))
+        over_time = partial(conv, kernel_size=(3, 1, 1)) if temporal else lambda *_: nn.Identity()
+        self.layers = nn.Sequential(
+            conv(channels, 64, kernel_size=(1, 7, 7), stride=(1, 2, 2)),
+            over_time(64, 64),
+            nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
+            conv(64, 64, kernel_size=1),
+            conv(64, 192, kernel_size=(1, 3, 3)),
+            over_time(192, 192),
+            nn.MaxPool3d((1, 3, 3), stride=1, padding=(0, 1, 1)),
+        )
+        self.project = nn.Linear(192 * self.cells**2, dim)
+
+    def forward(self, video_BTCHW: Tensor) -> Tensor:
+        """[B, T, C, H, W] to patches [B, T, P, D]."""
+        features_BCTHW = self.layers(video_BTCHW.transpose(1, 2))
+        patches: Tensor = self.project(patchify(features_BCTHW.transpose(1, 2), self.cells))
+        return patches
+
+
+def build_stem(kind: str, patch_size: int, dim: int, temporal: bool, batchnorm_momentum: float) -> nn.Module:
+    """The stem that a config asks for: [B, T, C, H, W] to patches [B, T, P, dim], row-major inside a frame.
+
+    Args:
+        kind: `linear` or `cnn`.
+        patch_size: side of a patch, pixels; for `cnn` a multiple of 4.
+        dim: width of the patch tokens.
+        temporal: whether `cnn` convolves over time; warns that this leaks.
+        batchnorm_momentum: of `cnn`.
+    """
+    if kind == "linear":
+        return PatchStem(patch_size, dim)
+    if temporal:
+        logger.warning(
+            "temporal_stem: frames see their neighbours before any level joins them, so predicting one from another is "
+            "easier than it looks; temporal_stem=false does not leak"
+        )
+    return ConvStem(patch_size, dim, temporal=temporal, batchnorm_momentum=batchnorm_momentum)

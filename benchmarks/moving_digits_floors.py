@@ -2,15 +2,15 @@
 
     python -m benchmarks.moving_digits_floors [CONFIG] [key=value ...]
 
-A frame alone must not tell the program (below 2x chance for one frame and for the mean frame). The other end, that
-the labels can be learned at all, is shown by `python main.py quickstart.yaml task=supervised model_name=supervised`.
+A frame alone must not tell the program (below 2x chance for any frame and for the mean frame). The other end, that the
+labels can be learned at all, is shown by `python main.py control.yaml`.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,13 @@ from data_utils.catalog import Catalog, open_catalogs
 from data_utils.normalise import normalise
 from eval import FloatArray, chance, evaluation_batches, knn_predict
 
-VIEWS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "one frame (the middle)": lambda video: video[:, video.shape[1] // 2],
-    "mean frame": lambda video: video.mean(axis=1),
-    "all pixels": lambda video: video,
-    "frame differences": lambda video: np.diff(video, axis=1),
+VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
+    "one frame (the best of them)": lambda video: list(video.swapaxes(0, 1)),
+    "mean frame": lambda video: [video.mean(axis=1)],
+    "all pixels": lambda video: [video],
+    "frame differences": lambda video: [np.diff(video, axis=1)],
 }
+"""Of several arrays, the one that scores best counts."""
 
 
 def main() -> None:
@@ -45,16 +46,22 @@ def main() -> None:
     labels = catalogs["train"].labels
     print(f"{'kNN on pixels, test accuracy in percent':42}" + "".join(f"{label_set:>12}" for label_set in labels))
     for title, view in VIEWS.items():
-        known, asked = (view(split).reshape(len(split), -1) for split in (bank, queries))
+        looks = [[look.reshape(len(look), -1) for look in view(split)] for split in (bank, queries)]
         cells = []
         for label_set in labels:
             answers = catalogs["train"].labels[label_set].values[bank_rows]
             truth = catalogs["test"].labels[label_set].values[query_rows]
-            hits = [
-                (knn_predict(known, answers[:, part], asked, config.knn_k, config.knn_temperature) == truth[:, part])
-                for part in range(truth.shape[1])
+            scores = [
+                np.mean(
+                    [
+                        knn_predict(known, answers[:, part], asked, config.knn_k, config.knn_temperature)
+                        == truth[:, part]
+                        for part in range(truth.shape[1])
+                    ]
+                )
+                for known, asked in zip(*looks, strict=True)
             ]
-            cells.append(f"{100 * np.mean(hits):12.1f}")
+            cells.append(f"{100 * max(scores):12.1f}")
         print(f"{title:42}" + "".join(cells))
     print(f"{'chance':42}" + "".join(f"{chance(catalogs['test'].labels[label_set]):12.1f}" for label_set in labels))
 

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from config.keys import CHOICE, Key, alternatives, walk
 from config.load import CONFIG_FOLDER, read_file
-from config.schema import ArchConfig, DataConfig, Section, TrainConfig
+from config.schema import ArchConfig, DataConfig, TrainConfig
+from config.section import Section
 from config.yaml_text import to_yaml
 
 _SECTIONS: dict[str, type[Section]] = {

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-LevelName = Literal["space", "time", "clip"]
+from config.augmentation import Augmentation
+from config.losses import LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
+from config.optimizers import AnyOptimizer, AnyScheduler
+from config.section import AboveZero, NonNegative, Positive, Section, Share, ShareRange
+
+LevelName = Literal["backbone", "space", "time", "clip"]
 Direction = Literal["up", "down", "side"]
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """A mapping of the config: unknown keys are errors, YAML types are used as they are, values stay fixed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
+    ("space", "time"),
+    ("space", "time", "clip"),
+    ("backbone", "space"),
+    ("backbone", "space", "time"),
+    ("backbone", "space", "time", "clip"),
+)
 
 
 # --------------------------------------------------------------------------------------------- architecture
+
+
+WeightInit = Literal["torch", "lecun"]
+_WEIGHT_INIT = (
+    "initial weights of linear layers and convolutions: torch's own, which let the summaries of a video's units differ "
+    "by a hundredth of their length, or LeCun's, which keep the variance"
+)
+
+
+class BackboneConfig(Section):
+    """The numbers of the stem, which makes patch tokens; as a level of its own where `groups` lists `backbone`."""
+
+    dim: Positive = Field(description="width of the patch tokens")
+    weight_init: WeightInit = Field(default="torch", description=_WEIGHT_INIT)
+    pred_h_dim: Positive = Field(description="hidden width of the patches' predictors, where `groups` lists `backbone`")
 
 
 class LevelConfig(Section):
@@ -30,27 +49,58 @@ class LevelConfig(Section):
     head_dim: Positive = Field(description="width of one attention head")
     mlp_dim: Positive = Field(description="hidden width of the block's MLP")
     dropout: float = Field(ge=0, lt=1, description="dropout after attention and MLP")
+    stochastic_depth: float = Field(
+        default=0.0, ge=0, lt=1, description="chance to skip the last block of a unit; grows linearly from the first"
+    )
+    causal_mask: bool = Field(
+        default=False, description="causal attention without CLS: every token predicts the next one"
+    )
+    weight_init: WeightInit = Field(default="torch", description=_WEIGHT_INIT)
     pred_h_dim: Positive = Field(description="hidden width of the level's predictors")
 
 
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    groups: list[LevelName] = Field(description="the levels, lowest first: [space, time] or [space, time, clip]")
+    encoder: Literal["hierarchical", "s3d", "r2plus1d_18"] = Field(
+        description="what is trained; the latter two are torchvision's and go with `task: supervised` and `vicreg`"
+    )
+    encoder_checkpoint: str | None = Field(
+        description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
+    )
+    groups: list[LevelName] = Field(
+        description="the levels, lowest first; with `backbone`, patches are units of their own and `space` trains "
+        "without the stem"
+    )
     patch_size: Positive = Field(description="side of a square patch, pixels")
     frames_per_clip: Positive = Field(description="frames that `time` joins into one clip")
     position_embedding: Literal["learned", "sincos"] = Field(description="positions inside a unit")
-    weight_init: Literal["torch", "lecun"] = Field(
-        description="initial weights of linear layers: torch's own, which let the summaries of a video's units differ "
-        "by a hundredth of their length, or LeCun's, which keep the variance"
+    stem: Literal["linear", "cnn"] = Field(description="what makes patch tokens; `cnn`: convolutions inside a frame")
+    temporal_stem: bool = Field(description="`cnn` also convolves over time; this leaks between frames")
+    output_batchnorm: bool = Field(description="BatchNorm on the summaries of every level")
+    batchnorm_momentum: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="share of a new batch in the running statistics of every BatchNorm"
     )
+    architecture_backbone: BackboneConfig
     architecture_space: LevelConfig
     architecture_time: LevelConfig
     architecture_clip: LevelConfig
 
     def level(self, name: str) -> LevelConfig:
-        """The numbers of level `name`."""
+        """The numbers of level `name`, which is not `backbone`."""
         section: LevelConfig = getattr(self, f"architecture_{name}")
+        return section
+
+    def dim(self, name: str) -> int:
+        """Width of the units of level `name`, `backbone` included."""
+        return self._section(name).dim
+
+    def weight_init(self, name: str) -> WeightInit:
+        """Initial weights of level `name`; `backbone`: of the stem."""
+        return self._section(name).weight_init
+
+    def _section(self, name: str) -> LevelConfig | BackboneConfig:
+        section: LevelConfig | BackboneConfig = getattr(self, f"architecture_{name}")
         return section
 
 
@@ -102,6 +152,10 @@ class DataConfig(Section):
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = Field(
         description="per channel, of pixels in [0, 1]"
     )
+    augmentation: Augmentation
+    augment_training: bool = Field(
+        description="augment every training window; views that must differ (`second_view`, `vicreg`, `svt`) always are"
+    )
     max_bad_videos: float = Field(ge=0, le=1, description="share of unreadable videos above which a run ends")
     num_workers: Annotated[int, Field(ge=0)] = Field(description="processes that decode; 0: in the main process")
 
@@ -119,77 +173,137 @@ class Weights(Section):
     )
 
 
-class VICReg(Section):
-    """VICReg's variance and covariance terms on the projected summaries."""
+class EMA(Section):
+    """The teacher of `targets: ema`: a running mean of the model's weights (BYOL, Grill et al., 2020)."""
 
-    name: Literal["vicreg"]
-    variance: NonNegative = Field(description="weight of the variance term")
-    covariance: NonNegative = Field(description="weight of the covariance term")
-    proj_dim: Positive = Field(description="width of the BatchNorm projector")
-    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
+    momentum: Share = Field(description="share of the teacher that a step keeps, at the start")
+    final_momentum: Share = Field(description="the same at the end; half a cosine between them")
 
 
-class SIGReg(Section):
-    """SIGReg: random projections of the projected summaries are pulled to N(0, 1)."""
+class PredictorConfig(Section):
+    """How predictors are optimised beside their levels."""
 
-    name: Literal["sigreg"]
-    weight: NonNegative = Field(description="weight of the statistic")
-    num_slices: Annotated[int, Field(ge=256)] = Field(description="random directions, redrawn every step")
-    proj_dim: Positive = Field(description="width of the BatchNorm projector")
-    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
-
-
-class NoRegularizer(Section):
-    """No guard against collapse."""
-
-    name: Literal["none"]
-
-
-class AdamW(Section):
-    """torch.optim.AdamW; norms, biases, positions and tokens get no decay."""
-
-    name: Literal["adamw"]
-    lr: float = Field(gt=0, description="learning rate after the warm-up")
-    weight_decay: NonNegative = Field(description="of the matrices of linear layers")
-    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = Field(
-        description="decay of the running means of gradient and squared gradient"
+    pred_multiplier: AboveZero = Field(description="learning rate of predictors as a share of their level's")
+    pred_aside: Literal[0, 1, 2] = Field(
+        description="0: predictors are part of their level, `pred_multiplier` counts for nothing; 1: parameter groups "
+        "of their own in the level's optimizer; 2: an optimizer of their own"
     )
 
 
-class Cosine(Section):
-    """Linear warm-up, then half a cosine, per optimizer step."""
+class VICRegTaskConfig(Section):
+    """`task: vicreg`: two windows of a video, the same encoder (Bardes et al., 2022, arXiv 2105.04906)."""
 
-    name: Literal["cosine"]
-    warmup: float = Field(ge=0, lt=1, description="share of all steps")
-    final_lr: float = Field(ge=0, le=1, description="last learning rate as a share of `lr`")
+    proj_dim: Positive = Field(description="width of the three layers of the projector")
+    invariance: NonNegative = Field(description="weight of the mean squared distance of the two views")
+    variance: NonNegative = Field(description="weight of the variance term")
+    covariance: NonNegative = Field(description="weight of the covariance term")
+
+
+class SVTTaskConfig(Section):
+    """`task: svt`: student and teacher over global and local space-time views (Ranasinghe et al., 2022, 2112.01514)."""
+
+    out_dim: Positive = Field(description="prototypes")
+    hidden_dim: Positive = Field(description="hidden width of the head")
+    bottleneck_dim: Positive = Field(description="width of the normalised bottleneck before the prototypes")
+    local_views: Annotated[int, Field(ge=0)] = Field(
+        description="small crops of space and time, beside two global ones"
+    )
+    global_scale: ShareRange = Field(description="area of global crops")
+    local_scale: ShareRange = Field(description="area of local crops")
+    local_time: ShareRange = Field(description="share of the window's time that a local view covers")
+    student_temperature: AboveZero = Field(description="of the student's softmax")
+    teacher_temperature: AboveZero = Field(description="of the teacher's softmax after its warm-up")
+    warmup_teacher_temperature: AboveZero = Field(description="the same at the start")
+    teacher_warmup: Share = Field(description="share of training in which the teacher's temperature rises")
+    centre_momentum: float = Field(ge=0, lt=1, description="of the running mean that is taken off the teacher's scores")
+    momentum: Share = Field(description="share of the teacher that a step keeps, at the start")
+    final_momentum: Share = Field(description="the same at the end; half a cosine between them")
 
 
 class TrainConfig(Section):
     """`train_config.yaml`: the task, its losses, and the loop."""
 
-    task: Literal["hierarchical", "supervised"] = Field(
-        description="`supervised` trains the same encoder end to end with the last level's labels: the control"
+    task: Literal["hierarchical", "supervised", "vicreg", "svt"] = Field(
+        description="`hierarchical`: the idea; `supervised`: the same encoder end to end with labels, the control; "
+        "`vicreg`, `svt`: rivals without labels"
     )
     model_name: str | None = Field(description="name of the run folder; null: the config file's name")
     save_path: str = Field(description="folder that holds the run folders")
     resume: bool = Field(description="continue an existing run from its last.pt")
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
-    isolation: Literal["strict", "end2end"] = Field(description="how gradient may cross levels")
-    loss_fn: Literal["mse"] = Field(description="prediction loss")
+    isolation: Literal["strict", "overlap", "end2end"] = Field(
+        description="how gradient may cross levels: not at all, from the level directly above, or from all above"
+    )
+    interlevel_noise: NonNegative = Field(
+        description="std of Gaussian noise on the layer-normalised input of a level, in training"
+    )
+    use_temporal_prediction: bool = Field(
+        description="`side` at all; without it, `down` predicts units of the whole window, not only those inside"
+    )
+    loss_fn: LossName = Field(description="prediction loss; cs: 1 - cosine, ce: cross-entropy of softmaxes")
+    loss_params: dict[str, float | None] = Field(
+        description="of `loss_fn`. smooth_l1: beta (1.0); ce: prediction_temperature (1.0), target_temperature (0.5), "
+        "centre_momentum (null: no centring); vicreg: invariance (25), variance (25), covariance (1); "
+        "barlow: redundancy (0.005)"
+    )
     loss_weights: dict[LevelName, Weights] = Field(description="weights per level and direction")
-    down_target: Literal["pixels", "stem"] = Field(description="target of the lowest `down`: the patch or its token")
-    regularizer: Annotated[VICReg | SIGReg | NoRegularizer, Field(discriminator="name")]
+    interpolate_loss_weights_to_uniformity: bool = Field(
+        description="weights above 0 move in a straight line to 1 over the training"
+    )
+    down_target: Literal["pixels", "stem"] = Field(
+        description="what `space` predicts downwards: the pixels of a patch, or its token"
+    )
+    down_targets: Literal["all", "sampled"] = Field(description="predict all units below, or one that is drawn")
+    positions: Literal["per_sample", "per_batch"] = Field(
+        description="whether drawn targets differ between the windows of a batch"
+    )
+    std_divisor: AboveZero = Field(
+        description="`side` draws its target at time p of n from a truncated normal around p of standard deviation "
+        "max(p, n - p) / std_divisor"
+    )
+    targets: Literal["online", "ema", "second_view"] = Field(
+        description="whose summaries are predicted: the model's own, those of its running mean, or those of another "
+        "view of the video"
+    )
+    target_norm: Literal["standardize", "layer", "none"] = Field(
+        description="summaries as targets: standardised over the batch and layer-normalised, layer-normalised, raw"
+    )
+    detach_targets: bool = Field(
+        description="false: gradient flows into targets, as in the published attempt; breaks the isolation of levels"
+    )
+    ema: EMA
+    second_view: Literal["augmentation", "window"] = Field(
+        description="the other view: the same window augmented anew, or another window of the video"
+    )
+    regularizer: Annotated[VICReg | SIGReg | VISReg | NoRegularizer, Field(discriminator="name")]
+    vicreg: VICRegTaskConfig
+    svt: SVTTaskConfig
 
     num_epochs: Positive = Field(description="passes over the training videos")
-    batch_size: Positive = Field(description="windows of a step")
-    optimizer: AdamW
+    batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
+    num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
+    optimizer: Annotated[AnyOptimizer, Field(discriminator="name")]
+    use_single_optimizer: bool = Field(description="one optimizer for all levels instead of one each")
+    predictor: PredictorConfig
     lr_scale: dict[LevelName, Annotated[float, Field(gt=0)]] = Field(
         description="a level's learning rate as a share of `optimizer.lr`; a level without one takes it whole"
     )
-    scheduler: Cosine
+    scheduler: Annotated[AnyScheduler, Field(discriminator="name")]
+    alternating_interval: float | None = Field(
+        gt=0, description="percent of an epoch after which groups 0, 2, .. and 1, 3, .. take turns; null: all train"
+    )
+    explicit_freeze: bool = Field(description="the resting groups' parameters get no gradient at all")
+    always_compute_loss: bool = Field(description="compute and log the losses of resting groups too")
     clip_grad_norm: float | None = Field(gt=0, description="per level; null: no clipping")
-    use_mixed_precision: bool = Field(description="bf16 autocast where the device has it")
+    use_mixed_precision: bool = Field(description="autocast")
+    mixed_precision: Literal["auto", "bfloat16", "float16"] = Field(
+        description="of autocast; auto: bfloat16 where the GPU has it, else none; float16 scales the loss"
+    )
+    max_bad_steps: Positive = Field(
+        description="steps in a row whose loss or gradient is not finite, and which are skipped, that end the run"
+    )
+    strict_monitors: bool = Field(description="an alarm of a collapse monitor ends the run")
 
     val_interval: Positive = Field(description="epochs between validations")
     knn_k: Positive = Field(description="neighbours (fewer when the bank is smaller)")
@@ -204,9 +318,9 @@ class Config(ArchConfig, DataConfig, TrainConfig):
 
     @model_validator(mode="after")
     def _values_fit_together(self) -> Config:
-        if self.groups not in (["space", "time"], ["space", "time", "clip"]):
-            given = ", ".join(self.groups)
-            raise ValueError(f"groups: [{given}] is no hierarchy; use [space, time] or [space, time, clip]")
+        if tuple(self.groups) not in HIERARCHIES:
+            known = ", ".join(f"[{', '.join(groups)}]" for groups in HIERARCHIES)
+            raise ValueError(f"groups: [{', '.join(self.groups)}] is no hierarchy; use one of {known}")
         for axis, size in zip(("height", "width"), self.frame_size, strict=True):
             if size % self.patch_size:
                 raise ValueError(
@@ -219,13 +333,74 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 f"{self.frames_per_clip}; window.length {nearest_multiples(self.window.length, self.frames_per_clip)} "
                 "would fit"
             )
+        if self.groups[-1] == "space" and self.window.length != 1:
+            raise ValueError(
+                f"groups and window.length disagree: without the level `time` a window is one frame, not "
+                f"{self.window.length}; window.length=1 frames_per_clip=1 would fit, or groups=[backbone,space,time]"
+            )
         if "clip" not in self.groups and self.clips != 1:
             raise ValueError(
                 f"groups and window.length disagree: without the level `clip` a window is one clip, but {self.clips} "
                 f"clips of {self.frames_per_clip} frames fit into {self.window.length}; frames_per_clip="
                 f"{self.window.length} would fit, or groups=[space,time,clip]"
             )
+        if self.stem == "cnn" and self.patch_size % 4:
+            raise ValueError(
+                f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {self.patch_size}; "
+                f"patch_size {nearest_multiples(self.patch_size, 4)} would fit"
+            )
+        if self.temporal_stem and self.stem == "linear":
+            raise ValueError("temporal_stem and stem disagree: a linear stem has no time; stem=cnn would fit")
+        if self.encoder != "hierarchical" and self.task not in ("supervised", "vicreg"):
+            raise ValueError(
+                f"encoder and task disagree: {self.encoder} has no levels for {self.task}; encoder=hierarchical would "
+                "fit, or task=supervised or task=vicreg"
+            )
+        if self.encoder == "s3d" and self.window.length < 8:
+            raise ValueError(
+                f"encoder and window.length disagree: s3d needs 8 frames or more, not {self.window.length}; "
+                "window.length=8 would fit, or encoder=r2plus1d_18"
+            )
+        for level, tokens in self.tokens_per_unit.items():
+            if self.causal(level) and tokens < 2:
+                raise ValueError(
+                    f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
+                    "to predict; false would fit"
+                )
+        self.check_loss_params()
         return self
+
+    def check_loss_params(self) -> None:
+        """Raises ValueError where `loss_params` holds what `loss_fn` does not take."""
+        try:
+            LOSS_PARAMS[self.loss_fn].model_validate(self.loss_params)
+        except ValidationError as error:
+            first = error.errors()[0]
+            known = ", ".join(LOSS_PARAMS[self.loss_fn].model_fields) or "none"
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(
+                f"loss_params.{key} and loss_fn disagree: {first['msg']}; {self.loss_fn} takes {known}"
+            ) from None
+
+    @property
+    def levels(self) -> list[LevelName]:
+        """What the encoder gives features of: the groups; only the last of them for an encoder without levels."""
+        return list(self.groups) if self.encoder == "hierarchical" else [self.groups[-1]]
+
+    def causal(self, level: str) -> bool:
+        """Whether `level` has a causal mask; patches have none."""
+        return level != "backbone" and self.level(level).causal_mask
+
+    @property
+    def patches(self) -> int:
+        """Patches of a frame."""
+        return (self.frame_size[0] // self.patch_size) * (self.frame_size[1] // self.patch_size)
+
+    @property
+    def tokens_per_unit(self) -> dict[str, int]:
+        """Units of the level below inside one unit, for each level that joins any."""
+        tokens = {"space": self.patches, "time": self.frames_per_clip, "clip": self.clips}
+        return {level: tokens[level] for level in self.groups if level in tokens}
 
     @property
     def clips(self) -> int:
@@ -234,7 +409,8 @@ class Config(ArchConfig, DataConfig, TrainConfig):
 
     def units(self, level: str) -> int:
         """Units of `level` in a window."""
-        return {"space": self.window.length, "time": self.clips, "clip": 1}[level]
+        frames = self.window.length
+        return {"backbone": frames * self.patches, "space": frames, "time": self.clips, "clip": 1}[level]
 
 
 def nearest_multiples(value: int, divisor: int) -> str:

@@ -16,7 +16,7 @@ from config.errors import InputError
 from config.schema import CatalogDataset, MovingDigits
 
 SEPARATOR = "|"
-_MOVING_DIGITS = {"space": "digit", "time": "motion", "clip": "program"}
+_MOVING_DIGITS = {"backbone": "digit", "space": "digit", "time": "motion", "clip": "program"}
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,34 @@ class LabelSet:
         return SEPARATOR.join(self.classes[value] for value in self.values[row])
 
 
-def own_labels(dataset: MovingDigits | CatalogDataset, groups: Sequence[str]) -> dict[str, str]:
+def own_labels(dataset: MovingDigits | CatalogDataset, levels: Sequence[str]) -> dict[str, str]:
     """The label column that each level is judged by.
 
     Args:
         dataset: the config's dataset.
-        groups: the levels, lowest first.
+        levels: what there are features of, lowest first. `backbone` is judged by the column of `space` where it has
+            none of its own.
 
     Raises:
         InputError: `dataset.labels` leaves a level out.
     """
     if isinstance(dataset, MovingDigits):
-        # Where no level joins clips, the clip is the whole video, and shows what the whole video shows.
-        return {level: _MOVING_DIGITS["clip" if level == groups[-1] else level] for level in groups}
+        own = dict(_MOVING_DIGITS)
+        if levels[-1] == "time":  # No level joins clips: the clip is the whole video, and shows what that shows.
+            own["time"] = own["clip"]
+        return {level: own[level] for level in levels}
     if dataset.labels is None:
-        return dict.fromkeys(groups, "label")
+        return dict.fromkeys(levels, "label")
     columns = {str(level): column for level, column in dataset.labels.items()}
-    missing = [level for level in groups if level not in columns]
+    if "space" in columns:
+        columns.setdefault("backbone", columns["space"])
+    missing = [level for level in levels if level not in columns]
     if missing:
         raise InputError(
             f"dataset.labels names no column for {' and '.join(missing)}; give one for every level of groups, "
             "or null to judge all by `label`"
         )
-    return {level: columns[level] for level in groups}
+    return {level: columns[level] for level in levels}
 
 
 def columns_of(own: Mapping[str, str]) -> list[str]:
@@ -71,7 +76,7 @@ def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) ->
     Args:
         frames_BT: the frame numbers of each window.
         lengths_B: frames of the whole video.
-        units: equal groups of the window's frames.
+        units: equal groups of the window's frames, or equal parts of each frame, in time order.
         parts: K.
 
     Returns:
@@ -79,6 +84,8 @@ def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) ->
     """
     part_BT = (frames_BT * parts) // lengths_B[:, None].clamp(min=1)
     one_hot_BTK = F.one_hot(part_BT.clamp(0, parts - 1), parts).float()
+    if units > frames_BT.shape[1]:
+        one_hot_BTK = one_hot_BTK.repeat_interleave(units // frames_BT.shape[1], dim=1)
     shares_BUK: Tensor = one_hot_BTK.unflatten(1, (units, -1)).mean(dim=2)
     return shares_BUK.transpose(1, 2)
 

@@ -38,6 +38,8 @@ class Batch:
     """int64, the frames' positions in their videos."""
     failed: list[tuple[int, str]]
     """(row, reason)."""
+    other: Batch | None = None
+    """Another window of each video, rows in the same order; it lists no failures of its own."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
@@ -46,6 +48,7 @@ class Batch:
             video_BTCHW=self.video_BTCHW.to(device, non_blocking=non_blocking),
             row_B=self.row_B.to(device, non_blocking=non_blocking),
             frames_BT=self.frames_BT.to(device, non_blocking=non_blocking),
+            other=self.other and self.other.to(device, non_blocking),
         )
 
     def pin_memory(self) -> Batch:
@@ -55,6 +58,7 @@ class Batch:
             video_BTCHW=self.video_BTCHW.pin_memory(),
             row_B=self.row_B.pin_memory(),
             frames_BT=self.frames_BT.pin_memory(),
+            other=self.other and self.other.pin_memory(),
         )
 
 
@@ -65,7 +69,14 @@ class Loader:
     at a time: a new one ends the one before.
     """
 
-    def __init__(self, catalog: Catalog, config: Config, training: bool, reader: FrameReader | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: Config,
+        training: bool,
+        reader: FrameReader | None = None,
+        second_window: bool = False,
+    ) -> None:
         """Starts nothing yet.
 
         Args:
@@ -73,16 +84,20 @@ class Loader:
             config: window, batch size, frame size, seed, number of processes.
             training: random windows in random order, or evenly spread ones in order.
             reader: of the videos' storage; None: video files.
+            second_window: every training window brings another one of its video, `Batch.other`.
+
+        Raises:
+            ValueError: second windows are wanted in evaluation.
         """
         points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
         size = (config.frame_size[0], config.frame_size[1])
-        self._plan = Plan(catalog, config, training)
+        self._plan = Plan(catalog, config, training, second_window)
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
             _Windows(reader or VideoReader(points), size),
             batch_sampler=self._batches,
             num_workers=config.num_workers,
-            collate_fn=partial(_collate, length=config.window.length, size=size),
+            collate_fn=partial(_collate, length=config.window.length, size=size, second_window=second_window),
             pin_memory=torch.cuda.is_available(),
             persistent_workers=config.num_workers > 0,
             worker_init_fn=_prepare_process,
@@ -129,12 +144,13 @@ class _Windows(Dataset[tuple[Window, NDArray[np.uint8] | str]]):
         self._reader, self._size = reader, size
 
     def __getitems__(self, windows: Sequence[Window]) -> list[tuple[Window, NDArray[np.uint8] | str]]:
-        """Each window with its frames [T, H, W, 3], or with the reason why there are none."""
+        """Each window with its frames [T, H, W, 3], the other window's after its own, or why there are none."""
         items: list[tuple[Window, NDArray[np.uint8] | str]] = []
         for path, group in groupby(windows, key=lambda window: window.path):
             same_video = list(group)
             try:
-                frames = self._reader.read(path, np.concatenate([window.frames for window in same_video]), self._size)
+                wanted = np.concatenate([window.all_frames for window in same_video])
+                frames = self._reader.read(path, wanted, self._size)
             except VideoError as error:
                 items += [(window, str(error)) for window in same_video]
             else:
@@ -142,16 +158,37 @@ class _Windows(Dataset[tuple[Window, NDArray[np.uint8] | str]]):
         return items
 
 
-def _collate(items: Sequence[tuple[Window, NDArray[np.uint8] | str]], length: int, size: tuple[int, int]) -> Batch:
+def _collate(
+    items: Sequence[tuple[Window, NDArray[np.uint8] | str]],
+    length: int,
+    size: tuple[int, int],
+    second_window: bool,
+) -> Batch:
     """The windows that could be read as one batch. `length`, `size`: frames, height and width of a window."""
     read = [(window, frames) for window, frames in items if not isinstance(frames, str)]
     failed = {window.row: reason for window, reason in items if isinstance(reason, str)}
-    video = torch.empty((len(read), length, 3, *size), dtype=torch.uint8)
-    for target, (_, frames) in zip(video, read, strict=True):
+    rows = [window.row for window, _ in read]
+    own = _batch(rows, [w.frames for w, _ in read], [frames[:length] for _, frames in read], length, size)
+    other = None
+    if second_window:
+        positions = [window.other for window, _ in read if window.other is not None]
+        other = _batch(rows, positions, [frames[length:] for _, frames in read], length, size)
+    return replace(own, failed=list(failed.items()), other=other)
+
+
+def _batch(
+    rows: list[int],
+    positions: list[NDArray[np.int64]],
+    pictures: list[NDArray[np.uint8]],
+    length: int,
+    size: tuple[int, int],
+) -> Batch:
+    """One window per row: the positions [T] of its frames and their pictures [T, H, W, 3]."""
+    video = torch.empty((len(rows), length, 3, *size), dtype=torch.uint8)
+    for target, frames in zip(video, pictures, strict=True):
         target.copy_(torch.from_numpy(frames).permute(0, 3, 1, 2))
-    frames_BT = np.array([window.frames for window, _ in read], np.int64).reshape(len(read), length)
-    row_B = torch.tensor([window.row for window, _ in read], dtype=torch.int64)
-    return Batch(video, row_B, torch.from_numpy(frames_BT), list(failed.items()))
+    frames_BT = np.array(positions, np.int64).reshape(len(rows), length)
+    return Batch(video, torch.tensor(rows, dtype=torch.int64), torch.from_numpy(frames_BT), [])
 
 
 def _prepare_process(_number: int) -> None:

@@ -16,6 +16,7 @@ from data_utils.windows import (
     frame_indices,
     num_training_windows,
     num_windows,
+    second_start,
     training_starts,
 )
 
@@ -26,13 +27,23 @@ class Window(NamedTuple):
     row: int
     path: str
     frames: NDArray[np.int64]
+    other: NDArray[np.int64] | None = None
+    """The frames of another window of the video, where one is wanted."""
+
+    @property
+    def all_frames(self) -> NDArray[np.int64]:
+        """The frames of the window and of the other."""
+        return self.frames if self.other is None else np.concatenate([self.frames, self.other])
 
 
 class Plan:
     """Which windows an epoch takes, in which batches: a pure function of (seed, epoch, index)."""
 
-    def __init__(self, catalog: Catalog, config: Config, training: bool) -> None:
+    def __init__(self, catalog: Catalog, config: Config, training: bool, second_window: bool = False) -> None:
         """See `Loader`."""
+        if second_window and not training:
+            raise ValueError("evaluation takes each window once: second_window goes with training")
+        self._second_window = second_window
         self._config, self._training, self._root = config, training, catalog.root
         self._paths = catalog.table["path"].to_numpy(object)
         self._frames = catalog.table["frames"].to_numpy(np.int64)
@@ -69,4 +80,9 @@ class Plan:
         else:
             starts = evaluation_starts(num_frames, window, short_videos)
         start = starts[number - int(self._ends[row])]  # counted from the video's last window
-        return Window(row, str(self._root / self._paths[row]), frame_indices(start, num_frames, window, short_videos))
+        frames = frame_indices(start, num_frames, window, short_videos)
+        other = None
+        if self._second_window:
+            second = second_start(start, num_frames, window, self._config.seed, epoch, row)
+            other = frame_indices(second, num_frames, window, short_videos)
+        return Window(row, str(self._root / self._paths[row]), frames, other)

@@ -12,7 +12,7 @@ from config.schema import WindowConfig
 ShortVideos = Literal["skip", "loop", "pad"]
 
 # The last word of a generator's seed keeps its stream apart from every other draw with the same (seed, epoch, index).
-_STARTS, _ORDER = 1, 2
+_STARTS, _ORDER, _SECOND = 1, 2, 3
 
 
 def span(window: WindowConfig) -> int:
@@ -73,6 +73,26 @@ def training_starts(
     generator = np.random.default_rng([seed, epoch, index, _STARTS])
     distinct = np.sort(generator.choice(room - (count - 1) * gap + 1, size=count, replace=False, shuffle=False))
     return [int(start) for start in distinct + gap * np.arange(count)]
+
+
+def second_start(first: int, num_frames: int, window: WindowConfig, seed: int, epoch: int, index: int) -> int:
+    """First frame of another window of the same video: any other start in [0, num_frames - span], equally likely.
+
+    The two may overlap. A video that has a single window gives it again.
+
+    Args:
+        first: first frame of the window.
+        num_frames: frames of the video.
+        window: the config's window.
+        seed: the run's seed, >= 0.
+        epoch: number of the epoch.
+        index: the video's row in its catalog.
+    """
+    room = num_frames - span(window)
+    if room <= 0:
+        return first
+    start = int(np.random.default_rng([seed, epoch, index, first, _SECOND]).integers(room))
+    return start + (start >= first)
 
 
 def evaluation_starts(num_frames: int, window: WindowConfig, short_videos: ShortVideos) -> list[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from types import TracebackType
 
 from tqdm import tqdm
@@ -62,12 +63,11 @@ class Progress:
             seconds: the whole step took, waiting for data included.
             data_wait: of them, waiting for data.
         """
-        self._steps += 1
         self._clips += clips
         self._seconds += seconds
         self._wait += data_wait
         for level, terms in loss.items():
-            self._losses[level] = self._losses.get(level, 0.0) + sum(terms.values())
+            self._losses.setdefault(level, []).append(sum(terms.values()))
         self._bar.update()
         if self._bar.disable:
             if step % self._every == 0 or step == self._total:
@@ -78,13 +78,13 @@ class Progress:
             self._clear()
 
     def _text(self) -> str:
-        losses = "  ".join(f"{level} {total / self._steps:.3f}" for level, total in self._losses.items())
+        losses = "  ".join(f"{level} {fmean(values):.3f}" for level, values in self._losses.items())
         speed = self._clips / max(self._seconds, 1e-9)
         return f"loss {losses}  {speed:.0f} clips/s  waiting for data {self._wait / max(self._seconds, 1e-9):.0%}"
 
     def _clear(self) -> None:
-        self._steps, self._clips, self._seconds, self._wait = 0, 0, 0.0, 0.0
-        self._losses: dict[str, float] = {}
+        self._clips, self._seconds, self._wait = 0, 0.0, 0.0
+        self._losses: dict[str, list[float]] = {}  # resting levels may have none
 
     def __enter__(self) -> Progress:
         return self
@@ -116,6 +116,39 @@ def score_table(
             star = "*" if own_labels.get(level) == name else " "
             row.append(f"{score['top1']:.1f}{star} ({score['random_init']:.1f}, {score['chance']:.1f})")
         rows.append([*row, *(f"{values[level]:.3g}" for values in extra.values())])
+    return _aligned(rows)
+
+
+# By monitor: the title of its column.
+_MONITORS = {
+    "rank": "rank",
+    "lidar": "LiDAR",
+    "std": "std",
+    "shuffled_up": "up",
+    "shuffled_down": "down",
+    "shuffled_side": "side",
+    "grad_norm": "gradient",
+}
+
+
+def monitor_table(monitors: Mapping[str, Mapping[str, float]]) -> str:
+    """The collapse monitors, a row per level and a column per monitor; below them CKA, which is of pairs of levels.
+
+    Args:
+        monitors: by monitor and level. `up`, `down` and `side` are errors as shares of those against another video's
+            target.
+    """
+    shown = {name: monitors[name] for name in _MONITORS if monitors.get(name)}
+    levels = dict.fromkeys(level for by_level in shown.values() for level in by_level)
+    rows = [["level", *(_MONITORS[name] for name in shown)]]
+    for level in levels:
+        values = (by_level.get(level) for by_level in shown.values())
+        rows.append([level, *("–" if value is None else f"{value:.3g}" for value in values)])
+    pairs = "  ".join(f"{pair} {value:.2f}" for pair, value in monitors.get("cka", {}).items())
+    return _aligned(rows) + (f"\n  CKA: {pairs}" if pairs else "")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join("  " + line for line in lines)

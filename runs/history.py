@@ -10,7 +10,16 @@ from typing import Any
 from config.errors import InputError
 
 # What may change between the parts of a run. Only num_epochs changes what a step computes: it stretches the schedule.
-FREE_KEYS = {"resume", "save_path", "num_workers", "num_epochs", "val_interval", "log_interval", "figure_videos"}
+FREE_KEYS = {
+    "resume",
+    "save_path",
+    "num_workers",
+    "num_epochs",
+    "val_interval",
+    "log_interval",
+    "figure_videos",
+    "strict_monitors",
+}
 
 
 @dataclass
@@ -24,6 +33,8 @@ class History:
     batch: int = 0
     """Batches of the next epoch that are done already."""
     step: int = 0
+    bad_steps: int = 0
+    """Of them, skipped because a loss or gradient was not finite."""
     best_score: float | None = None
     best_step: int = 0
     clips: int = 0

@@ -36,8 +36,11 @@ _FIGURES = {
     ),
     "collapse": (
         "Collapse watch",
-        "Effective rank: how many directions the features use. It and the standard deviation must not fall towards 1 "
-        "and 0. A red line marks a validation that raised an alarm.",
+        "Dashed: the same model before training. Effective rank (how many directions the features use), LiDAR (along "
+        "how many of them videos differ more than the windows of a video) and the standard deviation must not fall "
+        "far below it. A prediction that says something about its video errs less against its own target than against "
+        "another video's: its ratio leaves 1. A level whose gradient is 0 does not learn. CKA of two levels is 1 where "
+        "they show the same. A red line marks a validation that raised an alarm.",
     ),
     "pca": (
         "PCA",

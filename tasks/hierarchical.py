@@ -2,90 +2,200 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from architecture.hierarchy import HierarchicalTransformer
-from architecture.stem import patchify
+from architecture.hierarchy import HierarchicalTransformer, Units
+from architecture.stem import build_stem, patchify
 from config.schema import Config
-from tasks.objective import LevelObjective
-from tasks.task import Losses, Task
+from data_utils.views import TrainingViews, View, default_view
+from losses import patch_target, summary_target
+from tasks.encoder_checkpoint import load_encoder_checkpoint
+from tasks.objective import LevelObjective, Targets
+from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 
-def build_hierarchy(config: Config, *, isolated: bool) -> HierarchicalTransformer:
-    """The hierarchy that `config` describes."""
+def build_hierarchy(config: Config) -> HierarchicalTransformer:
+    """The hierarchy that `config` describes, with new weights."""
     levels: dict[str, dict[str, Any]] = {
-        name: config.level(name).model_dump(exclude={"pred_h_dim"}) | {"position_embedding": config.position_embedding}
+        name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
+        | {"position_embedding": config.position_embedding}
         for name in config.groups
+        if name != "backbone"
     }
     height, width = config.frame_size
+    stem_dim = config.dim("backbone")
     return HierarchicalTransformer(
         levels,
-        frame_size=(height, width),
-        patch_size=config.patch_size,
+        groups=config.groups,
+        stem=build_stem(config.stem, config.patch_size, stem_dim, config.temporal_stem, config.batchnorm_momentum),
+        stem_dim=stem_dim,
+        grid=(height // config.patch_size, width // config.patch_size),
         frames_per_clip=config.frames_per_clip,
         clips=config.clips,
-        weight_init=config.weight_init,
-        isolated=isolated,
+        weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
+        isolation=config.isolation,
+        interlevel_noise=config.interlevel_noise,
+        output_batchnorm=config.output_batchnorm,
+        batchnorm_momentum=config.batchnorm_momentum,
     )
 
 
 class HierarchicalTask(Task):
     """The hierarchy and one objective per level.
 
-    With `isolation: strict` the loss of a level moves that level alone: its input and its targets are detached.
-    With `end2end` the inputs are not, so that every loss also moves all levels below.
+    With `isolation: strict` and `detach_targets` the loss of a level moves that level alone: its input and its targets
+    are detached. `overlap` and `end2end` let it move the level below, or all levels below.
+
+    Where the targets are not the model's own (`ema`, `second_view`), they are made in evaluation mode: without dropout
+    and noise, and by a BatchNorm's running statistics, so that a window's target is a function of that window alone.
+
+    Raises:
+        InputError: see `load_encoder_checkpoint`.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.hierarchy = build_hierarchy(config, isolated=config.isolation == "strict")
-        names = list(config.groups)
-        dims = [config.level(name).dim for name in names]
-        pixels = 3 * config.patch_size**2
-        child_dims = [pixels if config.down_target == "pixels" else dims[0], *dims]
-        parent_dims = [*dims[1:], None]
-        self.objectives = nn.ModuleDict(
-            {
-                name: LevelObjective(
-                    config,
-                    name,
-                    units=config.units(name),
-                    children=self.hierarchy.tokens_per_unit[name],
-                    child_dim=child_dim,
-                    parent_dim=parent_dim,
-                )
-                for name, child_dim, parent_dim in zip(names, child_dims, parent_dims, strict=False)
-            }
-        )
+        self.hierarchy = build_hierarchy(config)
+        load_encoder_checkpoint(self.hierarchy, config)
+        self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
+        self.teacher: HierarchicalTransformer | None = None
+        if config.targets == "ema":
+            self.teacher = copy.deepcopy(self.hierarchy).requires_grad_(False).eval()
 
     @property
     def encoder(self) -> nn.Module:
-        """The hierarchy itself."""
+        """The hierarchy itself; with `targets: ema` too, the student."""
         return self.hierarchy
 
-    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, frames_BT: Tensor, generator: torch.Generator) -> Losses:
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The window; with `targets: second_view` two views, both augmented, the second one for targets."""
+        if self.config.targets != "second_view":
+            return (default_view(self.config),)
+        augmentation = self.config.augmentation
+        second = View(window=int(self.config.second_view == "window"), augmentation=augmentation)
+        return (View(augmentation=augmentation), second)
+
+    def train(self, mode: bool = True) -> HierarchicalTask:
+        """As ever, but for the teacher, which stays in evaluation mode."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
+
+    def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """See `Task.losses`; terms are up, down, side and those of the regulariser."""
-        patches_BTPD, units = self.hierarchy.encode(video_BTCHW)
-        below = patchify(video_BTCHW, self.config.patch_size) if self.config.down_target == "pixels" else patches_BTPD
-        names = list(units)
-        losses = {}
-        for name, above in zip(names, [*names[1:], None], strict=True):
-            parents = units[above] if above else None
-            losses[name] = self.objectives[name](units[name], self._grouped(name, below), parents, generator)
-            below = units[name]
-        return losses
-
-    def _grouped(self, name: str, below: Tensor) -> Tensor:
-        """The units below, by the unit that they belong to: [B, U, N, E]."""
-        return below if below.ndim == 4 else below.unflatten(1, (-1, self.hierarchy.tokens_per_unit[name]))
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """One group per level: the level, its input projection, its predictors and its projector."""
+        units = self.hierarchy.encode(batch.videos[0])
+        targets = self._targets(self._target_units(batch, units), batch.videos[-1])
+        # A generator per level: what is drawn for one does not depend on which others are asked for.
+        limit = torch.iinfo(torch.int64).max
+        seeds = torch.randint(limit, (len(self.objectives),), generator=step.generator).tolist()
         return {
-            name: [*parameters, *self.objectives[name].parameters()]
-            for name, parameters in self.hierarchy.level_parameters().items()
+            name: objective(*of_level(units, name), targets[name], torch.Generator().manual_seed(seed), step.progress)
+            for (name, objective), seed in zip(self.objectives.items(), seeds, strict=True)
+            if step.levels is None or name in step.levels
         }
+
+    def _target_units(self, batch: TrainingViews, units: Units) -> Units:
+        """The units that are predicted: the model's `units`, its teacher's, or those of the second view."""
+        if self.config.targets == "online":
+            return units
+        followed = self.hierarchy if self.teacher is None else self.teacher
+        with torch.no_grad(), evaluating(followed):
+            return followed.encode(batch.videos[-1])
+
+    def _targets(self, units: Units, video_BTCHW: Tensor) -> dict[str, Targets]:
+        """By level, what it predicts.
+
+        Args:
+            units: those that are predicted.
+            video_BTCHW: what they were made of.
+        """
+        config = self.config
+        target = partial(summary_target, norm=config.target_norm, detach=config.detach_targets)
+        own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
+        # The last state has nothing after it, and so no supervision: it is no target.
+        above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
+        if config.down_target == "pixels":
+            patches = patch_target(patchify(video_BTCHW, config.patch_size)).flatten(1, 2)
+        else:
+            patches = own["backbone"] if "backbone" in own else target(units.patches_BTPD.flatten(1, 2))
+        names: list[str] = list(config.groups)
+        below: dict[str, Tensor | None] = {"backbone": None} | dict(zip(names[1:], own.values(), strict=False))
+        below["space"] = patches
+        return {
+            name: Targets(own[name], below[name], above[higher] if higher else None)
+            for name, higher in zip(names, [*names[1:], None], strict=True)
+        }
+
+    def parameter_groups(self) -> dict[str, ParameterGroup]:
+        """One group per level: the level, its input projection and its regulariser's projector; and its predictors."""
+        groups = {}
+        for name, parameters in self.hierarchy.level_parameters().items():
+            predictors = list(self.objectives[name].predictors.parameters())  # type: ignore[union-attr]
+            apart = {id(parameter) for parameter in predictors}
+            others = [parameter for parameter in self.objectives[name].parameters() if id(parameter) not in apart]
+            groups[name] = ParameterGroup([*parameters, *others], predictors)
+        return groups
+
+    @torch.no_grad()
+    def after_step(self, progress: float) -> None:
+        """The teacher follows the model (BYOL, Grill et al., 2020, arXiv 2006.07733); see `Task.after_step`."""
+        if self.teacher is not None:
+            ema = self.config.ema
+            follow(self.teacher, self.hierarchy, cosine_momentum(ema.momentum, ema.final_momentum, progress))
+
+    @torch.no_grad()
+    def prediction_errors(
+        self, video_BTCHW: Tensor, generator: torch.Generator
+    ) -> dict[str, dict[str, tuple[float, float]]]:
+        """See `Task.prediction_errors`; `targets: second_view` has no other view here, and takes the model's own."""
+        if len(video_BTCHW) < 2:
+            return {}
+        with evaluating(self):
+            units = self.hierarchy.encode(video_BTCHW)
+            aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
+            seed = int(torch.randint(torch.iinfo(torch.int64).max, (), generator=generator))
+            return {
+                name: cast(LevelObjective, objective).errors(*of_level(units, name), aims[name], seed)
+                for name, objective in self.objectives.items()
+            }
+
+
+def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
+    """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
+    return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
+
+
+def cosine_momentum(first: float, final: float, progress: float) -> float:
+    """Half a cosine from `first` to `final` while `progress` goes from 0 to 1."""
+    return final - (final - first) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Moves the teacher's weights to `momentum` of their own and the rest of the student's; buffers are copied."""
+    for own, followed in zip(teacher.parameters(), student.parameters(), strict=True):
+        own.lerp_(followed, 1 - momentum)
+    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(current)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """`module` in evaluation mode, and afterwards in the one that it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from architecture.heads import Predictor, Projector
-from config.schema import Config, LevelName, SIGReg, VICReg, Weights
-from losses import covariance_term, mse, patch_target, sigreg, summary_target, variance_term
+from architecture.heads import Predictor
+from config.losses import LOSS_PARAMS, CrossEntropyParams, NoRegularizer
+from config.schema import Config, Direction, LevelName, Weights
+from losses import mse, prediction_loss
+from tasks.guard import CollapseGuard
+from tasks.positions import draw_below, draw_other_times, other_time_probabilities
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the units of one level predict: float32, normalised, in the order of time."""
+
+    own_BUD: Tensor
+    """The level's units."""
+    below_BME: Tensor | None
+    """The units of the level below, N inside each of the U units; None where there is no level below."""
+    above_BVF: Tensor | None
+    """The units of the level above. Of a causal level its states instead, without the last: the one at v has seen the
+    units 0 to v and not what comes after, and is what unit v + 1 predicts. None where there is no level above."""
+
+    def of_another_window(self) -> Targets:
+        """The same with the windows of the batch moved on by one, so that everything belongs to another window."""
+        moved = (x if x is None else x.roll(1, dims=0) for x in (self.below_BME, self.above_BVF))
+        return Targets(self.own_BUD.roll(1, dims=0), *moved)
 
 
 class LevelObjective(nn.Module):
@@ -15,104 +39,176 @@ class LevelObjective(nn.Module):
 
     Args:
         config: the whole config.
-        level: which level.
-        units: units of this level in a window.
-        children: units of the level below inside one unit.
-        child_dim: width of the `down` target.
-        parent_dim: width of the level above; None for the last level.
+        level: which of its groups.
     """
 
-    def __init__(
-        self, config: Config, level: LevelName, *, units: int, children: int, child_dim: int, parent_dim: int | None
-    ) -> None:
+    def __init__(self, config: Config, level: LevelName) -> None:
         super().__init__()
-        numbers = config.level(level)
+        self.config, self.level, self.causal = config, level, config.causal(level)
         self.weights = config.loss_weights.get(level, Weights())
-        self.regularizer = config.regularizer
-        self.unit_count, self.child_count = units, children
-        self.child_target = patch_target if level == config.groups[0] else summary_target
-        self.predictors = nn.ModuleDict()
-        if self.weights.up and parent_dim is not None:
-            self.predictors["up"] = Predictor(numbers.dim, numbers.pred_h_dim, parent_dim)
-        if self.weights.down:
-            self.predictors["down"] = Predictor(numbers.dim, numbers.pred_h_dim, child_dim, places=children)
-        if self.weights.side and units > 1:
-            self.predictors["side"] = Predictor(numbers.dim, numbers.pred_h_dim, numbers.dim, places=2 * units - 1)
-        if isinstance(self.regularizer, VICReg | SIGReg):
-            self.projector = Projector(numbers.dim, self.regularizer.proj_dim)
-            self.recent = RecentVectors(self.regularizer.min_vectors, numbers.dim)
+        self.loss_params = LOSS_PARAMS[config.loss_fn].model_validate(config.loss_params)
+        self.units, self.tokens = config.units(level), config.tokens_per_unit.get(level, 0)
+        self.rows = config.patches if level == "backbone" else 1  # units of the same time
+        self.times = self.units // self.rows
+        above = dict(zip(config.groups, config.groups[1:], strict=False)).get(level)
+        self.above_is_causal = above is not None and config.causal(above)
+        self.predictors = self._build_predictors(above)
+        if "side" in self.predictors:
+            self.other_times_NN = other_time_probabilities(self.times, config.std_divisor)
+        self._register_centres()
+        if not isinstance(config.regularizer, NoRegularizer):
+            self.guard = CollapseGuard(config.regularizer, config.dim(level), config.batchnorm_momentum)
+
+    def _build_predictors(self, above: LevelName | None) -> nn.ModuleDict:
+        """One per direction that has a weight and a neighbour."""
+        config, level = self.config, self.level
+        hidden = (config.architecture_backbone if level == "backbone" else config.level(level)).pred_h_dim
+        dim = config.dim(level)
+        build = partial(Predictor, dim, hidden, batchnorm_momentum=config.batchnorm_momentum)
+        predictors = nn.ModuleDict()
+        if self.weights.up and above is not None:
+            predictors["up"] = build(config.dim(above))
+        if self.weights.down and self.tokens:
+            tables = (self.tokens,) if config.use_temporal_prediction else (self.tokens, self.units)
+            predictors["down"] = build(below_dim(config, level), () if self.causal else tables)
+        if self.weights.side and self.times > 1 and config.use_temporal_prediction:
+            predictors["side"] = build(dim, (2 * self.times - 1,))
+        return predictors
+
+    def _register_centres(self) -> None:
+        """The running mean of each direction's targets, where the loss takes one off (DINO, arXiv 2104.14294)."""
+        params = self.loss_params
+        self.centre_momentum = params.centre_momentum if isinstance(params, CrossEntropyParams) else None
+        if self.centre_momentum is not None:
+            for direction, predictor in self.predictors.items():
+                width = predictor.out[-1].out_features  # type: ignore[index, union-attr]
+                self.register_buffer(f"{direction}_centre_D", torch.zeros(width))
 
     def forward(
-        self, own_BUD: Tensor, children_BUNE: Tensor, parents_BVF: Tensor | None, generator: torch.Generator
+        self,
+        own_BUD: Tensor,
+        states_BMD: Tensor | None,
+        targets: Targets,
+        generator: torch.Generator,
+        progress: float = 0.0,
     ) -> dict[str, Tensor]:
-        """The weighted loss terms of the level.
+        """The weighted loss terms of the level: a term per predictor, and those of the regulariser.
 
         Args:
             own_BUD: the level's summaries, with gradient.
-            children_BUNE: what each unit is made of; a target.
-            parents_BVF: summaries of the level above, V of which hold U units; a target.
-            generator: draws what is random in a regulariser.
+            states_BMD: of a causal level the states of all its tokens, with gradient; None for others.
+            targets: what they predict.
+            generator: on the CPU; draws targets, and what is random in a regulariser.
+            progress: share of the training that is done, in [0, 1].
         """
-        terms = {}
-        if "up" in self.predictors and parents_BVF is not None:
-            parents_BUF = parents_BVF.repeat_interleave(self.unit_count // parents_BVF.shape[1], dim=1)
-            nowhere = torch.zeros(1, dtype=torch.int64, device=own_BUD.device)
-            terms["up"] = self.weights.up * mse(self.predictors["up"](own_BUD, nowhere), summary_target(parents_BUF))
-        if "down" in self.predictors:
-            place_N = torch.arange(self.child_count, device=own_BUD.device)
-            prediction_BUNE = self.predictors["down"](own_BUD[:, :, None], place_N)
-            terms["down"] = self.weights.down * mse(prediction_BUNE, self.child_target(children_BUNE))
+        pairs = self.predict(own_BUD, states_BMD, targets, generator)
+        terms: dict[str, Tensor] = {
+            direction: self.weight(direction, progress) * self._loss(direction, *pair)
+            for direction, pair in pairs.items()
+        }
+        if isinstance(self.config.regularizer, NoRegularizer):
+            return terms
+        guard_terms: dict[str, Tensor] = self.guard(own_BUD.flatten(0, 1), generator)
+        return terms | guard_terms
+
+    def weight(self, direction: Direction, progress: float) -> float:
+        """The weight of a direction, which may be on a straight line to 1."""
+        weight: float = getattr(self.weights, direction)
+        if weight and self.config.interpolate_loss_weights_to_uniformity:
+            return weight + (1 - weight) * progress
+        return weight
+
+    def predict(
+        self, own_BUD: Tensor, states_BMD: Tensor | None, targets: Targets, generator: torch.Generator
+    ) -> dict[Direction, tuple[Tensor, Tensor]]:
+        """By direction the predictions [..., E] and what they should be, of the same shape; arguments as `forward`'s.
+
+        Both begin with the axis of windows. Draws the same positions from the same state of the generator.
+        """
+        pairs: dict[Direction, tuple[Tensor, Tensor]] = {}
+        if "up" in self.predictors and targets.above_BVF is not None:
+            pairs["up"] = self._up(own_BUD, targets.above_BVF)
+        if "down" in self.predictors and targets.below_BME is not None:
+            if states_BMD is not None:  # every state predicts the next token, across the borders of units
+                pairs["down"] = self.predictors["down"](states_BMD[:, :-1]), targets.below_BME[:, 1:]
+            else:
+                pairs["down"] = self._down(own_BUD, targets.below_BME, generator)
         if "side" in self.predictors:
-            terms["side"] = self.weights.side * self._side(own_BUD)
-        return terms | self._guard(own_BUD.flatten(0, 1), generator)
+            pairs["side"] = self._side(own_BUD, targets.own_BUD, generator)
+        return pairs
 
-    def _side(self, own_BUD: Tensor) -> Tensor:
-        """Every unit predicts every other unit of its window, given the signed distance in time."""
-        time_U = torch.arange(self.unit_count, device=own_BUD.device)
-        source_P, target_P = (time_U[:, None] != time_U).nonzero(as_tuple=True)
-        prediction_BPD = self.predictors["side"](own_BUD[:, source_P], target_P - source_P + self.unit_count - 1)
-        return mse(prediction_BPD, summary_target(own_BUD)[:, target_P])
+    def _up(self, own_BUD: Tensor, above_BVF: Tensor) -> tuple[Tensor, Tensor]:
+        """Every unit predicts the one that it is part of; below a causal level, the state before it."""
+        if self.above_is_causal:
+            return self.predictors["up"](own_BUD[:, 1:]), above_BVF
+        return self.predictors["up"](own_BUD), above_BVF.repeat_interleave(self.units // above_BVF.shape[1], dim=1)
 
-    def _guard(self, own_ND: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The regulariser's terms."""
-        if not isinstance(self.regularizer, VICReg | SIGReg):
-            return {}
-        vectors_ND = self.recent.fill_up(own_ND)
-        if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
-            vectors_ND = vectors_ND.expand(2, -1)
-        projected = self.projector(vectors_ND)
-        if isinstance(self.regularizer, VICReg):
-            return {
-                "variance": self.regularizer.variance * variance_term(projected),
-                "covariance": self.regularizer.covariance * covariance_term(projected),
-            }
-        return {"sigreg": self.regularizer.weight * sigreg(projected, self.regularizer.num_slices, generator)}
+    def _down(self, own_BUD: Tensor, below_BME: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Every unit predicts units below, given where they are: [B, U, K, E], K of them each."""
+        anywhere = not self.config.use_temporal_prediction
+        everything = self.config.down_targets == "all"
+        draws = self._draws(len(own_BUD))
+        index_BUK = draw_below(
+            self.units, self.tokens, draws, anywhere=anywhere, everything=everything, generator=generator
+        ).to(own_BUD.device)
+        places = (index_BUK % self.tokens, index_BUK // self.tokens) if anywhere else (index_BUK % self.tokens,)
+        prediction_BUKE = self.predictors["down"](own_BUD[:, :, None], *places)
+        return prediction_BUKE, take(below_BME, index_BUK.flatten(1)).unflatten(1, (self.units, -1))
 
+    def _side(self, own_BUD: Tensor, target_BUD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Every unit predicts one at another time, given the signed distance; a patch one at its own place."""
+        draws = self._draws(len(own_BUD))
+        drawn = draw_other_times(self.other_times_NN, draws * self.rows, generator).to(own_BUD.device)
+        time_BTR = drawn.unflatten(0, (draws, self.rows)).transpose(1, 2)
+        distance_BTR = time_BTR - torch.arange(self.times, device=own_BUD.device)[:, None]
+        index_BTR = time_BTR * self.rows + torch.arange(self.rows, device=own_BUD.device)
+        prediction_BUD = self.predictors["side"](own_BUD, distance_BTR.flatten(1) + self.times - 1)
+        return prediction_BUD, take(target_BUD, index_BTR.flatten(1))
 
-class RecentVectors(nn.Module):
-    """Fills a small batch up with the latest vectors, so that statistics stand on enough of them.
+    def _draws(self, windows: int) -> int:
+        """Windows that are drawn for; what is drawn for one then goes for all."""
+        return windows if self.config.positions == "per_sample" else 1
 
-    Args:
-        size: vectors wanted.
-        dim: their width.
-    """
-
-    def __init__(self, size: int, dim: int) -> None:
-        super().__init__()
-        self.size = size
-        self.store_SD: Tensor
-        self.stored: Tensor
-        self.register_buffer("store_SD", torch.zeros(size, dim))
-        self.register_buffer("stored", torch.zeros((), dtype=torch.int64))
-
-    def fill_up(self, vectors_ND: Tensor) -> Tensor:
-        """[N, D] to [max(N, at most `size`), D]: the batch, then detached vectors of the latest steps."""
-        vectors_ND = vectors_ND.float()
-        if len(vectors_ND) >= self.size:
-            return vectors_ND
-        known_MD = self.store_SD[: int(self.stored)]
-        filled = torch.cat([vectors_ND, known_MD])[: self.size]
+    def _loss(self, direction: Direction, prediction: Tensor, target: Tensor) -> Tensor:
+        """The prediction loss, unweighted; training moves the centre afterwards, as DINO does."""
+        if self.centre_momentum is None:
+            return prediction_loss(self.config.loss_fn, self.loss_params, prediction, target)
+        centre_D: Tensor = getattr(self, f"{direction}_centre_D")
+        loss = prediction_loss(self.config.loss_fn, self.loss_params, prediction, target, centre_D)
         if self.training:
-            self.store_SD[: len(filled)] = filled.detach()
-            self.stored.fill_(len(filled))
-        return filled
+            mean_D = target.detach().float().flatten(0, -2).mean(dim=0)
+            sound = mean_D.isfinite().all()  # a step that is skipped must not spoil those that follow
+            centre_D.copy_(torch.where(sound, centre_D.lerp(mean_D, 1 - self.centre_momentum), centre_D))
+        return loss
+
+    @torch.no_grad()
+    def errors(
+        self, own_BUD: Tensor, states_BMD: Tensor | None, targets: Targets, seed: int
+    ) -> dict[str, tuple[float, float]]:
+        """By direction, the mean squared errors against the targets and against those of another window.
+
+        Both are asked for the same positions, so that knowing the place helps neither.
+
+        Args:
+            own_BUD: the level's summaries, of two windows or more.
+            states_BMD: of a causal level the states of all its tokens.
+            targets: what they predict.
+            seed: of the positions that are drawn.
+        """
+        own, other = (
+            self.predict(own_BUD, states_BMD, each, torch.Generator().manual_seed(seed))
+            for each in (targets, targets.of_another_window())
+        )
+        return {direction: (float(mse(*own[direction])), float(mse(*other[direction]))) for direction in own}
+
+
+def below_dim(config: Config, level: LevelName) -> int:
+    """Width of what `level` predicts downwards: the units below, for `space` a patch's pixels or its token."""
+    if level == "space" and config.down_target == "pixels":
+        return 3 * config.patch_size**2
+    return config.dim({"space": "backbone", "time": "space", "clip": "time"}[level])
+
+
+def take(vectors_BMD: Tensor, index_BK: Tensor) -> Tensor:
+    """[B, M, D] to [B, K, D]: the vectors at `index_BK`, which may be [1, K] and goes for all windows then."""
+    return vectors_BMD.take_along_dim(index_BK[..., None], dim=1)

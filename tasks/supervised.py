@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from config.schema import Config
 from data_utils.catalog import Catalog
 from data_utils.labels import own_labels, part_shares
-from tasks.hierarchical import build_hierarchy
-from tasks.task import Losses, Task
+from data_utils.views import TrainingViews, View, default_view
+from tasks.encoder import build_encoder, feature_dim
+from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 
 class SupervisedTask(Task):
-    """The hierarchy, trained end to end: every level's units by cross-entropy on the level's own label set.
+    """The encoder, trained end to end: every level's units by cross-entropy on the level's own label set.
 
     Labels at all levels (deep supervision, Lee et al., 2015, arXiv 1409.5185): with labels for the sequence alone, the
-    motion in moving_digits stays undiscovered for hundreds of steps.
+    motion in moving_digits stays undiscovered for hundreds of steps. Patches have no labels, and an encoder without
+    levels learns those of the last level alone.
 
     Args:
         config: the whole config.
@@ -28,11 +30,13 @@ class SupervisedTask(Task):
 
     def __init__(self, config: Config, train: Catalog) -> None:
         super().__init__()
-        self.hierarchy = build_hierarchy(config, isolated=False)
-        label_sets = {level: train.labels[name] for level, name in own_labels(config.dataset, config.groups).items()}
+        self.view = default_view(config)
+        self.network = build_encoder(config)
+        labelled = [level for level in config.levels if level != "backbone"]
+        label_sets = {level: train.labels[name] for level, name in own_labels(config.dataset, labelled).items()}
         self.classifiers = nn.ModuleDict(
             {
-                level: nn.Linear(config.level(level).dim, len(label_set.classes))
+                level: nn.Linear(feature_dim(config, level), len(label_set.classes))
                 for level, label_set in label_sets.items()
             }
         )
@@ -45,25 +49,33 @@ class SupervisedTask(Task):
 
     @property
     def encoder(self) -> nn.Module:
-        """The hierarchy itself."""
-        return self.hierarchy
+        """The encoder without the classifiers."""
+        return self.network
 
     @property
     def classifier(self) -> nn.Module:
         """The last level's."""
         return list(self.classifiers.values())[-1]
 
-    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, frames_BT: Tensor, generator: torch.Generator) -> Losses:
-        """See `Task.losses`; the only term is the mean cross-entropy of a level's units."""
-        losses: Losses = {}
-        for level, units_BUD in self.hierarchy(video_BTCHW).items():
-            labels_BK = cast(Tensor, getattr(self, f"labels_of_{level}"))[rows_B]
-            shares_BKU = part_shares(frames_BT, self.lengths_N[rows_B], units_BUD.shape[1], labels_BK.shape[1])
-            labels_BU = labels_BK.gather(1, shares_BKU.argmax(dim=1))
-            scores_BUC = self.classifiers[level](units_BUD).float()
-            losses[level] = {"cross_entropy": F.cross_entropy(scores_BUC.flatten(0, 1), labels_BU.flatten())}
-        return losses
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The window, augmented where the config augments every training window."""
+        return (self.view,)
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """One group: everything."""
-        return {"supervised": list(self.parameters())}
+    def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
+        """See `Task.losses`; terms are the levels: the mean cross-entropy of a level's units."""
+        (video_BTCHW,), (frames_BT,) = batch.videos, batch.frames
+        units = self.network(video_BTCHW)
+        terms: dict[str, Tensor] = {}
+        for level, classifier in self.classifiers.items():
+            labels_BK = cast(Tensor, getattr(self, f"labels_of_{level}"))[batch.rows_B]
+            parts = labels_BK.shape[1]
+            shares_BKU = part_shares(frames_BT, self.lengths_N[batch.rows_B], units[level].shape[1], parts)
+            labels_BU = labels_BK.gather(1, shares_BKU.argmax(dim=1))
+            scores_BUC = classifier(units[level]).float()
+            terms[level] = F.cross_entropy(scores_BUC.flatten(0, 1), labels_BU.flatten())
+        return {"supervised": terms}
+
+    def parameter_groups(self) -> dict[str, ParameterGroup]:
+        """One group: the encoder; its predictors are the classifiers."""
+        return {"supervised": ParameterGroup(list(self.network.parameters()), list(self.classifiers.parameters()))}

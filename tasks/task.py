@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from data_utils.views import TrainingViews, View
 
 Features = dict[str, Tensor]
 """What an encoder gives: by level, lowest first, the summaries [B, U, D] of the U units of each window."""
 
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a task may know of the step that asks for its losses."""
+
+    generator: torch.Generator
+    """On the CPU, a pure function of (seed, step); the only source of randomness beside dropout and its like."""
+    progress: float = 0.0
+    """Share of the training that is done, in [0, 1)."""
+    levels: frozenset[str] | None = None
+    """The parameter groups whose losses are asked for; None: all. What is not asked for may be left out."""
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """The parameters of one level (or of a whole task without levels), each once."""
+
+    parameters: list[nn.Parameter]
+    predictors: list[nn.Parameter] = field(default_factory=list)
+    """Those of its predictors, which may have a learning rate or an optimizer of their own; not in `parameters`."""
+
+    def all(self) -> list[nn.Parameter]:
+        """Both."""
+        return [*self.parameters, *self.predictors]
 
 
 class Task(nn.Module, ABC):
@@ -30,17 +59,43 @@ class Task(nn.Module, ABC):
         """From the last level's features [N, D] to class scores [N, classes], where the task has learned one."""
         return None
 
+    @property
     @abstractmethod
-    def losses(self, video_BTCHW: Tensor, rows_B: Tensor, frames_BT: Tensor, generator: torch.Generator) -> Losses:
-        """The losses of one batch.
+    def views(self) -> tuple[View, ...]:
+        """The looks at each window that `losses` asks for, in the order of `TrainingViews.videos`."""
+
+    @abstractmethod
+    def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
+        """The losses of one batch, by name of parameter group and term."""
+
+    @abstractmethod
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
+        """The parameters of each level by name, lowest first; together all trained parameters, each once."""
+
+    def after_step(self, progress: float) -> None:
+        """Is called after every optimizer step, for what follows the weights (a teacher).
 
         Args:
-            video_BTCHW: normalised windows.
-            rows_B: int64, the catalog row of each window.
-            frames_BT: int64, the places of its frames in the video.
-            generator: on the CPU; the only source of randomness beside dropout.
+            progress: share of the training that is done, in (0, 1].
         """
+        del progress
 
-    @abstractmethod
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters of each optimizer, by name; together all parameters, each once."""
+    def prediction_errors(
+        self, video_BTCHW: Tensor, generator: torch.Generator
+    ) -> dict[str, dict[str, tuple[float, float]]]:
+        """How well predictions fit their own target, and how well that of another window: a monitor of collapse.
+
+        Where the second error is no larger than the first, predictions know nothing of the window that they are of.
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows, as different as can be, two at least; the target of another window is that
+                of the window before in the batch.
+            generator: on the CPU; draws what is predicted.
+
+        Returns:
+            mean squared errors against (own, other's) normalised target by level and direction; {} where nothing is
+            predicted, or the batch is a single window.
+        """
+        del video_BTCHW, generator
+        return {}

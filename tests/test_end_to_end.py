@@ -164,7 +164,7 @@ def check_encoder(run: Path) -> None:
     """Somebody else's program builds the encoder from the two files alone."""
     checkpoints = run / "checkpoints"
     config = Config.model_validate(json.loads((checkpoints / "encoder.json").read_text())["config"])
-    encoder = build_hierarchy(config, isolated=True).eval()
+    encoder = build_hierarchy(config).eval()
     encoder.load_state_dict(load_file(checkpoints / "encoder.safetensors"))
     with torch.no_grad():
         features = encoder(torch.randn(2, config.window.length, 3, *config.frame_size))

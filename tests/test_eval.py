@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
+import eval as evaluation
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet
+from data_utils.normalise import normalise
+from data_utils.readers import VideoReader
 from eval import (
     EncodedSplit,
     FloatArray,
@@ -23,23 +27,21 @@ from eval import (
     Validator,
     chance,
     classifier_score,
-    collapse_alarms,
     confidence_interval,
-    effective_rank,
     encode_split,
     final_test,
     knn_predict,
     knn_scores,
     probe_scores,
-    spread,
 )
+from monitors import Singles, effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
 from runs.seeds import seed_everything
 from tasks import build_task
-from tasks.hierarchical import build_hierarchy
 from tasks.task import Task
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
+MIDDLE = np.arange(5, 11)  # the middle window of 6 of 16 frames
 LABELS = {"digit": 10, "motion": 4, "program": 12}
 
 
@@ -56,7 +58,7 @@ def clusters(labels: IntArray, dim: int = 8, noise: float = 1.0, seed: int = 0, 
 def encoded(features: FloatArray, labels: LabelSet) -> EncodedSplit:
     """A split of one level and one label set; `features` [N, K, D]."""
     by_parts = {1: {"space": features.mean(axis=1, keepdims=True)}, features.shape[1]: {"space": features}}
-    return EncodedSplit(by_parts, {"space": features[:, 0]}, {labels.name: labels}, np.arange(len(features)))
+    return EncodedSplit(by_parts, Singles(1, seed=0), {labels.name: labels}, np.arange(len(features)))
 
 
 def label_set(values: Any, classes: int = 4) -> LabelSet:
@@ -200,58 +202,6 @@ def test_nothing_is_known_of_no_samples() -> None:
     assert confidence_interval(0.0, 0) == 100.0
 
 
-# ------------------------------------------------------------------------------------------------------- the alarms
-
-
-def test_effective_rank_counts_directions() -> None:
-    for dim in (2, 7):
-        spread_out = np.concatenate([np.eye(dim), -np.eye(dim)]).astype(np.float32)
-        assert effective_rank(spread_out + 5) == pytest.approx(dim, rel=1e-4)
-    line = np.linspace(-1, 1, 50)[:, None] * np.ones(6) + 3
-    assert effective_rank(line.astype(np.float32)) == pytest.approx(1, abs=0.01)
-    assert effective_rank(np.full((50, 6), 0.3, np.float32)) == pytest.approx(1, abs=0.01)
-    # By hand: singular values 3 and 1 give the entropy of (3/4, 1/4).
-    uneven = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)
-    assert effective_rank(uneven) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
-
-
-def test_spread_is_one_on_a_sphere_and_zero_when_all_are_alike() -> None:
-    vectors = rng().normal(size=(5000, 16)).astype(np.float32)
-    assert spread(vectors) == pytest.approx(1, abs=0.02)
-    assert spread(100 * vectors) == pytest.approx(spread(vectors), rel=1e-4)
-    assert spread(np.full((50, 16), 0.3, np.float32)) == pytest.approx(0, abs=1e-5)
-    assert spread(np.zeros((50, 16), np.float32)) == 0
-    assert spread(vectors * 0.01 + 1) < 0.05
-
-
-@pytest.mark.parametrize(
-    ("rank", "std", "expected"),
-    [
-        (20.0, 0.8, []),
-        (2.1, 0.031, []),
-        (1.9, 0.8, ["rank of time fell to 1.9"]),
-        (20.0, 0.029, ["std of time fell to 0.029 from 0.3 at init"]),
-        (1.0, 0.0, ["rank of time fell to 1.0", "std of time fell to 0 from 0.3 at init"]),
-    ],
-)
-def test_a_collapse_is_announced(rank: float, std: float, expected: list[str]) -> None:
-    ranks, stds = {"space": 15.0, "time": rank}, {"space": 0.9, "time": std}
-    alarms = collapse_alarms(ranks, {"space": 20.0, "time": 20.0}, stds, {"space": 0.9, "time": 0.3})
-    assert [alarm[: len(text)] for alarm, text in zip(alarms, expected, strict=True)] == expected
-
-
-def test_a_fall_to_a_tenth_of_a_high_rank_is_a_collapse() -> None:
-    std = {"space": 0.9}
-    assert len(collapse_alarms({"space": 9.0}, {"space": 100.0}, std, std)) == 1
-    assert collapse_alarms({"space": 11.0}, {"space": 100.0}, std, std) == []
-
-
-def test_vectors_that_are_equal_up_to_rounding_are_a_collapse_whatever_they_were() -> None:
-    rank = {"space": 50.0}
-    assert len(collapse_alarms(rank, rank, {"space": 5e-7}, {"space": 1e-7})) == 1
-    assert collapse_alarms(rank, rank, {"space": 5e-6}, {"space": 1e-7}) == []
-
-
 # ------------------------------------------------------------------------------------- validation and final test
 
 
@@ -259,21 +209,21 @@ def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
     return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share)
 
 
-def make_encoder(config: Config) -> nn.Module:
-    seed_everything(0)
-    return build_hierarchy(config, isolated=True)
+def make_task(config: Config, catalogs: dict[str, Catalog], seed: int = 0) -> Task:
+    seed_everything(seed)
+    return build_task(config, catalogs["train"])
 
 
 def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
     tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
 ) -> None:
     config = tiny_config("knn_bank=10")
-    encoder = make_encoder(config)
-    validator = Validator(encoder, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    task = make_task(config, tiny_catalogs)
+    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
     at_init = validator.run(None)
     assert list(at_init.knn) == ["space", "time", "clip"]
-    bank = encode_split(encoder, tiny_catalogs["train"].sample(10, config.seed), config, CPU, bad_list(tmp_path))
-    queries = encode_split(encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
+    bank = encode_split(task.encoder, tiny_catalogs["train"].sample(10, config.seed), config, CPU, bad_list(tmp_path))
+    queries = encode_split(task.encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
     assert len(bank.rows) == 10
     expected = knn_scores(bank, queries, config.knn_k, config.knn_temperature)
     for level, by_labels in at_init.knn.items():
@@ -284,14 +234,111 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
     assert at_init.alarms == []
 
     with torch.no_grad():
-        for parameter in encoder.parameters():
+        for parameter in task.parameters():
             parameter.zero_()  # a collapse
-    later = validator.run(at_init)
+    steps = [{"kind": "step", "grad_norm": {"space": 0.0, "time": 2.0, "clip": None}}]
+    later = validator.run(at_init, steps)
     for level, by_labels in later.knn.items():
         for name, score in by_labels.items():
             assert score["random_init"] == at_init.knn[level][name]["top1"]
-    assert len(later.alarms) == 6
-    assert later.rank == pytest.approx(dict.fromkeys(("space", "time", "clip"), 1.0))
+    levels = ("space", "time", "clip")
+    assert later.rank == dict.fromkeys(levels, 1.0)
+    assert later.monitors["lidar"] == dict.fromkeys(levels, 1.0)
+    assert later.monitors["cka"] == {}
+    expected_words = [
+        *(f"rank of {level} fell to 1.0" for level in levels),
+        *(f"std of {level} fell to" for level in levels),
+        *(f"predictions of {level} say nothing" for level in levels),
+        "gradient norm of space is 0",
+        "gradient norm of clip is not finite",
+    ]
+    for words in expected_words:
+        assert len([alarm for alarm in later.alarms if alarm.startswith(words)]) == 1, words
+
+
+def test_the_monitors_are_those_of_the_validation_videos(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
+) -> None:
+    config = tiny_config()
+    task = make_task(config, tiny_catalogs).train()
+    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    at_init = validator.run(None)
+    steps = [{"kind": "step", "grad_norm": {"space": 3.0}}]
+    later = validator.run(at_init, steps)
+    split = encode_split(task.encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
+    windows, rows = split.singles.windows()
+    video = {level: features[:, 0] for level, features in split.features[1].items()}
+    assert rows.tolist() == [row for row in range(12) for _ in range(2)]
+    assert later.rank == {level: effective_rank(vectors) for level, vectors in split.singles.units().items()}
+    assert later.std == {level: spread(vectors) for level, vectors in split.singles.units().items()}
+    assert later.monitors["lidar"] == {level: lidar(vectors, rows) for level, vectors in windows.items()}
+    assert later.monitors["cka"] == {
+        f"{one}-{other}": linear_cka(video[one], video[other])
+        for one, other in (("space", "time"), ("space", "clip"), ("time", "clip"))
+    }
+    assert later.monitors["grad_norm"] == gradient_norms(steps) == {"space": 3.0}
+    assert {name: list(values) for name, values in later.monitors.items() if name.startswith("shuffled")} == {
+        "shuffled_up": ["space", "time"],
+        "shuffled_down": ["space", "time", "clip"],
+        "shuffled_side": ["space", "time"],
+    }
+    assert "grad_norm" not in at_init.monitors
+    assert task.training
+    # Nothing was trained in between, and nothing is drawn anew.
+    assert {name: values for name, values in later.monitors.items() if name != "grad_norm"} == at_init.monitors
+    assert all(parameter.grad is None for parameter in task.parameters())
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(5, [5, 5, 2]), (1, [2] * 6), (64, [12])])
+def test_predictions_are_asked_about_one_window_of_each_video(
+    tiny_config: MakeConfig,
+    tiny_catalogs: dict[str, Catalog],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    sizes: list[int],
+) -> None:
+    config = tiny_config(f"batch_size={batch_size}")
+    seen: list[torch.Tensor] = []
+
+    def record(task: Task, videos: Any, seed: int) -> dict[str, dict[str, float]]:
+        seen.extend(videos)
+        return shuffled_ratios(task, seen, seed)
+
+    monkeypatch.setattr(evaluation, "shuffled_ratios", record)
+    monkeypatch.setattr(evaluation, "MONITOR_BATCHES", 7)
+    task = make_task(config, tiny_catalogs)
+    Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    assert [len(video) for video in seen] == sizes
+    videos = torch.cat(seen)
+    assert len(torch.unique(videos.flatten(1), dim=0)) == 12
+    middle = torch.from_numpy(
+        VideoReader().read(tiny_catalogs["val"].root / tiny_catalogs["val"].table["path"].iloc[3], MIDDLE, (16, 24))
+    )
+    torch.testing.assert_close(videos[3], normalise(middle.permute(0, 3, 1, 2), config.mean, config.std))
+
+
+def test_few_windows_give_no_lidar(tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path) -> None:
+    config = tiny_config("window.eval_windows=1")
+    catalogs = {
+        split: replace(catalog, labels={"digit": catalog.labels["digit"]}) for split, catalog in tiny_catalogs.items()
+    }
+    task = make_task(config, tiny_catalogs)
+    found = Validator(task, catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    assert found.monitors["lidar"] == {}
+    assert set(found.rank) == {"space", "time", "clip"}
+
+
+@pytest.mark.parametrize("kind", ["supervised", "vicreg"])
+def test_a_task_without_predictors_is_watched_too(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, kind: str
+) -> None:
+    config = tiny_config(f"task={kind}")
+    task = make_task(config, tiny_catalogs)
+    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    found = validator.run(validator.run(None))
+    assert {"lidar", "cka", "grad_norm"} == set(found.monitors)
+    assert found.alarms == []
 
 
 def test_a_classifier_is_scored_on_the_last_level() -> None:
@@ -313,23 +360,19 @@ def test_the_final_test_puts_floors_beside_every_score(
 ) -> None:
     config = tiny_config(f"task={kind}", root=tiny_catalogs["test"].root)
 
-    def make(seed: int) -> Task:
-        seed_everything(seed)
-        return build_task(config, tiny_catalogs["train"])
-
-    task, untrained = make(1), make(2)
+    task, untrained = make_task(config, tiny_catalogs, 1), make_task(config, tiny_catalogs, 2)
     results, split = final_test(task, untrained.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
     again, _ = final_test(untrained, task.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
     assert results["test_videos"] == len(split.rows) == 12
     for name in ("knn", "linear_probe"):
-        for level in config.groups:
+        for level in config.levels:
             for labels in LABELS:
                 score = results[name][level][labels]
                 assert score["random_init"] == again[name][level][labels]["top1"]
                 assert score["chance"] == chance(tiny_catalogs["test"].labels[labels])
                 assert score["interval"] == confidence_interval(score["top1"], 12)
     for name in ("rank", "std"):
-        for level in config.groups:
+        for level in config.levels:
             assert results[name][level]["random_init"] == again[name][level]["final"]
     if kind == "hierarchical":
         assert "supervised" not in results

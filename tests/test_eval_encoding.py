@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import eval as evaluation
+import monitors
 from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
@@ -38,7 +38,7 @@ def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
 
 def make_encoder(config: Config) -> nn.Module:
     seed_everything(0)
-    return build_hierarchy(config, isolated=True)
+    return build_hierarchy(config)
 
 
 def encode_directly(encoder: nn.Module, catalog: Catalog, config: Config, row: int) -> dict[str, list[Tensor]]:
@@ -122,7 +122,7 @@ def test_units_are_single_vectors_and_not_more_than_needed(
 ) -> None:
     config = tiny_config()
     encoder = make_encoder(config)
-    units = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).units
+    units = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units()
     assert {level: vectors.shape for level, vectors in units.items()} == {
         "space": (12 * 2 * 6, 16),
         "time": (12 * 2 * 3, 20),
@@ -130,8 +130,8 @@ def test_units_are_single_vectors_and_not_more_than_needed(
     }
     first = encode_directly(encoder, tiny_catalogs["test"], config, 0)
     np.testing.assert_allclose(units["time"][:6], torch.cat(first["time"]), atol=2e-5)
-    monkeypatch.setattr(evaluation, "MAX_UNITS", 10)
-    few = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).units
+    monkeypatch.setattr(monitors, "MAX_UNITS", 10)
+    few = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units()
     assert {len(vectors) for vectors in few.values()} == {10}
 
 

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy import integrate
+from scipy import integrate, stats
 from torch import Tensor
 
-from losses import covariance_term, mse, patch_target, sigreg, summary_target, variance_term
+from losses import covariance_term, patch_target, sigreg, summary_target, variance_term, visreg
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -74,11 +75,42 @@ def test_vectors_that_are_all_alike_give_zeros(vectors: Tensor) -> None:
     assert target.abs().max() < 0.05
 
 
-def test_mse_is_the_mean_over_all_elements() -> None:
-    prediction, target = normal(3, 4, 5), normal(3, 4, 5, seed=1)
-    expected = ((prediction.double() - target.double()) ** 2).mean().item()
-    assert mse(prediction, target).item() == pytest.approx(expected, rel=1e-6)
-    assert mse(prediction.bfloat16(), target).dtype == torch.float32
+@pytest.mark.parametrize("factor", [1.0, 30.0])
+def test_layer_normalised_summaries_keep_what_they_share(factor: float) -> None:
+    summaries = factor * (normal(4, 6, 10) + 3 * normal(10, seed=1))
+    expected = layer_norm(summaries.double().numpy(), eps=1e-5)
+    np.testing.assert_allclose(summary_target(summaries, "layer").numpy(), expected, atol=1e-5)
+    assert summary_target(summaries, "layer").flatten(0, 1).mean(dim=0).abs().max() > 0.5
+
+
+def test_raw_summaries_stay_as_they_are() -> None:
+    summaries = (7 * normal(4, 6, 10) + 1).bfloat16()
+    target = summary_target(summaries, "none")
+    assert target.dtype == torch.float32
+    assert torch.equal(target, summaries.float())
+
+
+NORMS = ("standardize", "layer", "none")
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradient_reaches_summaries_only_where_the_target_is_not_detached(norm: Literal["standardize"]) -> None:
+    summaries = normal(5, 8).requires_grad_()
+    assert not summary_target(summaries, norm).requires_grad
+    target = summary_target(summaries, norm, detach=False)
+    assert torch.equal(target, summary_target(summaries, norm))
+    (gradient,) = torch.autograd.grad(target.pow(3).sum(), summaries)
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("vectors", [torch.zeros(3, 8), torch.ones(8).expand(5, 8), torch.ones(1, 8)])
+def test_gradient_of_summaries_that_are_all_alike_is_finite(vectors: Tensor, norm: Literal["standardize"]) -> None:
+    summaries = vectors.clone().requires_grad_()
+    target = summary_target(summaries, norm, detach=False)
+    (gradient,) = torch.autograd.grad((target - 1).square().sum(), summaries)
+    assert gradient.isfinite().all()
 
 
 # ------------------------------------------------------------------------------------------------------- VICReg
@@ -186,6 +218,126 @@ def test_sigreg_pulls_collapsed_vectors_apart() -> None:
     assert sigreg(vectors - 0.1 * gradient, 256, generator()) < sigreg(vectors, 256, generator())
 
 
+# ------------------------------------------------------------------------------------------------------- VISReg
+
+
+def visreg_by_numpy(vectors: NDArray[np.float64], w: NDArray[np.float64]) -> dict[str, float]:
+    mean, std = vectors.mean(axis=0), vectors.std(axis=0)
+    quantiles = stats.norm.ppf(np.arange(1, len(vectors) + 1) / (len(vectors) + 1))
+    projected = np.sort((vectors - mean) / std @ w, axis=0)
+    return {
+        "scale": float(((1 - std) ** 2).mean()),
+        "shape": float(((projected - quantiles[:, None]) ** 2).mean()),
+        "centre": float((mean**2).mean()),
+    }
+
+
+def test_visreg_by_numpy() -> None:
+    vectors = normal(40, 5, seed=1).exp() * torch.linspace(0.2, 2, 5) + 0.3
+    terms = visreg(vectors, 256, generator(2))
+    expected = visreg_by_numpy(vectors.double().numpy(), directions(5, 256, seed=2))
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
+    assert {(term.shape, term.dtype) for term in terms.values()} == {(torch.Size([]), torch.float32)}
+
+
+def test_visreg_of_a_standard_normal_is_near_its_expectation() -> None:
+    vectors, dim = 500, 16
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((dim, 64))
+    w /= np.linalg.norm(w, axis=0)
+    draws = [visreg_by_numpy(rng.standard_normal((vectors, dim)), w) for _ in range(60)]
+    seen = [visreg(normal(vectors, dim, seed=seed), 256, generator(seed)) for seed in range(12)]
+    mean = {name: np.mean([terms[name].item() for terms in seen]) for name in ("scale", "shape", "centre")}
+    assert mean == pytest.approx({name: np.mean([draw[name] for draw in draws]) for name in mean}, rel=0.2)
+    # What is known without drawing: var(std) = 1 / (2 N), var(mean) = 1 / N.
+    assert mean["scale"] == pytest.approx(1 / (2 * vectors), rel=0.2)
+    assert mean["centre"] == pytest.approx(1 / vectors, rel=0.2)
+
+
+def test_each_term_of_visreg_sees_what_is_wrong_and_only_that() -> None:
+    vectors = normal(2000, 16)
+    base = visreg(vectors, 256, generator())
+    far, wide = visreg(vectors + 1, 256, generator()), visreg(3 * vectors, 256, generator())
+    collapsed = visreg(1e-3 * vectors, 256, generator())
+    low_rank = visreg(vectors[:, :2].repeat(1, 8), 256, generator())
+    assert far["centre"] > 100 * base["centre"]
+    assert wide["scale"].item() == pytest.approx(4, rel=0.05)
+    assert collapsed["scale"].item() == pytest.approx(1, rel=0.01)
+    assert low_rank["shape"] > 20 * base["shape"]
+    for terms in (far, wide, collapsed):
+        torch.testing.assert_close(terms["shape"], base["shape"], rtol=1e-2, atol=0)
+    for terms in (far, low_rank):
+        assert terms["scale"] < 3 * base["scale"]
+
+
+def test_sigreg_and_visreg_tell_a_cube_from_a_ball() -> None:
+    cube = (torch.rand(4000, 2, generator=generator()) - 0.5) * math.sqrt(12)
+    assert sigreg(cube, 256, generator()) > 4 * sigreg(normal(4000, 2), 256, generator())
+    assert visreg(cube, 256, generator())["shape"] > 4 * visreg(normal(4000, 2), 256, generator())["shape"]
+
+
+def test_gradient_of_the_shape_is_that_of_a_constant_std() -> None:
+    vectors = (normal(30, 5, seed=1) * 0.4 + 0.3).requires_grad_()
+    (gradient,) = torch.autograd.grad(visreg(vectors, 256, generator(2))["shape"], vectors)
+    values, w = vectors.detach().double().numpy(), directions(5, 256, seed=2)
+    projected = (values - values.mean(axis=0)) / values.std(axis=0) @ w
+    rank = projected.argsort(axis=0).argsort(axis=0)
+    error = projected - stats.norm.ppf((rank + 1) / 31)
+    expected = 2 / error.size * error @ w.T / values.std(axis=0)
+    np.testing.assert_allclose(gradient.numpy(), expected - expected.mean(axis=0), atol=1e-5)
+
+
+def spread(gradient: Tensor) -> float:
+    """Norm of what moves vectors apart, rather than all of them together."""
+    return float((gradient - gradient.mean(dim=0)).norm())
+
+
+def test_visreg_has_a_gradient_at_collapse_where_that_of_sigreg_vanishes() -> None:
+    sigreg_spread, scale_spread, shape_spread = [], [], []
+    for size in (1e-1, 1e-2, 1e-3):
+        vectors = (size * normal(64, 8)).requires_grad_()
+        terms = visreg(vectors, 256, generator())
+        sigreg_spread.append(spread(torch.autograd.grad(sigreg(vectors, 256, generator()), vectors)[0]))
+        scale_spread.append(spread(torch.autograd.grad(terms["scale"], vectors, retain_graph=True)[0]))
+        shape_spread.append(spread(torch.autograd.grad(terms["shape"], vectors)[0]))
+    # SIGReg's is in proportion to the size; |d scale / d vectors| tends to 2 / sqrt(N D); the shape's grows.
+    assert sigreg_spread[1] / sigreg_spread[2] == pytest.approx(10, rel=0.05)
+    assert scale_spread[2] == pytest.approx(2 / math.sqrt(64 * 8), rel=0.01)
+    assert scale_spread[2] > scale_spread[0]
+    assert shape_spread[0] < shape_spread[1] < shape_spread[2]
+
+
+@pytest.mark.parametrize("vectors", [torch.zeros(40, 8), normal(8).expand(40, 8), normal(1, 8), 1e-20 * normal(40, 8)])
+def test_visreg_of_vectors_that_are_all_alike_is_finite_and_so_is_its_gradient(vectors: Tensor) -> None:
+    vectors = vectors.clone().requires_grad_()
+    terms = visreg(vectors, 256, generator())
+    assert terms["scale"].item() == pytest.approx(1, abs=1e-4)
+    torch.stack(list(terms.values())).sum().backward()
+    assert vectors.grad is not None
+    assert vectors.grad.isfinite().all()
+
+
+def test_visreg_pulls_collapsed_vectors_apart() -> None:
+    vectors = 1e-3 * normal(64, 8)
+    for _ in range(300):
+        vectors.requires_grad_()
+        terms = visreg(vectors, 256, generator())
+        (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), vectors)
+        vectors = (vectors - 5 * gradient / gradient.norm().clamp(min=1)).detach()
+    final = visreg(vectors, 256, generator(1))
+    assert final["scale"] < 0.01
+    assert final["shape"] < 0.1
+
+
+def test_visreg_depends_on_its_generator_alone() -> None:
+    vectors = normal(40, 8)
+    first = visreg(vectors, 256, generator(5))["shape"]
+    state = torch.get_rng_state()
+    assert torch.equal(visreg(vectors, 256, generator(5))["shape"], first)
+    assert not torch.equal(visreg(vectors, 256, generator(6))["shape"], first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 # ---------------------------------------------------------------------------------------------------- precision
 
 
@@ -193,7 +345,11 @@ def sigreg_256(vectors: Tensor) -> Tensor:
     return sigreg(vectors, 256, generator())
 
 
-@pytest.mark.parametrize("term", [variance_term, covariance_term, sigreg_256])
+def visreg_256(vectors: Tensor) -> Tensor:
+    return torch.stack(list(visreg(vectors, 256, generator()).values()))
+
+
+@pytest.mark.parametrize("term", [variance_term, covariance_term, sigreg_256, visreg_256])
 def test_statistics_are_taken_in_float32_whatever_the_autocast(term: Callable[[Tensor], Tensor]) -> None:
     vectors = 0.9 * normal(64, 16)
     plain = term(vectors)

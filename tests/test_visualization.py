@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -208,6 +209,63 @@ def test_an_alarm_is_marked(tmp_path: Path) -> None:
     assert not has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
     draw_curves([validation(0), validation(5, ["space: rank 1.0"])], tmp_path)
     assert has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures that are drawn, by file name."""
+    drawn: dict[str, Figure] = {}
+    save = visualization._save
+
+    def record(fig: Figure, path: Path) -> Path:
+        drawn[path.stem] = fig
+        return save(fig, path)
+
+    monkeypatch.setattr(visualization, "_save", record)
+    return drawn
+
+
+def test_every_monitor_has_a_panel_with_a_line_per_level_and_its_value_at_init(
+    tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    def monitors(number: int) -> dict[str, dict[str, float]]:
+        found = {
+            "lidar": {"space": 5.0 + number, "time": 6.0},
+            "shuffled_up": {"space": 1.0 - number / 10},
+            "cka": {"space-time": 0.75},
+        }
+        return found | ({"grad_norm": {"space": 10.0**-number, "time": 1.0}} if number else {})
+
+    draw_curves([validation(number, monitors=monitors(number)) for number in (0, 1, 4)], tmp_path)
+    panels = {ax.get_title(): ax for ax in figures["collapse"].axes if ax.axison}
+    assert list(panels) == [
+        "effective rank",
+        "LiDAR",
+        "standard deviation",
+        "up: error / shuffled",
+        "gradient norm",
+        "CKA of two levels",
+    ]
+    lines = {title: {str(line.get_label()): line for line in ax.lines} for title, ax in panels.items()}
+    assert np.asarray(lines["LiDAR"]["space"].get_xydata()).tolist() == [[0, 5], [1, 6], [4, 9]]
+    assert np.asarray(lines["gradient norm"]["space"].get_xydata()).tolist() == [[1, 0.1], [4, 0.0001]]
+    dashed = {title: [line for line in ax.lines if line.get_linestyle() == "--"] for title, ax in panels.items()}
+    assert [line.get_ydata()[0] for line in dashed["LiDAR"]] == [5, 6]  # type: ignore[index]
+    assert dashed["gradient norm"] == []  # there is no step before training
+    assert dashed["LiDAR"][0].get_color() == lines["LiDAR"]["space"].get_color()
+    colours = {line.get_color() for of_panel in lines.values() for name, line in of_panel.items() if name == "space"}
+    assert len(colours) == 1  # a level keeps its colour
+    assert panels["gradient norm"].get_yscale() == "log"
+    assert panels["LiDAR"].get_ylim()[0] == 0
+
+
+def test_a_monitor_without_any_value_is_an_empty_panel(
+    tmp_path: Path, figures: dict[str, Figure], recwarn: pytest.WarningsRecorder
+) -> None:
+    draw_curves([validation(0, monitors={"shuffled_up": {"space": None}, "lidar": {}})], tmp_path)
+    titles = [ax.get_title() for ax in figures["collapse"].axes if ax.axison]
+    assert titles == ["effective rank", "standard deviation", "up: error / shuffled"]
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_null_values_and_levels_that_come_later_are_gaps(tmp_path: Path) -> None:

@@ -1,160 +1,192 @@
-"""Below the level that joins them, frames never see each other, nor do clips, nor do the videos of a batch."""
+"""The road from pixels to units: shapes, order, what happens between levels, and what a checkpoint holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer
-from config.schema import Config
-from tasks.hierarchical import build_hierarchy
+from architecture.stem import build_stem
 
-MakeConfig = Callable[..., Config]
-BATCH, FRAMES, PER_CLIP = 2, 6, 2
+MakeHierarchy = Callable[..., HierarchicalTransformer]
+MakeVideo = Callable[..., Tensor]
 
-
-def make_video(seed: int = 1) -> Tensor:
-    return torch.randn(BATCH, FRAMES, 3, 16, 24, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(params=["eval", "train"])
-def hierarchy(request: pytest.FixtureRequest, tiny_config: MakeConfig) -> HierarchicalTransformer:
-    """With dropout, and not isolated: else no derivative would cross a level, leak or not."""
-    torch.manual_seed(0)
-    levels = [f"architecture_{level}.dropout=0.2" for level in ("space", "time", "clip")]
-    return build_hierarchy(tiny_config(*levels), isolated=False).train(request.param == "train")
+BATCH, PATCHES = 2, 6
+HIERARCHIES = [
+    ("space", "time"),
+    ("space", "time", "clip"),
+    ("backbone", "space"),
+    ("backbone", "space", "time"),
+    ("backbone", "space", "time", "clip"),
+]
 
 
-def influence(hierarchy: HierarchicalTransformer, level: str) -> Tensor:
-    """|d(summary of unit i of video a) / d(pixels of frame j of video b)|, the largest: [a, i, b, j]."""
-    video = make_video().requires_grad_()
-    torch.manual_seed(7)
-    summaries_BUD: Tensor = hierarchy(video)[level]
-    # Not their sum: a layer norm makes that a constant.
-    scalars_BU = summaries_BUD @ torch.randn(summaries_BUD.shape[-1], generator=torch.Generator().manual_seed(2))
-    rows = [torch.autograd.grad(scalar, video, retain_graph=True)[0] for scalar in scalars_BU.flatten()]
-    largest: Tensor = torch.stack(rows).abs().amax(dim=(3, 4, 5)).unflatten(0, scalars_BU.shape)
-    return largest
-
-
-def belongs(units: int) -> Tensor:
-    """Whether frame j of video b is part of unit i of video a: [a, i, b, j]."""
-    same_video = torch.eye(BATCH, dtype=torch.bool)[:, None, :, None]
-    unit_of_frame = torch.arange(FRAMES) // (FRAMES // units)
-    return same_video & (torch.arange(units)[:, None] == unit_of_frame)[None, :, None, :]
-
-
-@pytest.mark.parametrize(("level", "units"), [("space", FRAMES), ("time", FRAMES // PER_CLIP), ("clip", 1)])
-def test_a_unit_depends_on_each_of_its_own_frames_and_on_no_other(
-    hierarchy: HierarchicalTransformer, level: str, units: int
-) -> None:
-    found = influence(hierarchy, level)
-    assert found.shape == (BATCH, units, BATCH, FRAMES)
-    assert torch.equal(found != 0, belongs(units))
-
-
-class MixingStem(nn.Module):
-    """The published mistake: a stem that looks at two frames at once."""
-
-    def __init__(self, stem: nn.Module) -> None:
-        super().__init__()
-        self.stem = stem
-
-    def forward(self, video_BTCHW: Tensor) -> Tensor:
-        patches_BTPD: Tensor = self.stem(video_BTCHW)
-        return patches_BTPD + 1e-3 * patches_BTPD.roll(1, dims=1)
-
-
-class RegroupingStem(MixingStem):
-    """Puts patches of several frames into one unit."""
-
-    def forward(self, video_BTCHW: Tensor) -> Tensor:
-        patches_BTPD: Tensor = self.stem(video_BTCHW)
-        return patches_BTPD.transpose(1, 2).reshape(patches_BTPD.shape)
-
-
-@pytest.mark.parametrize("leak", [MixingStem, RegroupingStem])
-@pytest.mark.parametrize(("level", "units"), [("space", FRAMES), ("time", FRAMES // PER_CLIP)])
-def test_a_leak_would_be_seen(
-    hierarchy: HierarchicalTransformer, leak: type[MixingStem], level: str, units: int
-) -> None:
-    hierarchy.stem = leak(hierarchy.stem)  # type: ignore[assignment]
-    assert (influence(hierarchy, level) != 0)[~belongs(units)].any()
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_other_frames_do_not_change_a_bit_of_a_summary(tiny_config: MakeConfig, training: bool) -> None:
-    # Statistics over a batch can leak without a gradient: this sees it.
-    torch.manual_seed(0)
-    strict = build_hierarchy(tiny_config(), isolated=True).train()
-    strict(make_video(seed=5))
-    strict.train(training)
-    video = make_video()
-    changed = video.clone()
-    changed[0, 3] += 1
-    before, after = strict(video), strict(changed)
-    for level, units in {"space": FRAMES, "time": FRAMES // PER_CLIP, "clip": 1}.items():
-        same_BU = (before[level] == after[level]).all(dim=-1)
-        assert torch.equal(~same_BU, belongs(units)[:, :, 0, 3])
-
-
-def test_isolation_cuts_the_gradient_between_levels_and_changes_nothing_else(tiny_config: MakeConfig) -> None:
-    torch.manual_seed(0)
-    joined = build_hierarchy(tiny_config(), isolated=False)
-    strict = build_hierarchy(tiny_config(), isolated=True)
-    strict.load_state_dict(joined.state_dict())
-    video = make_video()
-    for (level, a), (other, b) in zip(joined(video).items(), strict(video).items(), strict=True):
-        assert level == other
-        assert torch.equal(a, b)
-
-    for hierarchy, crosses in ((joined, True), (strict, False)):
-        hierarchy.zero_grad()
-        hierarchy(video)["clip"].square().sum().backward()
-        parameters = hierarchy.level_parameters()
-        assert all(p.grad is not None and p.grad.any() for p in parameters["clip"] if p.ndim == 2)
-        below = [p.grad is not None and bool(p.grad.any()) for p in [*parameters["space"], *parameters["time"]]]
-        assert any(below) == crosses
-
-
+@pytest.mark.parametrize("stem", ["linear", "cnn"])
 @pytest.mark.parametrize("positions", ["learned", "sincos"])
-@pytest.mark.parametrize(("groups", "per_clip"), [("[space,time]", 6), ("[space,time,clip]", 3)])
-def test_shapes_for_any_grouping(tiny_config: MakeConfig, positions: str, groups: str, per_clip: int) -> None:
-    config = tiny_config(f"groups={groups}", f"frames_per_clip={per_clip}", f"position_embedding={positions}")
-    patches_BTPD, summaries = build_hierarchy(config, isolated=True).encode(make_video())
-    assert patches_BTPD.shape == (BATCH, FRAMES, 6, 16)
-    expected = {"space": (BATCH, FRAMES, 16), "time": (BATCH, FRAMES // per_clip, 20), "clip": (BATCH, 1, 24)}
-    assert {name: tuple(units.shape) for name, units in summaries.items()} == {
-        name: expected[name] for name in config.groups
+@pytest.mark.parametrize("groups", HIERARCHIES)
+def test_shapes_of_every_hierarchy(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, groups: tuple[str, ...], positions: str, stem: str
+) -> None:
+    hierarchy = make_hierarchy(groups, causal=groups, positions=positions, stem=stem)
+    units = hierarchy.encode(make_video(groups))
+    frames = 6 if "time" in groups else 1
+    clips, per_clip = (3, 2) if "clip" in groups else (1, frames)
+    assert units.patches_BTPD.shape == (BATCH, frames, PATCHES, 14)
+    summaries = {
+        "backbone": (BATCH, frames * PATCHES, 14),
+        "space": (BATCH, frames, 16),
+        "time": (BATCH, clips, 20),
+        "clip": (BATCH, 1, 24),
     }
-    assert list(summaries) == config.groups
+    states = {
+        "space": (BATCH, frames, PATCHES, 16),
+        "time": (BATCH, clips, per_clip, 20),
+        "clip": (BATCH, 1, clips, 24),
+    }
+    assert [(name, found.shape) for name, found in units.summaries.items()] == [
+        (name, summaries[name]) for name in groups
+    ]
+    levels = [name for name in groups if name != "backbone"]
+    assert [(name, found.shape) for name, found in units.states.items()] == [(name, states[name]) for name in levels]
+    assert hierarchy.tokens_per_unit == {name: states[name][2] for name in levels}
+    if "backbone" in groups:
+        assert torch.equal(units.summaries["backbone"].unflatten(1, (frames, PATCHES)), units.patches_BTPD)
 
 
-def test_the_order_of_frames_within_a_clip_matters(tiny_config: MakeConfig) -> None:
-    torch.manual_seed(0)
-    for positions in ("learned", "sincos"):
-        hierarchy = build_hierarchy(tiny_config(f"position_embedding={positions}"), isolated=True).eval()
-        video = make_video()
-        swapped = video[:, [1, 0, 2, 3, 4, 5]]
-        before, after = hierarchy(video), hierarchy(swapped)
-        torch.testing.assert_close(after["space"][:, [1, 0, 2, 3, 4, 5]], before["space"])
-        assert (after["time"][:, 0] - before["time"][:, 0]).abs().max() > 1e-5
-        torch.testing.assert_close(after["time"][:, 1:], before["time"][:, 1:])
+def test_only_causal_levels_have_states(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
+    assert list(make_hierarchy(causal=("time",)).encode(make_video()).states) == ["time"]
+    assert make_hierarchy().encode(make_video()).states == {}
 
 
-def test_every_parameter_belongs_to_one_level(tiny_config: MakeConfig) -> None:
-    hierarchy = build_hierarchy(tiny_config(), isolated=True)
-    owned = [id(p) for parameters in hierarchy.level_parameters().values() for p in parameters]
-    assert len(owned) == len(set(owned))
-    assert set(owned) == {id(p) for p in hierarchy.parameters()}
+@pytest.mark.parametrize("batchnorm", [False, True])
+def test_the_summary_is_the_last_state_that_has_something_to_predict(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, batchnorm: bool
+) -> None:
+    levels = ("space", "time", "clip")
+    units = make_hierarchy(levels, causal=levels, batchnorm=batchnorm).encode(make_video())
+    assert torch.equal(units.summaries["space"], units.states["space"][:, :, PATCHES - 1])
+    assert torch.equal(units.summaries["time"], units.states["time"][:, :, 1])
+    assert torch.equal(units.summaries["clip"], units.states["clip"][:, :, 1])  # the only unit: the last but one of 3
+    one_clip = make_hierarchy(("space", "time"), causal=levels, batchnorm=batchnorm)
+    units = one_clip.encode(make_video(("space", "time")))
+    assert torch.equal(units.summaries["time"], units.states["time"][:, :, 4])
+    image = make_hierarchy(("backbone", "space"), causal=levels, batchnorm=batchnorm)
+    units = image.encode(make_video(("backbone", "space")))
+    assert torch.equal(units.summaries["space"], units.states["space"][:, :, PATCHES - 2])
 
 
-def test_the_scale_of_a_level_does_not_matter_to_the_level_above(tiny_config: MakeConfig) -> None:
-    torch.manual_seed(0)
-    hierarchy = build_hierarchy(tiny_config(), isolated=True).eval()
+class NumberingStem(nn.Module):
+    """Patch p of frame t says `t * patches + p`, or `t`, in one-hot: a layer norm leaves it readable."""
+
+    def __init__(self, frames: int, numbers_patches: bool) -> None:
+        super().__init__()
+        self.numbers = torch.arange(frames * PATCHES).view(frames, PATCHES)
+        if not numbers_patches:
+            self.numbers = self.numbers // PATCHES
+
+    def forward(self, video_BTCHW: Tensor) -> Tensor:
+        return F.one_hot(self.numbers).float().expand(len(video_BTCHW), -1, -1, -1)
+
+
+class Recorder(nn.Module):
+    """A level that keeps what it was given, and whose summary is its first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens_BGND = torch.empty(0)
+
+    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor | None]:
+        self.tokens_BGND = tokens_BGND
+        return tokens_BGND[:, :, 0], None
+
+    @property
+    def numbers_GN(self) -> list[list[int]]:
+        numbers: list[list[int]] = self.tokens_BGND.argmax(dim=-1)[0].tolist()
+        return numbers
+
+
+def record(hierarchy: HierarchicalTransformer) -> dict[str, Recorder]:
+    recorders = {name: Recorder() for name in hierarchy.levels}
+    hierarchy.levels.update(recorders)
+    return recorders
+
+
+def test_units_are_chunks_in_the_order_of_time(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
+    for groups in HIERARCHIES:
+        hierarchy = make_hierarchy(groups)
+        frames = 6 if "time" in groups else 1
+        hierarchy.stem = NumberingStem(frames, numbers_patches=False)
+        levels = record(hierarchy)
+        hierarchy(make_video(groups))
+        assert levels["space"].numbers_GN == [[t] * PATCHES for t in range(frames)]
+        if "clip" in groups:
+            assert levels["time"].numbers_GN == [[0, 1], [2, 3], [4, 5]]
+            assert levels["clip"].numbers_GN == [[0, 2, 4]]
+        elif "time" in groups:
+            assert levels["time"].numbers_GN == [[0, 1, 2, 3, 4, 5]]
+        hierarchy.stem = NumberingStem(frames, numbers_patches=True)
+        summaries = hierarchy(make_video(groups))
+        assert levels["space"].numbers_GN == torch.arange(frames * PATCHES).view(frames, PATCHES).tolist()
+        if "backbone" in groups:
+            assert summaries["backbone"].argmax(dim=-1)[0].tolist() == list(range(frames * PATCHES))
+
+
+def test_the_input_of_a_level_is_layer_normalised_and_noisy_in_training(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo
+) -> None:
+    groups = ("backbone", "space", "time", "clip")
+    below = {"space": "backbone", "time": "space", "clip": "time"}
+    for training, std in ((True, 0.25), (True, 0.0), (False, 0.25)):
+        hierarchy = make_hierarchy(groups, noise=std).train(training)
+        levels = record(hierarchy)
+        units = hierarchy.encode(make_video(groups, batch=50))
+        for name, recorder in levels.items():
+            from_below = units.summaries[below[name]].double()
+            centred = from_below - from_below.mean(dim=-1, keepdim=True)
+            expected = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+            noise = recorder.tokens_BGND.flatten(1, 2).double() - expected
+            if training and std:
+                assert noise.std().item() == pytest.approx(std, rel=0.1)
+                assert noise.mean().item() == pytest.approx(0, abs=0.02)
+            else:
+                assert noise.abs().max() < 1e-5
+
+
+def test_patches_that_are_part_of_space_reach_it_as_they_are(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo
+) -> None:
+    hierarchy = make_hierarchy(("space", "time"), noise=0.25, batchnorm=True).train()
+    given: list[Tensor] = []
+    hierarchy.levels["space"].register_forward_pre_hook(lambda _, tokens: given.extend(tokens))
+    patches_BTPD = hierarchy.encode(make_video(("space", "time"))).patches_BTPD
+    assert torch.equal(given[0], patches_BTPD)
+    assert torch.equal(patches_BTPD, hierarchy.stem(make_video(("space", "time"))))
+
+
+@pytest.mark.parametrize("groups", HIERARCHIES)
+@pytest.mark.parametrize("causal", [(), ("space", "time", "clip")])
+def test_batchnorm_standardises_all_units_of_a_level(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, groups: tuple[str, ...], causal: tuple[str, ...]
+) -> None:
+    # LeCun's weights: torch's own leave so little variance that the BatchNorm's epsilon shows.
+    hierarchy = make_hierarchy(groups, causal=causal, batchnorm=True, weight_init="lecun").train()
+    units = hierarchy.encode(make_video(groups, batch=8))
+    assert set(units.states) == set(causal) & set(groups)
+    # Of a causal level, all states are standardised together; its summaries are some of them.
+    for vectors in (units.summaries | units.states).values():
+        flat = vectors.flatten(0, -2)
+        torch.testing.assert_close(flat.mean(dim=0), torch.zeros(flat.shape[1]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(flat.var(dim=0, unbiased=False), torch.ones(flat.shape[1]), atol=1e-3, rtol=0)
+
+
+def test_the_scale_of_a_level_does_not_matter_to_the_level_above(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo
+) -> None:
+    hierarchy = make_hierarchy().eval()
     before = hierarchy(make_video())
     with torch.no_grad():
         for parameter in hierarchy.get_submodule("levels.space.norm").parameters():
@@ -163,3 +195,120 @@ def test_the_scale_of_a_level_does_not_matter_to_the_level_above(tiny_config: Ma
     torch.testing.assert_close(after["space"], 50 * before["space"], atol=1e-4, rtol=1e-4)
     for level in ("time", "clip"):
         torch.testing.assert_close(after[level], before[level], atol=1e-3, rtol=1e-3)
+
+
+def test_lecun_weights_are_for_every_linear_layer_and_convolution(make_hierarchy: MakeHierarchy) -> None:
+    hierarchy = make_hierarchy(stem="cnn", temporal=True, weight_init="lecun")
+    layers = [module for module in hierarchy.modules() if isinstance(module, nn.Linear | nn.Conv3d)]
+    assert sum(isinstance(layer, nn.Conv3d) for layer in layers) == 5
+    for layer in layers:
+        inputs = layer.weight[0].numel()
+        assert layer.weight.std().item() * inputs**0.5 == pytest.approx(1, abs=4 * (2 * layer.weight.numel()) ** -0.5)
+        assert layer.bias is None or not layer.bias.any()
+
+
+LEVEL = [
+    "summary_token_D",
+    "project.weight",
+    "project.bias",
+    "positions.table_ND",
+    "blocks.0.attention_norm.weight",
+    "blocks.0.attention_norm.bias",
+    "blocks.0.attention.to_qkv.weight",
+    "blocks.0.attention.to_out.weight",
+    "blocks.0.attention.to_out.bias",
+    "blocks.0.mlp_norm.weight",
+    "blocks.0.mlp_norm.bias",
+    "blocks.0.mlp.0.weight",
+    "blocks.0.mlp.0.bias",
+    "blocks.0.mlp.3.weight",
+    "blocks.0.mlp.3.bias",
+    "norm.weight",
+    "norm.bias",
+]
+
+
+def plain(dims: Sequence[int]) -> HierarchicalTransformer:
+    """With every option off: what older checkpoints and published numbers stand on."""
+    numbers = {"layers": 1, "heads": 2, "head_dim": 4, "mlp_dim": 18, "dropout": 0.0, "position_embedding": "learned"}
+    off = {"stochastic_depth": 0.0, "causal_mask": False}
+    return HierarchicalTransformer(
+        {name: {"dim": dim} | numbers | off for name, dim in zip(("space", "time"), dims[1:], strict=True)},
+        groups=("space", "time"),
+        stem=build_stem("linear", 4, dims[0], False, 0.1),
+        stem_dim=dims[0],
+        grid=(2, 3),
+        frames_per_clip=6,
+        clips=1,
+        weight_init=dict.fromkeys(("backbone", "space", "time"), "torch"),
+        isolation="strict",
+        interlevel_noise=0.0,
+        output_batchnorm=False,
+        batchnorm_momentum=0.1,
+    )
+
+
+def test_a_plain_hierarchy_keeps_its_names_and_the_order_of_its_draws() -> None:
+    torch.manual_seed(5)
+    state = plain((14, 16, 20)).state_dict()
+    names = ["stem.project.weight", "stem.project.bias"]
+    names += [f"levels.{level}.{name}" for level in ("space", "time") for name in LEVEL]
+    assert list(state) == names
+
+    torch.manual_seed(5)
+    drawn: dict[str, Tensor] = {}
+
+    def draw(name: str, inputs: int, outputs: int, bias: bool = True) -> None:
+        linear = nn.Linear(inputs, outputs, bias=bias)
+        drawn.update({f"{name}.{key}": value for key, value in linear.state_dict().items()})
+
+    draw("stem.project", 48, 14)
+    for level, inputs, dim, places in (("levels.space", 14, 16, 6), ("levels.time", 16, 20, 6)):
+        draw(f"{level}.project", inputs, dim)
+        drawn[f"{level}.positions.table_ND"] = torch.randn(places, dim)
+        drawn[f"{level}.summary_token_D"] = torch.randn(dim)
+        draw(f"{level}.blocks.0.attention.to_qkv", dim, 24, bias=False)
+        draw(f"{level}.blocks.0.attention.to_out", 8, dim)
+        draw(f"{level}.blocks.0.mlp.0", dim, 18)
+        draw(f"{level}.blocks.0.mlp.3", 18, dim)
+    assert {name for name in state if "norm" not in name} == set(drawn)
+    for name, value in drawn.items():
+        assert torch.equal(state[name], value), name
+
+
+def test_the_state_of_every_kind_loads_into_another_of_its_kind(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo
+) -> None:
+    groups = ("backbone", "space", "time", "clip")
+    options = {"causal": ("time",), "stem": "cnn", "temporal": True, "batchnorm": True}
+    first = make_hierarchy(groups, **options).train()
+    first(make_video())
+    second = make_hierarchy(groups, **options)
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.add_(1)
+    second.load_state_dict(first.state_dict())
+    for a, b in zip(first.eval()(make_video()).values(), second.eval()(make_video()).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_under_autocast_units_are_close_to_those_in_float32(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo
+) -> None:
+    hierarchy = make_hierarchy(
+        ("backbone", "space", "time", "clip"), causal=("time",), stem="cnn", batchnorm=True, isolation="overlap"
+    ).train()
+    exact = hierarchy(make_video(batch=8))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = hierarchy(make_video(batch=8))
+    for name in exact:
+        assert rough[name].dtype == torch.float32
+        assert F.cosine_similarity(rough[name], exact[name], dim=-1).mean() > 0.99
+
+
+def test_weights_are_chosen_level_by_level(make_hierarchy: MakeHierarchy) -> None:
+    hierarchy = make_hierarchy(weight_init={"backbone": "lecun", "space": "torch", "time": "lecun", "clip": "torch"})
+    for name in ("stem", "levels.space", "levels.time", "levels.clip"):
+        biases = [layer.bias for layer in hierarchy.get_submodule(name).modules() if isinstance(layer, nn.Linear)]
+        lecun = {bool(bias.any()) for bias in biases if bias is not None} == {False}
+        assert lecun == (name in ("stem", "levels.time")), name

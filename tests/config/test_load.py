@@ -65,7 +65,7 @@ def test_later_wins_key_by_key(tmp_path: Path) -> None:
     loaded = load_config(path, ["optimizer.lr=0.125", "window.frequency=7"])
     assert loaded.config.optimizer.lr == 0.125
     assert loaded.config.optimizer.weight_decay == 0.25
-    assert loaded.config.optimizer.betas == default.config.optimizer.betas
+    assert loaded.merged["optimizer"]["betas"] == default.merged["optimizer"]["betas"]
     assert loaded.config.batch_size == 3
     assert loaded.merged["window"] == {**default.merged["window"], "frequency": 7}
     assert {key: label for key, label in loaded.source.items() if key.startswith(("optimizer", "batch_size"))} == {
@@ -274,15 +274,23 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
         ("max_bad_videos=2", "max_bad_videos (command line): expected at most 1, got 2"),
         ("save_path=3", "save_path (command line): expected text, got 3"),
         ("resume=yes", "resume (command line): expected true or false, got 'yes'"),
-        ("isolation=strickt", "isolation (command line): expected 'strict' or 'end2end', got 'strickt'"),
+        ("isolation=strickt", "isolation (command line): expected 'strict', 'overlap' or 'end2end', got 'strickt'"),
         ("frame_size=32", "frame_size (command line): expected a list, got 32"),
         ("frame_size=[32]", "frame_size (command line): expected at least 2 values, got [32]"),
         ("frame_size=[32, a]", "frame_size[1] (command line): expected a whole number, got 'a'"),
         ("mean=[1, 2, 3, 4]", "mean (command line): expected at most 3 values, got [1, 2, 3, 4]"),
+        (
+            "augmentation.crop.scale=[0.9, 0.2]",
+            "augmentation.crop.scale (command line): expected the least value first, got [0.9, 0.2]",
+        ),
+        ("svt.local_time=[1, 0.5]", "svt.local_time (command line): expected the least value first, got [1, 0.5]"),
         ("window=null", "window (command line): expected a mapping, got null"),
         ("loss_weights.space.up=x", "loss_weights.space.up (command line): expected a number, got 'x'"),
         ("regularizer.proj_dim=x", "regularizer.proj_dim (command line): expected a whole number, got 'x'"),
-        ("regularizer.name=vic", "regularizer.name (command line): expected 'vicreg', 'sigreg' or 'none', got 'vic'"),
+        (
+            "regularizer.name=vic",
+            "regularizer.name (command line): expected 'vicreg', 'sigreg', 'visreg' or 'none', got 'vic'",
+        ),
     ],
 )
 def test_a_wrong_value_is_told_in_the_users_words(override: str, said: str, pinned: str) -> None:

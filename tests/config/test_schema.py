@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from config.errors import InputError
 from config.load import load_config
+from config.losses import LOSS_PARAMS
 from config.schema import nearest_multiples
+from config.yaml_text import to_yaml
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,43 @@ from config.schema import nearest_multiples
             "groups and window.length disagree: without the level `clip` a window is one clip, but 2 clips of 4 frames "
             "fit into 8; frames_per_clip=8 would fit, or groups=[space,time,clip]",
         ),
+        (
+            ["groups=[backbone, space]", "window.length=8", "frames_per_clip=4"],
+            "groups and window.length disagree: without the level `time` a window is one frame, not 8; "
+            "window.length=1 frames_per_clip=1 would fit, or groups=[backbone,space,time]",
+        ),
+        (
+            ["stem=cnn", "patch_size=9"],
+            "stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide 9; "
+            "patch_size 8 or 12 would fit",
+        ),
+        (
+            ["temporal_stem=true"],
+            "temporal_stem and stem disagree: a linear stem has no time; stem=cnn would fit",
+        ),
+        (
+            ["encoder=s3d"],
+            "encoder and task disagree: s3d has no levels for hierarchical; encoder=hierarchical would fit, or "
+            "task=supervised or task=vicreg",
+        ),
+        (
+            ["encoder=s3d", "task=vicreg", "window.length=4"],
+            "encoder and window.length disagree: s3d needs 8 frames or more, not 4; window.length=8 would fit, or "
+            "encoder=r2plus1d_18",
+        ),
+        (
+            ["architecture_clip.causal_mask=true", "frames_per_clip=8"],
+            "architecture_clip.causal_mask: a unit of clip is a single token, so there is no next one to predict; "
+            "false would fit",
+        ),
+        (
+            ["loss_fn=smooth_l1", "loss_params={betta: 1}"],
+            "loss_params.betta and loss_fn disagree: Extra inputs are not permitted; smooth_l1 takes beta",
+        ),
+        (
+            ["loss_params={beta: 1}"],
+            "loss_params.beta and loss_fn disagree: Extra inputs are not permitted; mse takes none",
+        ),
     ],
 )
 def test_values_that_disagree_name_both_keys_and_what_would_fit(overrides: list[str], said: str) -> None:
@@ -41,7 +80,7 @@ def test_values_that_disagree_name_both_keys_and_what_would_fit(overrides: list[
 
 @pytest.mark.parametrize("groups", ["[]", "[space]", "[time, space]", "[space, clip]", "[space, time, clip, clip]"])
 def test_groups_must_be_a_hierarchy(groups: str) -> None:
-    with pytest.raises(InputError, match=r"^groups: .* is no hierarchy; use \[space, time\] or \[space, time, clip\]$"):
+    with pytest.raises(InputError, match=r"^groups: .* is no hierarchy; use one of \[space, time\], "):
         load_config("quickstart", [f"groups={groups}"])
 
 
@@ -71,3 +110,22 @@ def test_values_stay_fixed() -> None:
 )
 def test_nearest_multiples(value: int, divisor: int, words: str) -> None:
     assert nearest_multiples(value, divisor) == words
+
+
+def test_an_encoder_without_levels_is_judged_as_the_last_one() -> None:
+    assert load_config("quickstart").config.levels == ["space", "time", "clip"]
+    assert load_config("quickstart", ["encoder=s3d", "task=supervised"]).config.levels == ["clip"]
+
+
+def test_units_and_tokens_follow_from_the_window_and_the_patches() -> None:
+    config = load_config("quickstart", ["groups=[backbone, space, time, clip]", "frame_size=[36, 18]"]).config
+    assert config.patches == 8
+    assert [config.units(level) for level in config.groups] == [64, 8, 2, 1]
+    assert config.tokens_per_unit == {"space": 8, "time": 4, "clip": 2}
+
+
+def test_loss_params_are_those_of_the_loss() -> None:
+    for name, params in LOSS_PARAMS.items():
+        values = params().model_dump()
+        config = load_config("quickstart", [f"loss_fn={name}", f"loss_params={to_yaml(values)}"]).config
+        assert config.loss_params == values

@@ -27,6 +27,15 @@ def tables(train: list[str], val: list[str]) -> dict[str, pd.DataFrame]:
 def test_own_labels_of_the_embedded_data() -> None:
     assert own_labels(DIGITS, ["space", "time", "clip"]) == {"space": "digit", "time": "motion", "clip": "program"}
     assert own_labels(DIGITS, ["space", "time"]) == {"space": "digit", "time": "program"}
+    assert own_labels(DIGITS, ["backbone", "space"]) == {"backbone": "digit", "space": "digit"}
+    assert own_labels(DIGITS, ["backbone", "space", "time"]) == {
+        "backbone": "digit",
+        "space": "digit",
+        "time": "program",
+    }
+    # Encoders without levels give the last one alone.
+    assert own_labels(DIGITS, ["clip"]) == {"clip": "program"}
+    assert own_labels(DIGITS, ["time"]) == {"time": "program"}
 
 
 def test_own_labels_of_a_catalog() -> None:
@@ -34,6 +43,11 @@ def test_own_labels_of_a_catalog() -> None:
     columns = {"space": "scene", "time": "action", "clip": "scene"}
     assert own_labels(catalog(columns), ["space", "time"]) == {"space": "scene", "time": "action"}
     assert columns_of(own_labels(catalog(columns), ["space", "time", "clip"])) == ["scene", "action"]
+    patches = ["backbone", "space", "time"]
+    assert own_labels(catalog(None), patches) == dict.fromkeys(patches, "label")
+    assert own_labels(catalog(columns), patches) == {"backbone": "scene", "space": "scene", "time": "action"}
+    assert own_labels(catalog(columns | {"backbone": "texture"}), patches)["backbone"] == "texture"
+    assert own_labels(catalog({"time": "action"}), ["time"]) == {"time": "action"}
     with pytest.raises(InputError, match="names no column for time and clip"):
         own_labels(catalog({"space": "scene"}), ["space", "time", "clip"])
 
@@ -103,3 +117,13 @@ def test_part_shares_by_enumeration(units: int, parts: int) -> None:
 def test_a_unit_that_covers_several_parts_counts_for_all_of_them() -> None:
     shares = part_shares(torch.arange(0, 16, 2)[None], torch.tensor([16]), units=1, parts=4)
     assert shares.tolist() == [[[0.25]] * 4]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_parts_of_a_frame_lie_where_their_frame_does(parts: int) -> None:
+    frames, lengths = torch.tensor([[0, 5, 9, 15], [3, 4, 7, 8]]), torch.tensor([16, 9])
+    of_frames = part_shares(frames, lengths, 4, parts)
+    of_patches = part_shares(frames, lengths, 12, parts)
+    assert of_patches.shape == (2, parts, 12)
+    for unit in range(12):
+        assert of_patches[:, :, unit].tolist() == of_frames[:, :, unit // 3].tolist()

@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from config.schema import Config
 from data_utils.catalog import Catalog, open_catalogs
 from data_utils.loader import Batch, Loader
-from data_utils.windows import evaluation_starts, frame_indices, training_starts
+from data_utils.readers import VideoReader
+from data_utils.windows import evaluation_starts, frame_indices, second_start, training_starts
 
 MakeConfig = Callable[..., Config]
 
@@ -31,13 +33,26 @@ def catalog(small_dataset: Path, make_config: MakeConfig, tmp_path: Path) -> Cat
 def make_loader(catalog: Catalog, make_config: MakeConfig) -> Iterator[Callable[..., Loader]]:
     loaders: list[Loader] = []
 
-    def make(training: bool, *overrides: str, **values: Any) -> Loader:
-        loaders.append(Loader(catalog, make_config(catalog.root, *overrides, **values), training))
+    def make(training: bool, *overrides: str, second_window: bool = False, **values: Any) -> Loader:
+        config = make_config(catalog.root, *overrides, **values)
+        loaders.append(Loader(catalog, config, training, second_window=second_window))
         return loaders[-1]
 
     yield make
     for loader in loaders:
         loader.close()
+
+
+class CountingReader(VideoReader):
+    """Keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[list[int]] = []
+
+    def read(self, path: str | Path, indices: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:
+        self.asked.append(indices.tolist())
+        return super().read(path, indices, size)
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -46,7 +61,8 @@ def same(first: Batch, second: Batch) -> bool:
         (second.video_BTCHW, second.row_B, second.frames_BT),
         strict=True,
     )
-    return all(torch.equal(a, b) for a, b in tensors) and first.failed == second.failed
+    others = first.other is second.other or (first.other and second.other and same(first.other, second.other))
+    return all(torch.equal(a, b) for a, b in tensors) and first.failed == second.failed and bool(others)
 
 
 def test_batches_hold_the_frames_that_they_name(
@@ -160,6 +176,104 @@ def test_short_videos(kept: str, expected: list[int], make_loader: Callable[...,
 def test_batches_move_as_one(make_loader: Callable[..., Loader]) -> None:
     batch = next(make_loader(False).epoch(0)).to("meta")
     assert {t.device.type for t in (batch.video_BTCHW, batch.row_B, batch.frames_BT)} == {"meta"}
+
+
+def test_second_windows_are_others_of_the_same_videos_and_leave_the_first_alone(
+    catalog: Catalog,
+    make_loader: Callable[..., Loader],
+    make_config: MakeConfig,
+    number_of: Callable[[NDArray[np.uint8]], int],
+) -> None:
+    config = make_config(catalog.root)
+    for epoch in (0, 1):
+        plain = list(make_loader(True).epoch(epoch))
+        paired = list(make_loader(True, second_window=True).epoch(epoch))
+        assert all(batch.other is None for batch in plain)
+        assert all(same(a, replace(b, other=None)) for a, b in zip(plain, paired, strict=True))
+        for batch in paired:
+            other = batch.other
+            assert other is not None
+            assert torch.equal(other.row_B, batch.row_B)
+            assert (other.failed, other.other) == ([], None)
+            for row, frames, others in zip(batch.row_B.tolist(), batch.frames_BT, other.frames_BT, strict=True):
+                first, num_frames = int(frames[0]), int(catalog.table["frames"][row])
+                start = second_start(first, num_frames, config.window, config.seed, epoch, row)
+                assert start != first
+                assert others.tolist() == frame_indices(start, num_frames, config.window, "skip").tolist()
+            pictures = other.video_BTCHW.permute(0, 1, 3, 4, 2).numpy()
+            numbers = torch.tensor([[number_of(picture) for picture in video] for video in pictures])
+            assert torch.equal(numbers, 100 * other.row_B[:, None] + other.frames_BT)
+
+
+def test_processes_and_resuming_change_no_second_window(make_loader: Callable[..., Loader]) -> None:
+    alone = make_loader(True, batch_size=2, second_window=True)
+    helped = make_loader(True, batch_size=2, num_workers=2, second_window=True)
+    expected = list(alone.epoch(1))
+    assert len(expected) == 5
+    assert all(same(a, b) for a, b in zip(expected, helped.epoch(1), strict=True))
+    for loader in (alone, helped):
+        assert all(same(a, b) for a, b in zip(expected[2:], loader.epoch(1, first_batch=2), strict=True))
+
+
+def test_both_windows_of_a_video_are_read_by_one_call(catalog: Catalog, make_config: MakeConfig) -> None:
+    reader = CountingReader()
+    loader = Loader(catalog, make_config(catalog.root, batch_size=1), True, reader, second_window=True)
+    batches = list(loader.epoch(0))
+    assert reader.asked == [
+        batch.frames_BT[0].tolist() + batch.other.frames_BT[0].tolist() for batch in batches if batch.other
+    ]
+    assert len(reader.asked) == 11
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_video_that_fails_is_listed_once_and_in_neither_window(
+    num_workers: int, catalog: Catalog, make_loader: Callable[..., Loader]
+) -> None:
+    loader = make_loader(True, batch_size=11, num_workers=num_workers, second_window=True)
+    (whole,) = loader.epoch(0)
+    loader.close()
+    (catalog.root / catalog.table["path"][1]).unlink()
+    (batch,) = loader.epoch(0)
+    assert batch.other is not None
+    assert batch.failed == [(1, "no such file or directory")]
+    assert batch.other.failed == []
+    kept = whole.row_B != 1
+    for rest, all_of_it in ((batch, whole), (batch.other, whole.other)):
+        assert all_of_it is not None
+        assert torch.equal(rest.row_B, all_of_it.row_B[kept])
+        assert torch.equal(rest.video_BTCHW, all_of_it.video_BTCHW[kept])
+        assert torch.equal(rest.frames_BT, all_of_it.frames_BT[kept])
+    for path in catalog.table["path"]:
+        (catalog.root / path).unlink(missing_ok=True)
+    (empty,) = loader.epoch(0)
+    assert empty.other is not None
+    assert empty.other.video_BTCHW.shape == (0, 4, 3, 16, 24)
+    assert len(empty.failed) == 6
+
+
+def test_a_video_with_a_single_window_gives_it_twice(make_loader: Callable[..., Loader]) -> None:
+    window = "window={length: 4, frequency: 10, step: null, max_seq_per_video: 2, eval_windows: 2}"
+    for batch in make_loader(True, window, "short_videos=loop", second_window=True).epoch(0):
+        assert batch.other is not None
+        assert same(batch, replace(batch.other, other=batch.other))
+
+
+def test_evaluation_has_no_second_windows(make_loader: Callable[..., Loader]) -> None:
+    with pytest.raises(ValueError, match="second_window"):
+        make_loader(False, second_window=True)
+
+
+def test_second_windows_move_along(make_loader: Callable[..., Loader], monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = next(make_loader(True, second_window=True).epoch(0))
+    moved = batch.to("meta").other
+    assert moved is not None
+    assert {t.device.type for t in (moved.video_BTCHW, moved.row_B, moved.frames_BT)} == {"meta"}
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    pinned = batch.pin_memory().other
+    assert pinned is not None
+    assert batch.other is not None
+    for name in ("video_BTCHW", "row_B", "frames_BT"):
+        assert torch.equal(getattr(pinned, name), getattr(batch.other, name) + 1)
 
 
 def test_signals_to_the_group_leave_the_processes_alive_and_close_ends_them(

@@ -12,6 +12,7 @@ from data_utils.windows import (
     frame_indices,
     num_training_windows,
     num_windows,
+    second_start,
     span,
     training_starts,
     window_starts,
@@ -85,6 +86,28 @@ def test_training_starts_depend_on_seed_epoch_and_index_alone() -> None:
     assert training_starts(500, config, "skip", 1, 2, 3) == first
     others = [training_starts(500, config, "skip", *key) for key in ((0, 2, 3), (1, 0, 3), (1, 2, 0), (2, 1, 3))]
     assert all(other != first for other in others)
+
+
+@pytest.mark.parametrize(("length", "frequency"), [(1, 1), (3, 2), (5, 1)])
+def test_second_starts_are_all_others_of_a_naive_enumeration(length: int, frequency: int) -> None:
+    config = window(length, frequency, step=2)
+    for num_frames in (1, 3, 5, 6, 9):
+        allowed = naive_starts(num_frames, length, frequency, step=1)
+        for first in allowed or [0]:
+            draws = [second_start(first, num_frames, config, 3, epoch, 4) for epoch in range(300)]
+            others = set(allowed) - {first}
+            assert set(draws) == (others or {first})
+            expected = 300 / max(1, len(others))
+            assert all(0.4 * expected < draws.count(start) < 1.7 * expected for start in set(draws))
+
+
+def test_second_starts_depend_on_seed_epoch_index_and_first_start_alone() -> None:
+    config = window(4, 1)
+    keys = [(10, 1, 2, 3), (11, 1, 2, 3), (10, 0, 2, 3), (10, 1, 0, 3), (10, 1, 2, 0)]
+    draws = [second_start(first, 100_000, config, *key) for first, *key in keys]
+    np.random.seed(0)
+    assert [second_start(first, 100_000, config, *key) for first, *key in keys] == draws
+    assert len(set(draws)) == len(keys)
 
 
 @pytest.mark.parametrize(("short_videos", "expected"), [("skip", []), ("loop", [0]), ("pad", [0])])

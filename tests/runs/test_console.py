@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.console import Progress, score_table
+from runs.console import Progress, monitor_table, score_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,3 +89,24 @@ def test_a_table_of_scores_marks_each_levels_own_labels() -> None:
         "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)  12.3  0.00123",
         "   time     8.0  (31.2, 10.0)    100.0* (31.2, 10.0)     7     0.51",
     ]
+
+
+def test_a_table_of_monitors_has_a_row_per_level_and_leaves_out_what_was_not_measured() -> None:
+    table = monitor_table(
+        {
+            "rank": {"backbone": 31.04, "space": 12.345, "time": 7.0},
+            "std": {"backbone": 0.9, "space": 0.00123, "time": float("nan")},
+            "lidar": {},
+            "shuffled_up": {"backbone": 0.5, "space": 0.98765},
+            "grad_norm": {"space": 0.0, "time": 123.4},
+            "cka": {"backbone-space": 0.987, "space-time": 0.5},
+        }
+    )
+    assert table.splitlines() == [
+        "     level  rank      std     up  gradient",
+        "  backbone    31      0.9    0.5         –",
+        "     space  12.3  0.00123  0.988         0",
+        "      time     7      nan      –       123",
+        "  CKA: backbone-space 0.99  space-time 0.50",
+    ]
+    assert monitor_table({"rank": {"clip": 2.0}, "cka": {}}).splitlines() == ["  level  rank", "   clip     2"]

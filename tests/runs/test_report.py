@@ -68,7 +68,7 @@ def test_the_report_says_what_the_run_found_and_what_it_cost(finished_run: "Fini
         "61.9 % ± 3.5 random init 41.0 · chance 10.0 ▲ above its floor own labels",
         "31.9 % ± 3.5 random init 30.1 · chance 8.3 = not above its floor own labels",
         "Collapse alarms. The last validation raised none.",
-        "step 380: time: effective rank 2.1 is below 10 % of random init",
+        "step 380: rank of time fell to 2.1, 9 % of its value at init",
         "Wall time 5 min 12 s",
         "Training 20 epochs, 760 steps",
         "Speed 231.7 clips/s",
@@ -102,6 +102,12 @@ def test_the_report_is_one_small_self_contained_file(finished_run: "FinishedRun"
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             picture.load()
             assert [str(size) for size in picture.size] == [image["width"], image["height"]]
+
+
+def test_the_report_says_how_to_read_the_monitors(finished_run: "FinishedRun") -> None:
+    text = words(write(finished_run))
+    for word in ("LiDAR", "Effective rank", "standard deviation", "another video's", "CKA", "gradient is 0"):
+        assert word in text.partition("Collapse watch")[2].partition("PCA")[0]
 
 
 def test_text_is_escaped(finished_run: "FinishedRun") -> None:

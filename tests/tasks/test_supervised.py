@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from config.schema import Config
 from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet
+from data_utils.views import TrainingViews, View
 from tasks import build_task
 from tasks.hierarchical import HierarchicalTask
 from tasks.supervised import SupervisedTask
-from tasks.task import Losses
+from tasks.task import StepContext
 
 MakeConfig = Callable[..., Config]
 LENGTHS = [16, 12, 16, 6, 9]
@@ -40,8 +41,11 @@ def make_task(tiny_config: MakeConfig, *overrides: str) -> SupervisedTask:
     return SupervisedTask(tiny_config("task=supervised", "isolation=strict", *overrides), make_catalog()).train()
 
 
-def losses_of(task: SupervisedTask, video: Tensor, rows: list[int], frames: list[list[int]]) -> Losses:
-    return task.losses(video, torch.tensor(rows), torch.tensor(frames), torch.Generator())
+def losses_of(task: SupervisedTask, video: Tensor, rows: list[int], frames: list[list[int]]) -> dict[str, Tensor]:
+    views = TrainingViews((video,), (torch.tensor(frames),), torch.tensor(rows))
+    ((name, terms),) = task.losses(views, StepContext(torch.Generator())).items()
+    assert name == "supervised"
+    return terms
 
 
 def make_video(batch: int) -> Tensor:
@@ -67,11 +71,9 @@ def test_every_unit_learns_the_label_of_its_row_level_and_part(tiny_config: Make
         "time": [[3, 3, 0], [4, 4, 4], [2, 2, 1]],  # of row 3, frames 2 and 3 are of either half: the first counts
         "clip": [[0], [1], [2]],
     }
-    assert {level: list(terms) for level, terms in losses.items()} == {
-        level: ["cross_entropy"] for level in ("space", "time", "clip")
-    }
+    assert list(losses) == ["space", "time", "clip"]
     for level, loss in expected_losses(task, video, labels).items():
-        torch.testing.assert_close(losses[level]["cross_entropy"], loss)
+        torch.testing.assert_close(losses[level], loss)
     shapes = [tuple(parameter.shape) for parameter in task.classifiers.parameters()]
     assert shapes == [(4, 16), (4,), (5, 20), (5,), (3, 24), (3,)]
 
@@ -98,7 +100,7 @@ def test_a_clip_learns_the_motion_of_the_half_that_it_shows(
         classifier.weight.zero_()
         classifier.bias.copy_(-torch.arange(5.0) * 3)
     log_p = F.log_softmax(-torch.arange(5.0) * 3, dim=0)
-    loss = losses_of(task, make_video(1), [row], [frames])["time"]["cross_entropy"]
+    loss = losses_of(task, make_video(1), [row], [frames])["time"]
     torch.testing.assert_close(loss, -log_p[torch.tensor(motions)].mean())
 
 
@@ -109,7 +111,7 @@ def test_two_levels_learn_the_digit_and_the_program(tiny_config: MakeConfig) -> 
     expected = expected_losses(task, video, {"space": [[0] * 6, [3] * 6], "time": [[0], [2]]})
     assert list(losses) == list(expected) == ["space", "time"]
     for level, loss in expected.items():
-        torch.testing.assert_close(losses[level]["cross_entropy"], loss)
+        torch.testing.assert_close(losses[level], loss)
 
 
 def test_the_classifier_is_that_of_the_last_level(tiny_config: MakeConfig) -> None:
@@ -121,22 +123,58 @@ def test_the_classifier_is_that_of_the_last_level(tiny_config: MakeConfig) -> No
 
 def test_it_trains_every_parameter_end_to_end(tiny_config: MakeConfig) -> None:
     task = make_task(tiny_config)
-    ((name, parameters),) = task.parameter_groups().items()
+    ((name, group),) = task.parameter_groups().items()
     assert name == "supervised"
-    assert {id(p) for p in parameters} == {id(p) for p in task.parameters()}
-    assert len(parameters) == len(list(task.parameters()))
+    assert {id(p) for p in group.parameters} == {id(p) for p in task.encoder.parameters()}
+    assert {id(p) for p in group.predictors} == {id(p) for p in task.classifiers.parameters()}
+    assert len(group.all()) == len(list(task.parameters()))
     losses = losses_of(task, make_video(3), [0, 1, 2], [[0, 1, 2, 3, 4, 5]] * 3)
-    losses["clip"]["cross_entropy"].backward(retain_graph=True)
+    losses["clip"].backward(retain_graph=True)
     assert all(p.grad is not None and p.grad.any() for p in task.encoder.parameters())
-    (losses["space"]["cross_entropy"] + losses["time"]["cross_entropy"]).backward()
+    (losses["space"] + losses["time"]).backward()
     assert all(p.grad is not None and p.grad.any() for p in task.parameters())
+
+
+def test_patches_have_no_labels(tiny_config: MakeConfig) -> None:
+    task = make_task(tiny_config, "groups=[backbone,space,time,clip]")
+    video = make_video(3)
+    assert list(task.encoder(video)) == ["backbone", "space", "time", "clip"]
+    losses = losses_of(task, video, [0, 1, 2], [[0, 1, 2, 3, 4, 5]] * 3)
+    assert list(losses) == list(task.classifiers) == ["space", "time", "clip"]
+    losses["clip"].backward(retain_graph=True)
+    assert all(p.grad is not None and p.grad.any() for p in task.encoder.parameters())  # the stem's too
+
+
+@pytest.mark.parametrize(("encoder", "width"), [("s3d", 1024), ("r2plus1d_18", 512)])
+def test_a_cnn_learns_the_labels_of_the_last_level(tiny_config: MakeConfig, encoder: str, width: int) -> None:
+    task = make_task(tiny_config, f"encoder={encoder}", "window.length=8")
+    video, frames = torch.cat([make_video(4), make_video(4)[:, :2]], dim=1), [[0, 1, 2, 3, 4, 5, 6, 7]] * 4
+    losses = losses_of(task, video, [4, 2, 3, 0], frames)
+    assert list(losses) == list(task.classifiers) == ["clip"]
+    assert [tuple(p.shape) for p in task.classifier.parameters()] == [(3, width), (3,)]
+    losses["clip"].backward()
+    assert losses["clip"].isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in task.parameters())
+    assert all(p.grad is not None and p.grad.any() for p in task.classifier.parameters())
+    with torch.no_grad():
+        scores_BC = task.eval().classifier(task.encoder(video)["clip"][:, 0])
+    rows = torch.tensor([PROGRAMS[row] for row in (4, 2, 3, 0)])
+    expected = F.cross_entropy(scores_BC, rows)
+    found = losses_of(task, video, [4, 2, 3, 0], frames)["clip"]
+    torch.testing.assert_close(found, expected)
+
+
+def test_it_looks_at_the_window_that_all_tasks_look_at(tiny_config: MakeConfig) -> None:
+    assert make_task(tiny_config).views == (View(),)
+    augmented = make_task(tiny_config, "augment_training=true")
+    assert augmented.views == (View(augmentation=tiny_config().augmentation),)
 
 
 def test_labels_and_lengths_are_no_part_of_a_checkpoint(tiny_config: MakeConfig) -> None:
     task = make_task(tiny_config)
     assert {"lengths_N", "labels_of_space", "labels_of_time", "labels_of_clip"} <= dict(task.named_buffers()).keys()
     names = set(task.state_dict())
-    assert {name for name in names if not name.startswith("hierarchy.")} == {
+    assert {name for name in names if not name.startswith("network.")} == {
         f"classifiers.{level}.{part}" for level in ("space", "time", "clip") for part in ("weight", "bias")
     }
     task.load_state_dict(task.state_dict())

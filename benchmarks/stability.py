@@ -1,0 +1,105 @@
+"""Does a recipe stay alive? The published one against ours, over several seeds, on moving_digits.
+
+    python -m benchmarks.stability [--seeds 5] [--out outputs/stability] [key=value ...]
+
+Trains `quickstart.yaml` with both recipes by `main.py` itself, one process a run, and prints one row for each run and
+one table for docs/stability.md: kNN of every level on its own labels and RankMe on the test split at the end of
+training, each with its value at random initialisation, steps that were not finite, and alarms of collapse (rank, std
+or LiDAR below a tenth of their value at init) in any validation. Runs that are there already are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PUBLISHED = (
+    "detach_targets=false",
+    "target_norm=none",
+    "down_target=stem",
+    "output_batchnorm=true",
+    "regularizer={name: none}",
+    "optimizer={name: sgd, lr: 0.1, weight_decay: 0.0, momentum: 0.9}",
+    "loss_weights={space: {up: 1, down: 1, side: 1}, time: {up: 1, down: 1, side: 1}, clip: {down: 1}}",
+    "lr_scale={space: 1.0, time: 1.0, clip: 1.0}",
+)
+RECIPES: dict[str, tuple[str, ...]] = {"published": PUBLISHED, "ours": ()}
+
+
+def main() -> None:
+    """Runs what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each recipe")
+    parser.add_argument("--out", type=Path, default=ROOT / "outputs/stability", help="folder of the runs")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for both recipes, e.g. num_epochs=1")
+    options = parser.parse_args()
+    table: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in RECIPES}
+    for seed in range(options.seeds):
+        for recipe, keys in RECIPES.items():
+            outcome = run(options.out, f"{recipe}-{seed}", [*keys, f"seed={seed}", *options.overrides])
+            table[recipe].append(outcome)
+            print(f"{recipe}, seed {seed}: {json.dumps(outcome)}", flush=True)
+    print()
+    print("\n".join(rows(table)))
+
+
+def run(folder: Path, name: str, overrides: list[str]) -> dict[str, Any]:
+    """Trains one run, or finds it done, and says what became of it."""
+    run_folder = folder / name
+    if not (run_folder / "summary.json").is_file():
+        resume = f"resume={'true' if (run_folder / 'checkpoints/last.pt').is_file() else 'false'}"
+        arguments = ["quickstart.yaml", *overrides, f"save_path={folder}", f"model_name={name}", resume]
+        ended = subprocess.run(
+            [sys.executable, "main.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            return {"ended": ended.stderr.strip().splitlines()[-1]}
+    summary = json.loads((run_folder / "summary.json").read_text())
+    records = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    validations = [record for record in records if record["kind"] == "validation"]
+    first, last = validations[0], validations[-1]
+    own = summary["own_labels"]
+    return {
+        "knn": {level: last["knn"][level][labels]["top1"] for level, labels in own.items()},
+        "knn_at_init": {level: first["knn"][level][labels]["top1"] for level, labels in own.items()},
+        "rank": last["rank"],
+        "rank_at_init": first["rank"],
+        "not_finite": summary["bad_steps"],
+        "alarms": [alarm for record in validations for alarm in record["alarms"] if "fell" in alarm],
+    }
+
+
+def rows(table: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The table in Markdown: medians over the runs of a recipe that reached their end."""
+    lines = [
+        "| recipe | level | kNN, % (init) | RankMe (init) | collapsed | steps not finite | did not end |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for recipe, outcomes in table.items():
+        ended = [outcome for outcome in outcomes if "knn" in outcome]
+        levels = list(ended[0]["knn"]) if ended else []
+        for level in levels:
+            cells = [
+                f"{median(run[key][level] for run in ended):.1f} ({median(run[at_init][level] for run in ended):.1f})"
+                for key, at_init in (("knn", "knn_at_init"), ("rank", "rank_at_init"))
+            ]
+            collapsed = sum(any(f" of {level} fell" in alarm for alarm in run["alarms"]) for run in ended)
+            whole = [""] * 2
+            if level == levels[0]:
+                whole = [str(sum(run["not_finite"] for run in ended)), f"{len(outcomes) - len(ended)}"]
+            counts = f"{collapsed} of {len(ended)}"
+            lines.append("| " + " | ".join([recipe if whole[0] else "", level, *cells, counts, *whole]) + " |")
+        if not ended:
+            lines.append(f"| {recipe} | | | | | | {len(outcomes)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

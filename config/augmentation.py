@@ -1,0 +1,42 @@
+"""The keys of augmentation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from config.section import AboveZeroRange, NonNegative, Section, Share, ShareRange
+
+
+class Crop(Section):
+    """Random resized crop, one rectangle for all frames of a window."""
+
+    probability: Share = Field(description="share of windows that are cropped")
+    scale: ShareRange = Field(description="least and largest share of the frame's area")
+    ratio: AboveZeroRange = Field(description="least and largest width / height of the rectangle, times the frame's")
+
+
+class ColorJitter(Section):
+    """Random brightness, contrast, saturation and hue, the same for all frames of a window."""
+
+    probability: Share = Field(description="share of windows that are changed")
+    brightness: NonNegative = Field(description="factor from [max(0, 1 - x), 1 + x]")
+    contrast: NonNegative = Field(description="factor from [max(0, 1 - x), 1 + x]")
+    saturation: NonNegative = Field(description="factor from [max(0, 1 - x), 1 + x]")
+    hue: float = Field(ge=0, le=0.5, description="shift from [-x, x]; 1 is the whole circle")
+
+
+class Blur(Section):
+    """Gaussian blur."""
+
+    probability: Share = Field(description="share of windows that are blurred")
+    sigma: AboveZeroRange = Field(description="least and largest standard deviation, pixels")
+
+
+class Augmentation(Section):
+    """How one window becomes many: the same draw for all of its frames."""
+
+    crop: Crop
+    flip: Share = Field(description="share of windows that are mirrored; 0 where left and right have a meaning")
+    color_jitter: ColorJitter
+    grayscale: Share = Field(description="share of windows that lose their colour")
+    blur: Blur

@@ -1,0 +1,66 @@
+"""Weights from a file, for a network to start from: read whole and checked before anything trains."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from config.errors import InputError
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU: `.safetensors`, or else what torch.save made of a state dict.
+
+    Nothing in the file is executed.
+
+    Raises:
+        InputError: there is no such file, or it is damaged, or it holds something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"encoder_checkpoint: cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"encoder_checkpoint: {path} is damaged or holds no weights; give another file") from error
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise InputError(f"encoder_checkpoint: {path} holds more than the weights of one network; give another file")
+    return dict(weights)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Puts all of `weights` into `network`, or none.
+
+    Args:
+        network: takes them, every one in its place.
+        weights: its state dict; the batch counters of BatchNorm, which old files lack, may be missing.
+        path: where they come from, for messages.
+
+    Raises:
+        InputError: a name is missing or unknown, or a shape is another one.
+    """
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in weights and not name.endswith(".num_batches_tracked")]
+    unknown = [name for name in weights if name not in expected]
+    other = [name for name in weights if name in expected and weights[name].shape != expected[name].shape]
+    advice = "encoder and architecture must be those of the file"
+    if missing:
+        raise InputError(f"encoder_checkpoint: {path} lacks {_named(missing)}; {advice}")
+    if unknown:
+        raise InputError(f"encoder_checkpoint: the encoder has no {_named(unknown)}, which {path} holds; {advice}")
+    if other:
+        found, wanted = (list(tensors[other[0]].shape) for tensors in (weights, expected))
+        raise InputError(f"encoder_checkpoint: {_named(other)} is {found} in {path}, not {wanted}; {advice}")
+    network.load_state_dict({**expected, **weights})
+
+
+def _named(names: list[str]) -> str:
+    """The first name, and how many others there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -1,0 +1,37 @@
+"""Where an encoder starts from: the file that `encoder_checkpoint` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from architecture.video_cnn import VideoCNN
+from config.errors import InputError
+from config.schema import Config
+from runs.pretrained import load_weights, read_weights
+
+
+def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
+    """Gives `encoder` the weights that `encoder_checkpoint` names; null leaves it as it is.
+
+    A file that ends in .safetensors is a run's encoder.safetensors. Any other is one of torchvision's, for its
+    networks alone; the classifier in it is left out.
+
+    Raises:
+        InputError: the file cannot be read, or is not of this encoder.
+    """
+    if config.encoder_checkpoint is None:
+        return
+    path = Path(config.encoder_checkpoint)
+    weights = read_weights(path)
+    if path.suffix == ".safetensors":
+        load_weights(encoder, weights, path)
+    elif isinstance(encoder, VideoCNN):
+        classifier = f"{encoder.classifier_name}."
+        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
+        load_weights(encoder.network, kept, path)
+    else:
+        raise InputError(
+            f"encoder_checkpoint: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}"
+        )

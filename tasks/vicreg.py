@@ -1,0 +1,65 @@
+"""The rival without a teacher: two windows of a video shall look alike, all videos different."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from architecture.projection_heads import Expander
+from config.schema import Config
+from data_utils.views import TrainingViews, View
+from losses import covariance_term, mse, variance_term
+from tasks.encoder import build_encoder, feature_dim
+from tasks.task import Losses, ParameterGroup, StepContext, Task
+
+
+class VICRegTask(Task):
+    """VICReg (Bardes, Ponce and LeCun, 2022, arXiv 2105.04906) on two augmented windows of each video.
+
+    One encoder, trained end to end, and one projector see both windows; the loss is on the last level's features. The
+    variance and covariance terms of the two windows are summed, as in the paper (the authors' code halves the sum of
+    the variance terms: half of `vicreg.variance` is the same).
+
+    Args:
+        config: the whole config.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.settings, self.augmentation, self.level = config.vicreg, config.augmentation, config.levels[-1]
+        self.network = build_encoder(config)
+        self.projector = Expander(feature_dim(config, self.level), config.vicreg.proj_dim, config.batchnorm_momentum)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder without the projector."""
+        return self.network
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Two windows of the video, each augmented by itself."""
+        return View(window=0, augmentation=self.augmentation), View(window=1, augmentation=self.augmentation)
+
+    def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
+        """See `Task.losses`; terms are invariance, variance and covariance."""
+        first_ND, second_ND = (self._project(video_BTCHW) for video_BTCHW in batch.videos)
+        variance = variance_term(first_ND) + variance_term(second_ND)
+        covariance = covariance_term(first_ND) + covariance_term(second_ND)
+        return {
+            "vicreg": {
+                "invariance": self.settings.invariance * mse(first_ND, second_ND),
+                "variance": self.settings.variance * variance,
+                "covariance": self.settings.covariance * covariance,
+            }
+        }
+
+    def _project(self, video_BTCHW: Tensor) -> Tensor:
+        """The projected features of the last level's only unit: [B, D]."""
+        features_ND: Tensor = self.network(video_BTCHW)[self.level].flatten(0, 1)
+        if len(features_ND) == 1:  # all other videos of the batch were unreadable: statistics need two
+            features_ND = features_ND.expand(2, -1)
+        projected_ND: Tensor = self.projector(features_ND)
+        return projected_ND
+
+    def parameter_groups(self) -> dict[str, ParameterGroup]:
+        """One group: the encoder; its predictor is the projector."""
+        return {"vicreg": ParameterGroup(list(self.network.parameters()), list(self.projector.parameters()))}
