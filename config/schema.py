@@ -367,8 +367,28 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                     f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
                     "to predict; false would fit"
                 )
+        self._check_that_every_level_learns()
         self.check_loss_params()
         return self
+
+    def _check_that_every_level_learns(self) -> None:
+        """Raises ValueError where a level of the hierarchical task would stay as it is."""
+        if self.task != "hierarchical" or not isinstance(self.regularizer, NoRegularizer):
+            return
+        for level in self.groups:
+            weights = self.loss_weights.get(level, Weights())
+            times = self.window.length if level == "backbone" else self.units(level)
+            has = {
+                "up": level != self.groups[-1],
+                "down": level != "backbone",
+                "side": self.use_temporal_prediction and times > 1,
+            }
+            useful = [direction for direction, possible in has.items() if possible]
+            if not any(getattr(weights, direction) for direction in useful):
+                raise ValueError(
+                    f"loss_weights.{level} and regularizer disagree: {level} has no loss at all; "
+                    f"a weight above 0 for {' or '.join(useful)} would fit, or a regularizer"
+                )
 
     def check_loss_params(self) -> None:
         """Raises ValueError where `loss_params` holds what `loss_fn` does not take."""

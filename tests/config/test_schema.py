@@ -63,6 +63,11 @@ from config.yaml_text import to_yaml
             "false would fit",
         ),
         (
+            ["regularizer={name: none}", "loss_weights.clip={up: 1, down: 0, side: 1}"],
+            "loss_weights.clip and regularizer disagree: clip has no loss at all; a weight above 0 for down would fit, "
+            "or a regularizer",
+        ),
+        (
             ["loss_fn=smooth_l1", "loss_params={betta: 1}"],
             "loss_params.betta and loss_fn disagree: Extra inputs are not permitted; smooth_l1 takes beta",
         ),

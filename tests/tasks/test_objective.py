@@ -199,7 +199,6 @@ def test_every_state_of_a_causal_level_predicts_the_next_token(
     ("overrides", "level", "directions"),
     [
         ((), "space", {"up", "down", "side"}),
-        (("loss_weights.space={up: 0, down: 0, side: 0}",), "space", set()),
         (("loss_weights.space={up: 0.5, down: 0, side: 0}",), "space", {"up"}),
         (("loss_weights.space={up: 0, down: 0, side: 0.5}",), "space", {"side"}),
         (("loss_weights.clip={up: 1, down: 1, side: 1}",), "clip", {"down"}),  # nothing above, and nothing beside
