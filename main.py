@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +36,7 @@ from runs.seeds import seed_everything
 from runs.signals import StopRequest
 from tasks import build_task
 from tasks.task import Task
-from train import Trainer
+from train import StepReport, Trainer
 from visualization import draw_curves, draw_embeddings, draw_windows
 
 logger = logging.getLogger(__name__)
@@ -180,15 +180,23 @@ def train_and_validate(
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump()}, path)
 
+        def save_last() -> None:
+            save(run.last)
+
         with Progress(trainer.total_steps, trainer.step) as progress:
             while history.epoch < config.num_epochs and not stop.requested:
                 alarms: list[str] = []
-                for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
+                loss: dict[str, Any] = {}  # the latest of every level: levels may take turns
+                grad_norm: dict[str, float] = {}
+                for report in steps(trainer, batches, history, on_failed, save_last):
                     clips = report.windows * config.clips
                     history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
                     progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)
-                    if report.step % config.log_interval == 0 or report.step == trainer.total_steps:
-                        log.write("step", epoch=history.epoch, clips=clips, **asdict(report))
+                    loss, grad_norm = loss | report.loss, grad_norm | report.grad_norm
+                    if report.step % config.log_interval == 0 or report.step % trainer.steps_per_epoch == 0:
+                        latest = {"loss": loss, "grad_norm": grad_norm}
+                        log.write("step", epoch=history.epoch, clips=clips, **(asdict(report) | latest))
+                        loss, grad_norm = {}, {}
                     if stop.requested:
                         break
                 else:
@@ -205,6 +213,21 @@ def train_and_validate(
         if stop.requested:
             logger.info("stopped at step %d of %d; resume=true continues it", trainer.step, trainer.total_steps)
     return history
+
+
+def steps(
+    trainer: Trainer,
+    batches: Loader,
+    history: History,
+    on_failed: Callable[[list[tuple[int, str]]], None],
+    save: Callable[[], None],
+) -> Iterator[StepReport]:
+    """The rest of an epoch; where the trainer gives up, what it had reached is saved first."""
+    try:
+        yield from trainer.epoch(batches, history.epoch, history.batch, on_failed)
+    except InputError:
+        save()
+        raise
 
 
 def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:

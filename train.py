@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -72,8 +72,8 @@ class Trainer:
 
     A step takes `num_iters_grad_accum` batches, fewer at the end of an epoch, and moves along the mean of their
     gradients, each batch weighted by its windows. For losses that are means over windows this is the gradient of the
-    one large batch; but statistics over a batch (regularisers, standardised targets, BatchNorm) see one part at a
-    time. Everything that depends on time (schedule, turns, random numbers) is a pure function of the step's number,
+    one large batch; but statistics over a batch (regularisers, standardised targets and predictor
+    inputs, BatchNorm) see one part at a time. Everything that depends on time (schedule, turns, random numbers) is a pure function of the step's number,
     and a checkpoint is taken between steps, so that a run continues exactly.
 
     Args:
@@ -149,23 +149,40 @@ class Trainer:
         if not step.windows:
             self._drop_gradients(self.groups)
             step.first = len(views.rows_B)
-            step.buffers = {name: self.task.get_buffer(name).clone() for name in self.buffers}
+            step.buffers = self._copy_of_buffers()
         step.windows += len(views.rows_B)
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
         torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
-        asked = frozenset(active) if resting and not config.always_compute_loss else None
-        generator = torch_generator(config.seed, self.step, part, 1)
-        context = StepContext(generator, self.step / self.total_steps, asked)
         share = len(views.rows_B) / step.first
         with frozen(p for level in resting if config.explicit_freeze for p in self.groups[level]):
-            with self.autocast:
-                losses = self.task.losses(views, context)
-            losses = {level: terms for level, terms in losses.items() if not (asked and level in resting)}
+            losses = self._losses(views, part, active if resting else None)
             self.scaler.scale(share * self._total(losses, resting)).backward()
+        if resting and config.always_compute_loss:
+            losses |= self._losses_of_resting(views, part, resting)
+            losses = {level: losses[level] for level in self.groups if level in losses}
         for level, terms in losses.items():
             sums = step.loss.setdefault(level, {})
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
+
+    def _losses(self, views: TrainingViews, part: int, levels: Sequence[str] | None) -> Losses:
+        """Those of `levels`, or of all; the same draws whichever are asked for."""
+        generator = torch_generator(self.config.seed, self.step, part, 1)
+        asked = None if levels is None else frozenset(levels)
+        with self.autocast:
+            losses = self.task.losses(views, StepContext(generator, self.step / self.total_steps, asked))
+        return {level: terms for level, terms in losses.items() if asked is None or level in asked}
+
+    def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
+        """To be logged, by a pass of their own that leaves no trace in running statistics."""
+        buffers = self._copy_of_buffers()
+        with torch.no_grad():
+            losses = self._losses(views, part, resting)
+        self._restore_buffers(buffers)
+        return losses
+
+    def _copy_of_buffers(self) -> dict[str, Tensor]:
+        return {name: self.task.get_buffer(name).clone() for name in self.buffers}
 
     def _total(self, losses: Losses, resting: list[str]) -> Tensor:
         """The sum of what trains."""
@@ -246,11 +263,15 @@ class Trainer:
         self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
         self.bad_steps += bool(bad)
         if self.bad_in_a_row >= self.config.max_bad_steps:
-            precision = "mixed_precision=bfloat16" if self.scaler.is_enabled() else "use_mixed_precision=false"
+            advice = ["a lower optimizer.lr"]
+            if self.config.clip_grad_norm is None:
+                advice.append("a clip_grad_norm")
+            if autocast_dtype(self.config, self.device) is not None:
+                advice.append("mixed_precision=bfloat16" if self.scaler.is_enabled() else "use_mixed_precision=false")
             raise InputError(
                 f"step {self.step}: {bad[0]} is not finite, in bad step {self.bad_in_a_row} in a row "
-                f"(max_bad_steps={self.config.max_bad_steps}); the last checkpoint is kept. Start a new run with a "
-                f"lower optimizer.lr, a clip_grad_norm, or {precision}"
+                f"(max_bad_steps={self.config.max_bad_steps}); last.pt has the weights from before them. Start a new "
+                f"run with {' or '.join(advice)}"
             )
 
     def learning_rate(self, step: int) -> float:

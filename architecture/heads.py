@@ -60,6 +60,7 @@ class Predictor(nn.Module):
         tables: number of places in each table that a place is looked up in; none where there is only one to ask for.
             With several, a place is a number in each, and the sum of the embeddings stands for it.
         batchnorm_momentum: share of a new batch in the running statistics of the vectors.
+        standardize: whether the vectors are standardised over the batch; see `Standardised`.
     """
 
     def __init__(
@@ -69,9 +70,10 @@ class Predictor(nn.Module):
         out_dim: int,
         tables: Sequence[int] = (),
         batchnorm_momentum: float = 0.1,
+        standardize: bool = True,
     ) -> None:
         super().__init__()
-        self.norm = Standardised(in_dim, batchnorm_momentum)
+        self.norm = Standardised(in_dim, batchnorm_momentum) if standardize else nn.Identity()
         self.hidden = nn.Linear(in_dim, hidden_dim)
         self.places = nn.ModuleList(nn.Embedding(places, hidden_dim) for places in tables)
         self.out = nn.Sequential(nn.LayerNorm(hidden_dim), nn.GELU(), nn.Linear(hidden_dim, out_dim))

@@ -53,6 +53,8 @@ class HierarchicalTransformer(nn.Module):
         grid: rows and columns of patches in a frame.
         frames_per_clip: frames that `time` joins.
         clips: clips that `clip` joins; frames_per_clip * clips is the number of frames of a window.
+        next_token: whether causal levels learn by predicting the next token, so that the last state of a single unit
+            learns nothing and is not its summary.
         weight_init: by level, `backbone` for the stem: `torch`, or `lecun`: see `init_lecun`.
         isolation: `strict`, `overlap` or `end2end`.
         interlevel_noise: standard deviation of Gaussian noise on the layer-normalised input of a level, in training
@@ -72,6 +74,7 @@ class HierarchicalTransformer(nn.Module):
         frames_per_clip: int,
         clips: int,
         weight_init: Mapping[str, str],
+        next_token: bool,
         isolation: str,
         interlevel_noise: float,
         output_batchnorm: bool,
@@ -85,7 +88,7 @@ class HierarchicalTransformer(nn.Module):
         self.stem = stem
         self.levels = nn.ModuleDict(
             {
-                name: Level(in_dim, shapes[name], single_unit=units[name] == 1, **numbers)
+                name: Level(in_dim, shapes[name], single_unit=next_token and units[name] == 1, **numbers)
                 for (name, numbers), in_dim in zip(levels.items(), dims.values(), strict=False)
             }
         )

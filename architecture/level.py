@@ -32,7 +32,7 @@ class Level(nn.Module):
         position_embedding: `learned` or `sincos`.
         stochastic_depth: chance of a unit to skip the last block; that of block l of L is l / L of it.
         causal_mask: whether the level is causal; a unit needs two tokens then.
-        single_unit: whether a window holds one unit of the level.
+        single_unit: whether a window holds one unit of the level, whose last state has nothing to predict.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class SIGReg(Section):
     """SIGReg: random projections of the projected summaries are pulled to N(0, 1)."""
 
     name: Literal["sigreg"]
-    weight: NonNegative = Field(description="weight of the statistic")
+    weight: NonNegative = Field(description="weight of the statistic, which grows with the number of vectors")
     num_slices: Annotated[int, Field(ge=256)] = Field(description="random directions, redrawn every step")
     proj_dim: Positive = Field(description="width of the BatchNorm projector")
     min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
@@ -90,3 +90,7 @@ class NoRegularizer(Section):
     """No guard against collapse."""
 
     name: Literal["none"]
+
+
+GUARD_WEIGHTS = {"variance", "covariance", "weight", "scale", "shape", "centre"}
+"""The keys of regularisers that are weights of terms."""

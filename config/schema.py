@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from config.augmentation import Augmentation
-from config.losses import LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
+from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, NonNegative, Positive, Section, Share, ShareRange
 
@@ -181,8 +181,9 @@ class EMA(Section):
 
 
 class PredictorConfig(Section):
-    """How predictors are optimised beside their levels."""
+    """What predictors see, and how they are optimised beside their levels."""
 
+    standardize: bool = Field(description="standardise what predictors see over the batch; raw, they stay constants")
     pred_multiplier: AboveZero = Field(description="learning rate of predictors as a share of their level's")
     pred_aside: Literal[0, 1, 2] = Field(
         description="0: predictors are part of their level, `pred_multiplier` counts for nothing; 1: parameter groups "
@@ -254,7 +255,9 @@ class TrainConfig(Section):
     down_target: Literal["pixels", "stem"] = Field(
         description="what `space` predicts downwards: the pixels of a patch, or its token"
     )
-    down_targets: Literal["all", "sampled"] = Field(description="predict all units below, or one that is drawn")
+    down_targets: Literal["all", "sampled"] = Field(
+        description="predict all units below, or one that is drawn; a causal level predicts the next one either way"
+    )
     positions: Literal["per_sample", "per_batch"] = Field(
         description="whether drawn targets differ between the windows of a batch"
     )
@@ -294,7 +297,9 @@ class TrainConfig(Section):
         gt=0, description="percent of an epoch after which groups 0, 2, .. and 1, 3, .. take turns; null: all train"
     )
     explicit_freeze: bool = Field(description="the resting groups' parameters get no gradient at all")
-    always_compute_loss: bool = Field(description="compute and log the losses of resting groups too")
+    always_compute_loss: bool = Field(
+        description="compute and log the losses of resting groups too, by a forward pass of their own"
+    )
     clip_grad_norm: float | None = Field(gt=0, description="per level; null: no clipping")
     use_mixed_precision: bool = Field(description="autocast")
     mixed_precision: Literal["auto", "bfloat16", "float16"] = Field(
@@ -368,12 +373,14 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                     "to predict; false would fit"
                 )
         self._check_that_every_level_learns()
+        self._check_targets()
         self.check_loss_params()
         return self
 
     def _check_that_every_level_learns(self) -> None:
         """Raises ValueError where a level of the hierarchical task would stay as it is."""
-        if self.task != "hierarchical" or not isinstance(self.regularizer, NoRegularizer):
+        guards = [v for k, v in self.regularizer.model_dump().items() if k in GUARD_WEIGHTS]
+        if self.task != "hierarchical" or any(guards):
             return
         for level in self.groups:
             weights = self.loss_weights.get(level, Weights())
@@ -389,6 +396,14 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                     f"loss_weights.{level} and regularizer disagree: {level} has no loss at all; "
                     f"a weight above 0 for {' or '.join(useful)} would fit, or a regularizer"
                 )
+
+    def _check_targets(self) -> None:
+        """Raises ValueError where gradient is asked to flow into targets that are computed without any."""
+        if not self.detach_targets and self.targets != "online":
+            raise ValueError(
+                f"detach_targets and targets disagree: targets of {self.targets} are computed without gradient; "
+                "detach_targets=true would fit, or targets=online"
+            )
 
     def check_loss_params(self) -> None:
         """Raises ValueError where `loss_params` holds what `loss_fn` does not take."""

@@ -41,6 +41,7 @@ def build_hierarchy(config: Config) -> HierarchicalTransformer:
         frames_per_clip=config.frames_per_clip,
         clips=config.clips,
         weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
+        next_token=config.task == "hierarchical",
         isolation=config.isolation,
         interlevel_noise=config.interlevel_noise,
         output_batchnorm=config.output_batchnorm,

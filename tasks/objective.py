@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.heads import Predictor
@@ -64,7 +65,13 @@ class LevelObjective(nn.Module):
         config, level = self.config, self.level
         hidden = (config.architecture_backbone if level == "backbone" else config.level(level)).pred_h_dim
         dim = config.dim(level)
-        build = partial(Predictor, dim, hidden, batchnorm_momentum=config.batchnorm_momentum)
+        build = partial(
+            Predictor,
+            dim,
+            hidden,
+            batchnorm_momentum=config.batchnorm_momentum,
+            standardize=config.predictor.standardize,
+        )
         predictors = nn.ModuleDict()
         if self.weights.up and above is not None:
             predictors["up"] = build(config.dim(above))
@@ -187,7 +194,8 @@ class LevelObjective(nn.Module):
     ) -> dict[str, tuple[float, float]]:
         """By direction, the mean squared errors against the targets and against those of another window.
 
-        Both are asked for the same positions, so that knowing the place helps neither.
+        Both are asked for the same positions, so that knowing the place helps neither. Losses that leave the scale of a
+        prediction free are judged by directions alone.
 
         Args:
             own_BUD: the level's summaries, of two windows or more.
@@ -199,7 +207,14 @@ class LevelObjective(nn.Module):
             self.predict(own_BUD, states_BMD, each, torch.Generator().manual_seed(seed))
             for each in (targets, targets.of_another_window())
         )
-        return {direction: (float(mse(*own[direction])), float(mse(*other[direction]))) for direction in own}
+        scale_free = self.config.loss_fn in ("cs", "barlow")
+
+        def error(prediction: Tensor, target: Tensor) -> float:
+            if scale_free:
+                prediction, target = F.normalize(prediction.float(), dim=-1), F.normalize(target.float(), dim=-1)
+            return float(mse(prediction, target))
+
+        return {direction: (error(*own[direction]), error(*other[direction])) for direction in own}
 
 
 def below_dim(config: Config, level: LevelName) -> int:

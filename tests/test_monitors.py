@@ -380,9 +380,10 @@ def measured(**changes: Any) -> dict[str, dict[str, float]]:
     ("changes", "expected"),
     [
         ({}, []),
-        ({"rank": 2.0}, []),
+        ({"rank": 5.0}, []),
+        ({"rank": 4.6}, ["rank of time fell to 4.6, 23 % of its value at init"]),
         ({"rank": 1.75}, ["rank of time fell to 1.8, 9 % of its value at init"]),
-        ({"lidar": 3.0}, []),
+        ({"lidar": 7.5}, []),
         ({"lidar": 2.7}, ["LiDAR of time fell to 2.7, 9 % of its value at init"]),
         ({"std": 0.0301}, []),
         ({"std": 0.027}, ["std of time fell to 0.027, 9 % of its value at init"]),
@@ -413,10 +414,21 @@ def test_a_collapse_is_announced(changes: dict[str, float], expected: list[str])
     assert collapse_alarms(measured(**changes), measured()) == expected
 
 
-def test_a_fall_to_a_tenth_of_a_high_rank_is_a_collapse() -> None:
+def test_a_fall_to_a_quarter_of_a_high_rank_is_a_collapse() -> None:
     at_init = {"rank": {"space": 100.0}}
-    assert len(collapse_alarms({"rank": {"space": 9.9}}, at_init)) == 1
-    assert collapse_alarms({"rank": {"space": 10.0}}, at_init) == []
+    assert len(collapse_alarms({"rank": {"space": 24.9}}, at_init)) == 1
+    assert collapse_alarms({"rank": {"space": 25.0}}, at_init) == []
+
+
+def test_the_collapse_of_the_published_attempt_is_seen_and_its_mended_form_is_none() -> None:
+    at_init = {"rank": {"space": 29.0, "time": 20.0, "clip": 15.0}}
+    assert len(collapse_alarms({"rank": {"space": 4.0, "time": 2.0, "clip": 3.0}}, at_init)) == 3
+    assert collapse_alarms({"rank": {"space": 16.0, "time": 8.0, "clip": 7.0}}, at_init) == []
+
+
+def test_a_rank_that_was_too_low_from_the_start_did_not_fall() -> None:
+    alarms = collapse_alarms({"rank": {"clip": 1.9}}, {"rank": {"clip": 1.6}})
+    assert alarms == ["rank of clip is 1.9, 119 % of its value at init"]
 
 
 def test_vectors_that_are_equal_up_to_rounding_are_a_collapse_whatever_they_were() -> None:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from optimizers import OPTIMIZERS
+from runs.seeds import seed_everything
+from tasks.hierarchical import HierarchicalTask
 from tasks.task import Losses
 from tests.fake_training import (
     LAYOUTS,
@@ -23,6 +25,7 @@ from tests.fake_training import (
     same,
     weights,
 )
+from train import Trainer
 
 # ------------------------------------------------------------------------------------------------ levels and optimizers
 
@@ -150,8 +153,10 @@ def test_levels_take_turns(tiny_config: MakeConfig, layout: tuple[str, str], fre
             assert report.lr == pytest.approx(lr, rel=1e-9)
             assert list(report.grad_norm) == active
             assert list(report.loss) == (LEVELS if always == "true" else active)
-            assert task.contexts[-1].levels == (None if always == "true" else frozenset(active))
-            assert task.thawed[-1] == (active if freeze == "true" else LEVELS)
+            passes = 2 if always == "true" else 1  # the second one is for the resting levels
+            assert task.contexts[-passes].levels == frozenset(active)
+            assert task.contexts[-1].levels == frozenset(active if passes == 1 else set(LEVELS) - set(active))
+            assert task.thawed[-passes] == (active if freeze == "true" else LEVELS)
             assert all(parameter.requires_grad for parameter in task.parameters())
             for level in LEVELS:
                 after = level_state(trainer, level)
@@ -196,3 +201,21 @@ def test_an_error_in_a_frozen_step_leaves_nothing_frozen(
         run(trainer, FakeLoader())
     assert task.thawed == [["space", "clip"]]
     assert all(parameter.requires_grad for parameter in task.parameters())
+
+
+@pytest.mark.parametrize("options", [(), ("loss_fn=ce", "loss_params={centre_momentum: 0.9}")])
+def test_logging_the_losses_of_resting_levels_changes_nothing(
+    tiny_config: MakeConfig, options: tuple[str, ...]
+) -> None:
+    states = []
+    for always in ("true", "false"):
+        config = tiny_config(
+            "alternating_interval=50.0", f"always_compute_loss={always}", "output_batchnorm=true", *options
+        )
+        seed_everything(config.seed)
+        task = HierarchicalTask(config)
+        reports = list(Trainer(task, config, 4, torch.device("cpu")).epoch(FakeLoader([4] * 4), 0, 0, ignore))  # type: ignore[arg-type]
+        assert all(list(report.loss) == LEVELS for report in reports) == (always == "true")
+        states.append(task.state_dict())
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name

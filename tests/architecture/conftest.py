@@ -67,6 +67,7 @@ def make_hierarchy() -> Callable[..., HierarchicalTransformer]:
             weight_init=dict.fromkeys(("backbone", *levels), weight_init)
             if isinstance(weight_init, str)
             else weight_init,
+            next_token=True,
             isolation=isolation,
             interlevel_noise=noise,
             output_batchnorm=batchnorm,

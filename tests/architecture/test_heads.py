@@ -99,3 +99,9 @@ def test_a_projectors_running_statistics_move_by_its_momentum() -> None:
     hidden = vectors @ projector.get_parameter("layers.0.weight").T
     projector(vectors)
     torch.testing.assert_close(projector.get_buffer("layers.1.running_mean"), hidden.mean(dim=0))
+
+
+def test_a_predictor_may_see_vectors_as_they_are() -> None:
+    predictor = Predictor(6, 10, 4, standardize=False)
+    vectors = torch.randn(5, 6)
+    assert torch.equal(predictor(vectors), predictor.out(predictor.hidden(vectors)))

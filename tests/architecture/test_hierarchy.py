@@ -241,6 +241,7 @@ def plain(dims: Sequence[int]) -> HierarchicalTransformer:
         frames_per_clip=6,
         clips=1,
         weight_init=dict.fromkeys(("backbone", "space", "time"), "torch"),
+        next_token=True,
         isolation="strict",
         interlevel_noise=0.0,
         output_batchnorm=False,

@@ -68,6 +68,19 @@ from config.yaml_text import to_yaml
             "or a regularizer",
         ),
         (
+            ["targets=ema", "detach_targets=false"],
+            "detach_targets and targets disagree: targets of ema are computed without gradient; detach_targets=true "
+            "would fit, or targets=online",
+        ),
+        (
+            [
+                "regularizer={name: vicreg, variance: 0, covariance: 0, proj_dim: 8, min_vectors: 2}",
+                "loss_weights.time={up: 0, down: 0, side: 0}",
+            ],
+            "loss_weights.time and regularizer disagree: time has no loss at all; a weight above 0 for up or down or "
+            "side would fit, or a regularizer",
+        ),
+        (
             ["loss_fn=smooth_l1", "loss_params={betta: 1}"],
             "loss_params.betta and loss_fn disagree: Extra inputs are not permitted; smooth_l1 takes beta",
         ),

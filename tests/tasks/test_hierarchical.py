@@ -88,7 +88,8 @@ def test_targets_that_are_not_detached_leak(tiny_config: MakeConfig, causal: tup
 
 @pytest.mark.parametrize("targets", [EMA, SECOND])
 def test_targets_of_another_model_or_view_never_leak(tiny_config: MakeConfig, targets: str) -> None:
-    task = make_task(make_config(tiny_config, "b3", ("time",), (NONE, STEM, targets), "detach_targets=false"))
+    config = make_config(tiny_config, "b3", ("time",), (NONE, STEM, targets))
+    task = make_task(config.model_copy(update={"detach_targets": False}))  # which a config file is refused
     for level, terms in losses_of(task).items():
         for term, loss in terms.items():
             assert moved_groups(task, loss) == {level}, term
