@@ -72,9 +72,9 @@ class Trainer:
 
     A step takes `num_iters_grad_accum` batches, fewer at the end of an epoch, and moves along the mean of their
     gradients, each batch weighted by its windows. For losses that are means over windows this is the gradient of the
-    one large batch; but statistics over a batch (regularisers, standardised targets and predictor
-    inputs, BatchNorm) see one part at a time. Everything that depends on time (schedule, turns, random numbers) is a pure function of the step's number,
-    and a checkpoint is taken between steps, so that a run continues exactly.
+    one large batch; but statistics over a batch (regularisers, standardised targets and predictor inputs, BatchNorm)
+    see one part at a time. Everything that depends on time (schedule, turns, random numbers) is a pure function of the
+    step's number, and a checkpoint is taken between steps, so that a run continues exactly.
 
     Args:
         task: on `device` already.
