@@ -287,6 +287,7 @@ class Validator:
         monitors = feature_monitors(queries.singles, videos)
         monitors |= shuffled_ratios(self._task, self._single_windows(), config.seed)
         monitors |= {"grad_norm": gradient_norms(records)} if at_init else {}
+        is_first = sum(record["kind"] == "validation" for record in records) < 2  # the one at init is among them
         return Validation(
             knn={
                 level: {
@@ -295,7 +296,7 @@ class Validator:
                 }
                 for level, by_labels in top1.items()
             },
-            alarms=collapse_alarms(monitors, at_init.measured()) if at_init else [],
+            alarms=collapse_alarms(monitors, at_init.measured(), first=is_first) if at_init else [],
             rank=monitors.pop("rank"),
             std=monitors.pop("std"),
             monitors=monitors,

@@ -193,7 +193,8 @@ def train_and_validate(
                     history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
                     progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)
                     loss, grad_norm = loss | report.loss, grad_norm | report.grad_norm
-                    if report.step % config.log_interval == 0 or report.step % trainer.steps_per_epoch == 0:
+                    ends = report.step % trainer.steps_per_epoch == 0
+                    if ends or report.skipped or report.step % config.log_interval == 0:
                         latest = {"loss": loss, "grad_norm": grad_norm}
                         log.write("step", epoch=history.epoch, clips=clips, **(asdict(report) | latest))
                         loss, grad_norm = {}, {}
@@ -241,7 +242,7 @@ def announce(title: str, validation: Validation, config: Config, log: MetricLog,
     logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
     logger.info("%s\n%s", MONITORS, monitor_table(validation.measured()))
     for alarm in validation.alarms:
-        logger.warning("collapse: %s", alarm)
+        logger.warning("alarm: %s", alarm)
     log.write("validation", step=history.step, epoch=history.epoch, **asdict(validation))
 
 

@@ -36,7 +36,7 @@ MIN_STD_SHARE = 0.1
 MIN_RANK = 2.0
 MIN_STD = 1e-6
 # At this ratio or above, what a level predicts for a video fits another video as well.
-MAX_SHUFFLED_RATIO = 0.98
+MAX_SHUFFLED_RATIO = 0.995
 
 MAX_UNITS = 4096  # vectors of single units, and of single windows, that are kept and measured
 ALIKE = 1e-6  # vectors that differ by less, as a share of their largest number, differ by rounding
@@ -250,26 +250,28 @@ def gradient_norms(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 # -------------------------------------------------------------------------------------------------- the alarms
 
 
-def collapse_alarms(now: Measured, at_init: Measured) -> list[str]:
+def collapse_alarms(now: Measured, at_init: Measured, *, first: bool = False) -> list[str]:
     """One sentence for every monitor and level that tells of a collapse. CKA is shown, but raises no alarm.
 
     Args:
         now: the monitors.
         at_init: those of the untrained encoder.
+        first: whether this is the first validation of trained weights, when predictions may not have begun to tell one
+            video from another.
     """
     alarms = []
     limits = {"rank": (MIN_RANK, MIN_RANK_SHARE), "lidar": (0.0, MIN_RANK_SHARE), "std": (MIN_STD, MIN_STD_SHARE)}
     for monitor, title in (("rank", "rank"), ("lidar", "LiDAR"), ("std", "std")):
         floor, share = limits[monitor]
         for level, value in now.get(monitor, {}).items():
-            first = at_init.get(monitor, {}).get(level, math.nan)
+            start = at_init.get(monitor, {}).get(level, math.nan)
             # Written so that nan is an alarm too.
-            if not value >= floor or value < share * first:
-                verb = "is" if value >= first else "fell to"
+            if not value >= floor or value < share * start:
+                verb = "is" if value >= start else "fell to"
                 alarms.append(
-                    f"{title} of {level} {verb} {_text(value)}, {_percent(value, first)} of its value at init"
+                    f"{title} of {level} {verb} {_text(value)}, {_percent(value, start)} of its value at init"
                 )
-    return [*alarms, *_shuffled_alarms(now), *_gradient_alarms(now)]
+    return [*alarms, *([] if first else _shuffled_alarms(now)), *_gradient_alarms(now)]
 
 
 def _shuffled_alarms(now: Measured) -> list[str]:
@@ -280,7 +282,7 @@ def _shuffled_alarms(now: Measured) -> list[str]:
             ratios.setdefault(level, {})[monitor.removeprefix(SHUFFLED)] = ratio
     return [
         f"predictions of {level} say nothing about the video: their error is "
-        + ", ".join(f"{_percent(ratio, 1)} ({direction})" for direction, ratio in by_direction.items())
+        + ", ".join(f"{100 * ratio:.1f} % ({direction})" for direction, ratio in by_direction.items())
         + " of that against another video's target"
         for level, by_direction in ratios.items()
         if not any(ratio < MAX_SHUFFLED_RATIO for ratio in by_direction.values())
@@ -314,6 +316,6 @@ def end_run_on_alarms(alarms: Sequence[str], step: int) -> None:
     if alarms:
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
         raise InputError(
-            f"strict_monitors: collapse at step {step}: {alarms[0]}{more}; last.pt is saved: resume with "
-            "strict_monitors=false, or raise the regulariser's weights"
+            f"strict_monitors: alarm at step {step}: {alarms[0]}{more}; last.pt is saved: resume with "
+            "strict_monitors=false, or start a new run with other weights of losses and regulariser"
         )

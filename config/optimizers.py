@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.section import AboveZero, NonNegative, Section, Share
 
@@ -52,6 +52,12 @@ class SGD(OptimizerConfig):
     name: Literal["sgd"]
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of the velocity")
     nesterov: bool = Field(default=False, description="Nesterov's momentum; needs `momentum` above 0")
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov and momentum disagree: Nesterov's momentum needs one above 0; 0.9 would fit")
+        return self
 
 
 class Adadelta(OptimizerConfig):

@@ -374,6 +374,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 )
         self._check_that_every_level_learns()
         self._check_targets()
+        self._check_turns()
         self.check_loss_params()
         return self
 
@@ -395,6 +396,20 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 raise ValueError(
                     f"loss_weights.{level} and regularizer disagree: {level} has no loss at all; "
                     f"a weight above 0 for {' or '.join(useful)} would fit, or a regularizer"
+                )
+
+    def _check_turns(self) -> None:
+        """Raises ValueError where levels are to take turns and there are none, or the other way round."""
+        if self.alternating_interval is not None and self.task != "hierarchical":
+            raise ValueError(
+                f"alternating_interval and task disagree: {self.task} trains one group, which cannot take turns; "
+                "alternating_interval=null would fit"
+            )
+        for key in ("explicit_freeze", "always_compute_loss"):
+            if getattr(self, key) and self.alternating_interval is None:
+                raise ValueError(
+                    f"{key} and alternating_interval disagree: without turns no group rests; {key}=false would fit, or "
+                    "an alternating_interval"
                 )
 
     def _check_targets(self) -> None:

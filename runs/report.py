@@ -22,8 +22,8 @@ _MAX_BAD_VIDEOS = 50  # rows; all are in bad_videos.csv
 _FIGURES = {
     "windows": (
         "What the model sees",
-        "Decoded input windows, one per row of frames, with a wider gap between clips. The thing that the labels name "
-        "must be visible here; if it is not, no model can learn it.",
+        "Decoded input windows before augmentation, one per row of frames, with a wider gap between clips. The thing "
+        "that the labels name must be visible here; if it is not, no model can learn it.",
     ),
     "knn": (
         "kNN while training",

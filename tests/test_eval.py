@@ -236,7 +236,8 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
     with torch.no_grad():
         for parameter in task.parameters():
             parameter.zero_()  # a collapse
-    steps = [{"kind": "step", "grad_norm": {"space": 0.0, "time": 2.0, "clip": None}}]
+    steps: list[dict[str, Any]] = [{"kind": "validation"}, {"kind": "validation"}]
+    steps += [{"kind": "step", "grad_norm": {"space": 0.0, "time": 2.0, "clip": None}}]
     later = validator.run(at_init, steps)
     for level, by_labels in later.knn.items():
         for name, score in by_labels.items():

@@ -388,11 +388,11 @@ def measured(**changes: Any) -> dict[str, dict[str, float]]:
         ({"std": 0.0301}, []),
         ({"std": 0.027}, ["std of time fell to 0.027, 9 % of its value at init"]),
         ({"shuffled_up": 0.99}, []),
-        ({"shuffled_up": 0.9799, "shuffled_side": 1.5}, []),
+        ({"shuffled_up": 0.9949, "shuffled_side": 1.5}, []),
         (
-            {"shuffled_up": 0.98, "shuffled_side": 1.01},
+            {"shuffled_up": 0.996, "shuffled_side": 1.01},
             [
-                "predictions of time say nothing about the video: their error is 98 % (up), 101 % (side) of that "
+                "predictions of time say nothing about the video: their error is 99.6 % (up), 101.0 % (side) of that "
                 "against another video's target"
             ],
         ),
@@ -412,6 +412,13 @@ def measured(**changes: Any) -> dict[str, dict[str, float]]:
 )
 def test_a_collapse_is_announced(changes: dict[str, float], expected: list[str]) -> None:
     assert collapse_alarms(measured(**changes), measured()) == expected
+
+
+def test_predictions_get_until_the_second_validation_to_tell_videos_apart() -> None:
+    now = {"shuffled_up": {"time": 1.0}, "rank": {"time": 1.0}}
+    at_init = {"rank": {"time": 20.0}}
+    assert len(collapse_alarms(now, at_init)) == 2
+    assert collapse_alarms(now, at_init, first=True) == ["rank of time fell to 1.0, 5 % of its value at init"]
 
 
 def test_a_fall_to_a_quarter_of_a_high_rank_is_a_collapse() -> None:
@@ -458,5 +465,5 @@ def test_a_monitor_without_a_value_at_init_has_no_share() -> None:
 
 def test_strict_monitors_end_the_run_with_the_reason() -> None:
     end_run_on_alarms([], 7)
-    with pytest.raises(InputError, match=r"^strict_monitors: collapse at step 7: rank of time .* \(and 1 more\); last"):
+    with pytest.raises(InputError, match=r"^strict_monitors: alarm at step 7: rank of time .* \(and 1 more\); last"):
         end_run_on_alarms(["rank of time fell", "std of time fell"], 7)

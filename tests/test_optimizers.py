@@ -157,7 +157,9 @@ def test_every_optimizer_takes_its_settings(tiny_config: MakeConfig, name: str) 
 
 
 def test_settings_that_an_optimizer_refuses_are_an_input_error(tiny_config: MakeConfig) -> None:
-    config = tiny_config("optimizer={name: sgd, lr: 0.1, weight_decay: 0.0, momentum: 0.0, nesterov: true}")
+    config = tiny_config("optimizer={name: sgd, lr: 0.1, weight_decay: 0.0, momentum: 0.5, nesterov: true}")
+    refused = config.optimizer.model_copy(update={"momentum": 0.0})  # which a config file is refused, too
+    config = config.model_copy(update={"optimizer": refused})
     with pytest.raises(InputError, match="optimizer: sgd refuses its settings: Nesterov") as info:
         build_optimizers(ManyKinds(), config)
     assert "\n" not in str(info.value)

@@ -198,8 +198,11 @@ def test_bad_steps_in_a_row_end_the_run(tiny_config: MakeConfig) -> None:
     reports: list[StepReport] = []
     with pytest.raises(InputError, match=r"^step 9: loss clip\.down is not finite, in bad step 3 in a row ") as info:
         reports.extend(trainer.epoch(FakeLoader([4] * 10), 0, 0, ignore))  # type: ignore[arg-type]
-    for part in ("(max_bad_steps=3)", "the last checkpoint is kept", "optimizer.lr", "use_mixed_precision=false"):
-        assert part in str(info.value)
+    assert "(max_bad_steps=3); last.pt has the weights from before them. Start a new run with a lower" in str(
+        info.value
+    )
+    assert "clip_grad_norm" not in str(info.value)  # it is set already, and there is no autocast on the CPU
+    assert "precision" not in str(info.value)
     assert "\n" not in str(info.value)
     assert trainer.bad_steps == 6
     assert trainer.step == 9

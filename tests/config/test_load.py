@@ -283,6 +283,11 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
             "augmentation.crop.scale=[0.9, 0.2]",
             "augmentation.crop.scale (command line): expected the least value first, got [0.9, 0.2]",
         ),
+        (
+            "optimizer={name: sgd, lr: 0.1, weight_decay: 0.0, momentum: 0.0, nesterov: true}",
+            "optimizer (command line): nesterov and momentum disagree: Nesterov's momentum needs one above 0; 0.9 "
+            "would fit",
+        ),
         ("svt.local_time=[1, 0.5]", "svt.local_time (command line): expected the least value first, got [1, 0.5]"),
         ("window=null", "window (command line): expected a mapping, got null"),
         ("loss_weights.space.up=x", "loss_weights.space.up (command line): expected a number, got 'x'"),

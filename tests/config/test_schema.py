@@ -68,6 +68,16 @@ from config.yaml_text import to_yaml
             "or a regularizer",
         ),
         (
+            ["alternating_interval=50", "task=supervised"],
+            "alternating_interval and task disagree: supervised trains one group, which cannot take turns; "
+            "alternating_interval=null would fit",
+        ),
+        (
+            ["explicit_freeze=true"],
+            "explicit_freeze and alternating_interval disagree: without turns no group rests; explicit_freeze=false "
+            "would fit, or an alternating_interval",
+        ),
+        (
             ["targets=ema", "detach_targets=false"],
             "detach_targets and targets disagree: targets of ema are computed without gradient; detach_targets=true "
             "would fit, or targets=online",
