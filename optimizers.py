@@ -40,10 +40,10 @@ def build_optimizers(task: Task, config: Config) -> dict[str, torch.optim.Optimi
     | 1            | `space`, .. (predictors apart)   | `all` (predictors apart)      |
     | 2            | `space`, `space.predictors`, ..  | `all`, `predictors`           |
 
-    "Apart" means parameter groups of their own. Every group of an optimizer carries, beside torch's keys, `level` and
-    `lr_share`, its learning rate as a share of the schedule's: `lr_scale` of the level, for predictors that are apart
-    times `pred_multiplier`. Weights of linear layers and convolutions decay by `weight_decay`, whatever their learning
-    rate; norms, biases, positions, tokens and embeddings do not.
+    "Apart" means parameter groups of their own. Every group of an optimizer carries, beside torch's keys, `level`,
+    `decays`, whether weight decay is for it, and `lr_share`, its learning rate as a share of the schedule's: `lr_scale`
+    of the level, for predictors that are apart times `pred_multiplier`. Weights of linear layers and convolutions decay
+    by `weight_decay`, whatever their learning rate; norms, biases, positions, tokens and embeddings do not.
 
     Raises:
         InputError: the optimizer refuses its settings.
@@ -75,7 +75,7 @@ def decayed_parameters(task: nn.Module) -> set[int]:
 
 
 def _group_values(settings: AnyOptimizer, decays: bool) -> dict[str, Any]:
-    values: dict[str, Any] = {"weight_decay": settings.weight_decay if decays else 0.0}
+    values: dict[str, Any] = {"weight_decay": settings.weight_decay if decays else 0.0, "decays": decays}
     # timm adapts the rate of decayed layers alone, so that weight_decay 0 would quietly turn LARS into SGD.
     return values | {"always_adapt": decays} if settings.name == "lars" else values
 
@@ -86,7 +86,7 @@ def _optimizer(settings: AnyOptimizer, groups: list[dict[str, Any]]) -> torch.op
         from timm.optim.lars import Lars as make  # takes seconds
     else:
         make = OPTIMIZERS[settings.name]
-    values = settings.model_dump(exclude={"name", "weight_decay"})
+    values = settings.model_dump(exclude={"name", "weight_decay", "final_weight_decay"})
     if "betas" in values:
         values["betas"] = tuple(values["betas"])
     try:

@@ -19,6 +19,7 @@ from data_utils.loader import Loader
 from data_utils.views import TrainingViews, make_views
 from optimizers import Turns, build_optimizers, schedule_factors
 from runs.seeds import torch_generator
+from tasks.schedule import half_cosine
 from tasks.task import Losses, StepContext, Task
 
 logger = logging.getLogger(__name__)
@@ -229,13 +230,24 @@ class Trainer:
             self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
         )
 
+    def weight_decay(self, step: int) -> float:
+        """Of the levels whose turn `step` (from 0) is."""
+        settings = self.config.optimizer
+        if settings.final_weight_decay is None:
+            return settings.weight_decay
+        level = self.turns.active(step)[0]
+        done, total = (self.turns.steps_of(level, count) for count in (step, self.total_steps))
+        return half_cosine(settings.weight_decay, settings.final_weight_decay, done / max(1, total))
+
     def _set_learning_rates(self, active: tuple[str, ...]) -> None:
-        """Those of this step; resting levels keep their last ones, which nothing uses."""
-        rate = self.learning_rate(self.step)
+        """Those of this step, and its weight decay; resting levels keep their last ones, which nothing uses."""
+        rate, decay = self.learning_rate(self.step), self.weight_decay(self.step)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 if group["level"] in active:
                     group["lr"] = rate * group["lr_share"]
+                    if group["decays"]:
+                        group["weight_decay"] = decay
 
     def _drop_gradients(self, levels: Iterable[str]) -> None:
         """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""

@@ -16,6 +16,11 @@ class OptimizerConfig(Section):
 
     lr: float = Field(gt=0, description="learning rate after the warm-up")
     weight_decay: NonNegative = Field(description="of the matrices of linear layers and convolutions")
+    final_weight_decay: float | None = Field(
+        default=None,
+        ge=0,
+        description="the same at the end, after half a cosine as DINO has it; null: no change",
+    )
 
 
 class AdamW(OptimizerConfig):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +18,7 @@ from data_utils.views import TrainingViews, View, default_view
 from losses import patch_target, summary_target
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.objective import LevelObjective, Targets
+from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 
@@ -153,7 +153,7 @@ class HierarchicalTask(Task):
         """The teacher follows the model (BYOL, Grill et al., 2020, arXiv 2006.07733); see `Task.after_step`."""
         if self.teacher is not None:
             ema = self.config.ema
-            follow(self.teacher, self.hierarchy, cosine_momentum(ema.momentum, ema.final_momentum, progress))
+            follow(self.teacher, self.hierarchy, half_cosine(ema.momentum, ema.final_momentum, progress))
 
     @torch.no_grad()
     def prediction_errors(
@@ -175,11 +175,6 @@ class HierarchicalTask(Task):
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
     """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
     return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
-
-
-def cosine_momentum(first: float, final: float, progress: float) -> float:
-    """Half a cosine from `first` to `final` while `progress` goes from 0 to 1."""
-    return final - (final - first) * (1 + math.cos(math.pi * progress)) / 2
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 
 import torch
@@ -14,6 +13,7 @@ from config.schema import Config
 from data_utils.views import TrainingViews, View
 from losses import cross_entropy
 from tasks.encoder import build_encoder, feature_dim
+from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 FROZEN_PROTOTYPES = 0.01
@@ -126,8 +126,7 @@ class SVTTask(Task):
 
     def momentum(self, progress: float) -> float:
         """Share of the teacher that a step keeps: half a cosine from `momentum` to `final_momentum`."""
-        first, last = self.settings.momentum, self.settings.final_momentum
-        return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
+        return half_cosine(self.settings.momentum, self.settings.final_momentum, progress)
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:

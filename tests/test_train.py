@@ -9,7 +9,8 @@ import torch
 from config.errors import InputError
 from data_utils.normalise import normalise
 from data_utils.views import make_views
-from runs.seeds import torch_generator
+from runs.seeds import seed_everything, torch_generator
+from tasks.hierarchical import HierarchicalTask
 from tasks.task import Losses, StepContext
 from tests.fake_training import (
     LAYOUTS,
@@ -27,7 +28,7 @@ from tests.fake_training import (
     same,
     weights,
 )
-from train import StepReport, autocast_dtype
+from train import StepReport, Trainer, autocast_dtype
 
 # --------------------------------------------------------------------------------------------------------- accumulation
 
@@ -271,3 +272,39 @@ def test_float16_skips_an_overflow_and_halves_the_one_scale(tiny_config: MakeCon
     assert trainer.scaler.get_scale() == scale / 2
     assert trainer.state_dict()["scaler"]["scale"] == scale / 2
     assert not same(before, weights(task))
+
+
+def test_weight_decay_moves_by_half_a_cosine_where_there_is_any(tiny_config: MakeConfig) -> None:
+    optimizer = "optimizer={name: adamw, lr: 0.001, weight_decay: 0.04, final_weight_decay: 0.4, betas: [0.9, 0.95]}"
+    trainer, _ = fake_trainer(tiny_config(optimizer, "num_epochs=1"), 4)
+    steps = trainer.epoch(FakeLoader([4] * 4), 0, 0, ignore)  # type: ignore[arg-type]
+    for step in range(4):
+        next(steps)
+        expected = 0.4 - 0.36 * (1 + math.cos(math.pi * step / 4)) / 2
+        for group in (group for each in trainer.optimizers.values() for group in each.param_groups):
+            assert group["weight_decay"] == pytest.approx(expected if group["decays"] else 0.0, rel=1e-12)
+    assert trainer.weight_decay(4) == pytest.approx(0.4)
+
+
+def test_accumulation_equals_the_large_batch_where_the_objective_knows_no_batch(tiny_config: MakeConfig) -> None:
+    batches = {1: [8], 2: [4, 4]}
+    states = []
+    for parts, sizes in batches.items():
+        config = tiny_config(
+            f"num_iters_grad_accum={parts}",
+            "regularizer={name: none}",
+            "predictor.standardize=false",
+            "target_norm=layer",
+            "loss_weights={space: {side: 0}, time: {side: 0}}",  # its targets are drawn anew for every part
+            "optimizer={name: sgd, lr: 0.5, weight_decay: 0.0, momentum: 0.0}",
+            "clip_grad_norm=null",
+        )
+        seed_everything(config.seed)
+        task = HierarchicalTask(config)
+        trainer = Trainer(task, config, len(sizes), torch.device("cpu"))
+        before = [parameter.detach().clone() for parameter in task.parameters()]
+        next(trainer.epoch(FakeLoader(sizes), 0, 0, ignore))  # type: ignore[arg-type]
+        states.append([now.detach() - was for now, was in zip(task.parameters(), before, strict=True)])
+    assert max(step.abs().max() for step in states[0]) > 1e-3
+    for large, accumulated in zip(*states, strict=True):
+        torch.testing.assert_close(accumulated, large, atol=1e-6, rtol=1e-4)

@@ -70,6 +70,7 @@ def test_later_wins_key_by_key(tmp_path: Path) -> None:
     assert loaded.merged["window"] == {**default.merged["window"], "frequency": 7}
     assert {key: label for key, label in loaded.source.items() if key.startswith(("optimizer", "batch_size"))} == {
         "optimizer.name": "train_config.yaml",
+        "optimizer.final_weight_decay": "default",
         "optimizer.lr": "command line",
         "optimizer.weight_decay": path,
         "optimizer.betas": "train_config.yaml",
