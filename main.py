@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -180,15 +181,12 @@ def train_and_validate(
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump()}, path)
 
-        def save_last() -> None:
-            save(run.last)
-
         with Progress(trainer.total_steps, trainer.step) as progress:
             while history.epoch < config.num_epochs and not stop.requested:
                 alarms: list[str] = []
                 loss: dict[str, Any] = {}  # the latest of every level: levels may take turns
                 grad_norm: dict[str, float] = {}
-                for report in steps(trainer, batches, history, on_failed, save_last):
+                for report in steps(trainer, batches, history, on_failed, partial(save, run.last)):
                     clips = report.windows * config.clips
                     history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
                     progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)

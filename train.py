@@ -109,6 +109,7 @@ class Trainer:
         self.bad_steps = 0
         """Steps that were skipped in the whole run."""
         self.bad_in_a_row = 0
+        self._bad: list[str] = []  # what was not finite in the latest step
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
@@ -138,10 +139,12 @@ class Trainer:
                 self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
+                self._give_up_if_astray()
                 step = _Step(perf_counter())
             start = perf_counter()
         if step.windows:
             yield self._finish(step, number)
+            self._give_up_if_astray()
 
     def _accumulate(self, step: _Step, views: TrainingViews, part: int) -> None:
         """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
@@ -222,7 +225,9 @@ class Trainer:
         if live:
             self.scaler.update()
         self.step += 1
-        self._count(bad)
+        self._bad = bad
+        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
+        self.bad_steps += bool(bad)
         if not bad:
             self.task.after_step(self.step / self.total_steps)
         seconds = perf_counter() - step.began
@@ -270,21 +275,20 @@ class Trainer:
         ]
         return bad + [f"gradient norm of {name}" for name, norm in norms.items() if not math.isfinite(norm)]
 
-    def _count(self, bad: list[str]) -> None:
-        """Counts the step just done, number `self.step`, as good or bad, and ends a run that has gone astray."""
-        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
-        self.bad_steps += bool(bad)
-        if self.bad_in_a_row >= self.config.max_bad_steps:
-            advice = ["a lower optimizer.lr"]
-            if self.config.clip_grad_norm is None:
-                advice.append("a clip_grad_norm")
-            if autocast_dtype(self.config, self.device) is not None:
-                advice.append("mixed_precision=bfloat16" if self.scaler.is_enabled() else "use_mixed_precision=false")
-            raise InputError(
-                f"step {self.step}: {bad[0]} is not finite, in bad step {self.bad_in_a_row} in a row "
-                f"(max_bad_steps={self.config.max_bad_steps}); last.pt has the weights from before them. Start a new "
-                f"run with {' or '.join(advice)}"
-            )
+    def _give_up_if_astray(self) -> None:
+        """Ends a run of too many bad steps in a row, once the last one was reported: a checkpoint fits the reports."""
+        if self.bad_in_a_row < self.config.max_bad_steps:
+            return
+        advice = ["a lower optimizer.lr"]
+        if self.config.clip_grad_norm is None:
+            advice.append("a clip_grad_norm")
+        if autocast_dtype(self.config, self.device) is not None:
+            advice.append("mixed_precision=bfloat16" if self.scaler.is_enabled() else "use_mixed_precision=false")
+        raise InputError(
+            f"step {self.step}: {self._bad[0]} is not finite, in bad step {self.bad_in_a_row} in a row "
+            f"(max_bad_steps={self.config.max_bad_steps}); last.pt has the weights from before them. Start a new run "
+            f"with {' or '.join(advice)}"
+        )
 
     def learning_rate(self, step: int) -> float:
         """Of the levels whose turn `step` (from 0) is, each of which is as far in the schedule as it had steps."""

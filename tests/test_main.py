@@ -246,6 +246,20 @@ def test_short_videos_are_used_where_that_is_asked_for(program: Program, without
     assert program.json("summary.json")["test_videos"] == 12
 
 
+def test_a_run_that_diverges_leaves_a_checkpoint_that_fits_its_records(program: Program) -> None:
+    sgd = "optimizer={name: sgd, lr: 1.0e+30, weight_decay: 0.0, momentum: 0.0}"
+    message = program.refuses(sgd, "scheduler={name: constant}", "max_bad_steps=2", "num_epochs=2")
+    assert message.startswith("step 3: ")
+    assert "last.pt has the weights from before them. Start a new run with a lower optimizer.lr" in message
+    checkpoint = load_checkpoint(program.runs / "small" / "checkpoints" / "last.pt")
+    lines = (program.runs / "small" / "metrics.jsonl").read_text().splitlines()
+    steps = [record for record in map(json.loads, lines) if record["kind"] == "step"]
+    assert [record["skipped"] for record in steps] == [False, True, True]
+    assert checkpoint["trainer"]["step"] == checkpoint["history"]["step"] == steps[-1]["step"] == 3
+    assert checkpoint["history"]["batch"] == 3
+    assert checkpoint["history"]["bad_steps"] == 2
+
+
 # ------------------------------------------------------------------------------------------------------- choices
 
 
