@@ -91,7 +91,7 @@ def encode_split(
     was_training = encoder.training
     encoder.eval()
     for batch in evaluation_batches(catalog, config, bad_videos):
-        video_BTCHW = normalise(batch.video_BTCHW.to(device, non_blocking=True), config.mean, config.std)
+        video_BTCHW = normalise(batch.video_BTCHW.to(device, non_blocking=True), *config.pixels)
         features = encoder(video_BTCHW)
         singles.add(features, batch.row_B)
         for level, units_BUD in features.items():
@@ -311,7 +311,7 @@ class Validator:
         for batch in evaluation_batches(
             self._queries.sample(MONITOR_BATCHES * batch_size, config.seed), config, self._bad_videos
         ):
-            yield normalise(batch.video_BTCHW.to(self._device, non_blocking=True), config.mean, config.std)
+            yield normalise(batch.video_BTCHW.to(self._device, non_blocking=True), *config.pixels)
 
 
 def final_test(

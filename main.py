@@ -21,6 +21,7 @@ from config.load import LoadedConfig, load_config, render_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
+from data_utils.dataset_card import complete
 from data_utils.labels import own_labels
 from data_utils.loader import Loader
 from eval import Validation, Validator, final_test
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.print_config:
             print(render_config(loaded), end="")
             return 0
+        loaded = complete(loaded)
         run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
         try:
             return run_experiment(loaded, run)

@@ -20,6 +20,7 @@ from config.load import load_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
+from data_utils.dataset_card import complete
 from data_utils.normalise import normalise
 from eval import FloatArray, chance, evaluation_batches, knn_predict
 
@@ -35,7 +36,7 @@ VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
 def main() -> None:
     """Prints one row per view of the pixels, one column per label set."""
     name, *overrides = sys.argv[1:] or ["quickstart.yaml"]
-    config = load_config(name, overrides).config
+    config = complete(load_config(name, overrides)).config
     with tempfile.TemporaryDirectory() as folder:
         list_of_bad = Path(folder) / "bad_videos.csv"
         catalogs = open_catalogs(config, list_of_bad)
@@ -72,7 +73,7 @@ def pixels(
     """The first window of every video, normalised [N, T, C, H, W], and the videos' rows."""
     windows, rows = [], []
     for batch in evaluation_batches(catalog, config, bad_videos):
-        windows.append(normalise(batch.video_BTCHW, config.mean, config.std))
+        windows.append(normalise(batch.video_BTCHW, *config.pixels))
         rows.append(batch.row_B)
     _, first = np.unique(torch.cat(rows).numpy(), return_index=True)
     return torch.cat(windows).numpy()[first], torch.cat(rows).numpy()[first]

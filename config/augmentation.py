@@ -36,7 +36,10 @@ class Augmentation(Section):
     """How one window becomes many: the same draw for all of its frames."""
 
     crop: Crop
-    flip: Share = Field(description="share of windows that are mirrored; 0 where left and right have a meaning")
+    flip: Share | None = Field(
+        description="share of windows that are mirrored; null: what the dataset's dataset.json says, 0.5 or, where its "
+        "labels know left from right, 0; 0 without a dataset.json"
+    )
     color_jitter: ColorJitter
     grayscale: Share = Field(description="share of windows that lose their colour")
     blur: Blur

@@ -132,6 +132,11 @@ class WindowConfig(Section):
 
     length: Positive = Field(description="frames of a window")
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
+    frequency_fps: AboveZero | None = Field(
+        default=None,
+        description="frames of a window per second of video, the same motion per step whatever the frame rate; it "
+        "takes the place of `frequency`; null: `frequency` counts",
+    )
     step: Positive | None = Field(description="distance of two windows, in frames; null: windows do not overlap")
     max_seq_per_video: Positive = Field(description="windows drawn from a video in one training epoch")
     eval_windows: Positive = Field(description="windows averaged to a video's features, evenly spread")
@@ -144,13 +149,25 @@ class DataConfig(Section):
     frame_size: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
         description="height and width of the model's frames, pixels"
     )
+    load_size: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = Field(
+        description="height and width at which frames are read, scaled to cover it and cut to its centre; crops are "
+        "taken from there and become `frame_size` on the device; null: `frame_size`"
+    )
+    eval_crop: Literal["centre", "resize", "three"] = Field(
+        description="what evaluation, and training without augmentation, sees of a frame of `load_size`: its centre at "
+        "the shape of `frame_size`, all of it squeezed into `frame_size`, or, in evaluation, three crops along the "
+        "longer side as windows of their own"
+    )
+    video_decoder: Literal["auto", "torchcodec", "pyav", "decord", "opencv"] = Field(
+        description="what decodes video files; auto: torchcodec where it loads, else PyAV"
+    )
     window: WindowConfig
     short_videos: Literal["skip", "loop", "pad"] = Field(description="what becomes of videos shorter than a window")
-    mean: Annotated[list[float], Field(min_length=3, max_length=3)] = Field(
-        description="per channel, of pixels in [0, 1]"
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)] | None = Field(
+        description="per channel, of pixels in [0, 1]; null: the dataset's, from its dataset.json, or ImageNet's"
     )
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = Field(
-        description="per channel, of pixels in [0, 1]"
+    std: Annotated[list[AboveZero], Field(min_length=3, max_length=3)] | None = Field(
+        description="per channel, of pixels in [0, 1]; null: as for mean"
     )
     augmentation: Augmentation
     augment_training: bool = Field(
@@ -354,6 +371,13 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {self.patch_size}; "
                 f"patch_size {nearest_multiples(self.patch_size, 4)} would fit"
             )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std disagree: give both, or null for both")
+        if self.video_decoder == "opencv" and self.num_workers == 0:
+            raise ValueError(
+                "video_decoder and num_workers disagree: OpenCV may abort its process on a broken file, so it needs "
+                "one of its own; num_workers=1 would fit, or video_decoder=auto"
+            )
         if self.temporal_stem and self.stem == "linear":
             raise ValueError("temporal_stem and stem disagree: a linear stem has no time; stem=cnn would fit")
         if self.encoder != "hierarchical" and self.task not in ("supervised", "vicreg"):
@@ -436,6 +460,23 @@ class Config(ArchConfig, DataConfig, TrainConfig):
     def levels(self) -> list[LevelName]:
         """What the encoder gives features of: the groups; only the last of them for an encoder without levels."""
         return list(self.groups) if self.encoder == "hierarchical" else [self.groups[-1]]
+
+    @property
+    def read_size(self) -> tuple[int, int]:
+        """Height and width at which frames are read."""
+        height, width = self.load_size or self.frame_size
+        return height, width
+
+    @property
+    def pixels(self) -> tuple[list[float], list[float]]:
+        """Mean and std per channel, of pixels in [0, 1].
+
+        Raises:
+            ValueError: they are the dataset's and not known yet: `data_utils.dataset_card.complete` fills them in.
+        """
+        if self.mean is None or self.std is None:
+            raise ValueError("mean and std are the dataset's: complete(config) first")
+        return self.mean, self.std
 
     def causal(self, level: str) -> bool:
         """Whether `level` has a causal mask; patches have none."""

@@ -79,7 +79,7 @@ def augment(video_BTCHW: Tensor, augmentation: Augmentation, keys: Sequence[Sequ
 def draw(augmentation: Augmentation, key: Sequence[int]) -> Draw:
     """What is done to the window with this key: a pure function of both."""
     crop, jitter, blur = augmentation.crop, augmentation.color_jitter, augmentation.blur
-    chances = (crop.probability, augmentation.flip, jitter.probability, augmentation.grayscale, blur.probability)
+    chances = (crop.probability, augmentation.flip or 0.0, jitter.probability, augmentation.grayscale, blur.probability)
     if not any(chances):
         return Draw()
     generator = np.random.default_rng([*key, _AUGMENT])

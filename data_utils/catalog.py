@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from config.errors import InputError
 from config.schema import Config, MovingDigits
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
+from data_utils.dataset_card import Format
 from data_utils.decoding import SeekPoint
 from data_utils.facts_cache import verified_facts
 from data_utils.inspection import VideoFacts
@@ -39,6 +41,13 @@ class Catalog:
     """Videos in the CSV, those that cannot be used included."""
     seek_points: dict[str, tuple[SeekPoint, ...]] = field(default_factory=dict)
     """By path, for long videos."""
+    format: Format = "video"
+    """How the frames are stored."""
+
+    @property
+    def stored(self) -> NDArray[np.object_]:
+        """Where the format's reader finds each video, relative to `root`: its path where the CSV says nothing else."""
+        return self.table["stored" if "stored" in self.table else "path"].to_numpy(object)
 
     def sample(self, videos: int, seed: int) -> Catalog:
         """At most `videos` of them, drawn once for a seed, in the catalog's order."""

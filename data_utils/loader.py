@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from config.schema import Config
 from data_utils.catalog import Catalog
 from data_utils.decoding import VideoError
+from data_utils.frame_reader import FrameReader, reader_for
 from data_utils.plan import Plan, Window
-from data_utils.readers import FrameReader, VideoReader
 
 # A decoder that hangs although its video was verified must end the run, not stop it for ever.
 _SECONDS_PER_BATCH = 600
@@ -83,18 +83,17 @@ class Loader:
             catalog: the videos.
             config: window, batch size, frame size, seed, number of processes.
             training: random windows in random order, or evenly spread ones in order.
-            reader: of the videos' storage; None: video files.
+            reader: of the videos' storage; None: the one that fits the catalog's format.
             second_window: every training window brings another one of its video, `Batch.other`.
 
         Raises:
             ValueError: second windows are wanted in evaluation.
         """
-        points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
-        size = (config.frame_size[0], config.frame_size[1])
+        size = config.read_size
         self._plan = Plan(catalog, config, training, second_window)
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
-            _Windows(reader or VideoReader(points), size),
+            _Windows(reader or reader_for(catalog, config), size),
             batch_sampler=self._batches,
             num_workers=config.num_workers,
             collate_fn=partial(_collate, length=config.window.length, size=size, second_window=second_window),

@@ -45,7 +45,7 @@ class Plan:
             raise ValueError("evaluation takes each window once: second_window goes with training")
         self._second_window = second_window
         self._config, self._training, self._root = config, training, catalog.root
-        self._paths = catalog.table["path"].to_numpy(object)
+        self._paths = catalog.stored
         self._frames = catalog.table["frames"].to_numpy(np.int64)
         if training:
             per_video = num_training_windows(self._frames, config.window, config.short_videos)

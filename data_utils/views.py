@@ -86,7 +86,7 @@ def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int
         if view.augmentation is not None:
             # Back to pixels, for which there is the one normalisation; what nothing was drawn for keeps every bit.
             video = augment(video, view.augmentation, keys).mul(255).round_().to(torch.uint8)
-        videos.append(normalise(video, config.mean, config.std))
+        videos.append(normalise(video, *config.pixels))
         frames.append(positions)
     return TrainingViews(tuple(videos), tuple(frames), batch.row_B)
 

@@ -17,9 +17,9 @@ import eval as evaluation
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
+from data_utils.formats.video import VideoReader
 from data_utils.labels import LabelSet
 from data_utils.normalise import normalise
-from data_utils.readers import VideoReader
 from eval import (
     EncodedSplit,
     FloatArray,
@@ -316,7 +316,7 @@ def test_predictions_are_asked_about_one_window_of_each_video(
     middle = torch.from_numpy(
         VideoReader().read(tiny_catalogs["val"].root / tiny_catalogs["val"].table["path"].iloc[3], MIDDLE, (16, 24))
     )
-    torch.testing.assert_close(videos[3], normalise(middle.permute(0, 3, 1, 2), config.mean, config.std))
+    torch.testing.assert_close(videos[3], normalise(middle.permute(0, 3, 1, 2), *config.pixels))
 
 
 def test_few_windows_give_no_lidar(tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
+from data_utils.formats.video import VideoReader
 from data_utils.labels import LabelSet
 from data_utils.normalise import normalise
-from data_utils.readers import VideoReader
 from data_utils.windows import evaluation_starts, frame_indices
 from eval import encode_split
 from runs.seeds import seed_everything
@@ -48,7 +48,7 @@ def encode_directly(encoder: nn.Module, catalog: Catalog, config: Config, row: i
     for start in evaluation_starts(length, config.window, config.short_videos):
         frames = frame_indices(start, length, config.window, config.short_videos)
         pixels = VideoReader().read(catalog.root / catalog.table["path"].iloc[row], frames, (16, 24))
-        video = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)[None], config.mean, config.std)
+        video = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)[None], *config.pixels)
         found["frames"].append(torch.from_numpy(frames))
         with torch.no_grad():
             for level, units in encoder.eval()(video).items():

@@ -102,7 +102,7 @@ def test_the_task_gets_normalised_windows(tiny_config: MakeConfig) -> None:
     trainer, task = fake_trainer(tiny_config(), 3)
     run(trainer, FakeLoader(), steps=1)
     batch = next(FakeLoader().epoch(0))
-    expected = normalise(batch.video_BTCHW, trainer.config.mean, trainer.config.std)
+    expected = normalise(batch.video_BTCHW, *trainer.config.pixels)
     assert torch.equal(task.batches[0].videos[0], expected)
 
 

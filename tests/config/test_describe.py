@@ -30,7 +30,7 @@ def test_every_key_of_the_default_config_is_in_the_page() -> None:
     ("key", "words"),
     [
         ("frame_size", "list of 2 x whole number ≥ 1"),
-        ("std", "list of 3 x number > 0"),
+        ("std", "list of 3 x number > 0 or `null`"),
         ("short_videos", "`skip` or `loop` or `pad`"),
         ("max_bad_videos", "number ≥ 0, ≤ 1"),
         ("num_workers", "whole number ≥ 0"),

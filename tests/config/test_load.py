@@ -247,7 +247,7 @@ def test_an_override_that_is_no_yaml_is_told(pinned: str) -> None:
             "unknown key loss_weights.time.upp (command line); did you mean loss_weights.time.up?",
         ),
         ("dataset.catalog=x", "unknown key dataset.catalog (command line); it belongs to dataset.name=catalog"),
-        ("window.zzz=1", "unknown key window.zzz (command line); window has length, frequency, step, "),
+        ("window.zzz=1", "unknown key window.zzz (command line); window has length, frequency, frequency_fps, step, "),
         ("zzzzz.y=1", "unknown key zzzzz (command line); docs/config.md lists all keys"),
     ],
 )

@@ -98,7 +98,17 @@ def make_config() -> Callable[..., Config]:
 
     def make(root: Path, *overrides: str, **values: Any) -> Config:
         dataset = f'{{name: catalog, root: "{root}"}}'
-        fixed = ["num_workers=0", "frame_size=[16,24]", "patch_size=8", "batch_size=4", "max_bad_videos=0.5"]
+        fixed = [
+            "num_workers=0",
+            "mean=[0.3,0.3,0.3]",
+            "std=[0.15,0.15,0.15]",
+            "augmentation.flip=0.0",
+            "video_decoder=pyav",
+            "frame_size=[16,24]",
+            "patch_size=8",
+            "batch_size=4",
+            "max_bad_videos=0.5",
+        ]
         window = "window={length: 4, frequency: 2, step: null, max_seq_per_video: 2, eval_windows: 2}"
         config = load_config("quickstart.yaml", [f"dataset={dataset}", *fixed, window, *overrides]).config
         return config.model_copy(update=values)

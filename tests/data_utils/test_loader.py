@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from config.schema import Config
 from data_utils.catalog import Catalog, open_catalogs
+from data_utils.formats.video import VideoReader
 from data_utils.loader import Batch, Loader
-from data_utils.readers import VideoReader
 from data_utils.windows import evaluation_starts, frame_indices, second_start, training_starts
 
 MakeConfig = Callable[..., Config]

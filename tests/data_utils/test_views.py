@@ -66,7 +66,7 @@ def test_a_plain_view_is_the_window_normalised(batch: Batch, config: Config) -> 
     views = make_views(batch, (View(), View(window=1)), config, epoch=4)
     assert batch.other is not None
     for video, frames, source in zip(views.videos, views.frames, (batch, batch.other), strict=True):
-        assert torch.equal(video, normalise(source.video_BTCHW, config.mean, config.std))
+        assert torch.equal(video, normalise(source.video_BTCHW, *config.pixels))
         assert torch.equal(frames, source.frames_BT)
     assert torch.equal(views.rows_B, batch.row_B)
 
@@ -84,7 +84,7 @@ def test_views_are_augmented_and_normalised_by_seed_epoch_row_first_frame_and_nu
 ) -> None:
     looks = (View(), View(0, config.augmentation), View(1, config.augmentation))
     views = make_views(batch, looks, config, epoch=5)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in config.pixels)
     firsts = batch.frames_BT[:, 0].tolist()
     assert batch.other is not None
     for number, source in ((1, batch), (2, batch.other)):
@@ -104,7 +104,7 @@ def test_what_a_window_gets_does_not_depend_on_its_batch(batch: Batch, config: C
         for video, all_videos, frames, all_frames in zip(
             some.videos, whole.videos, some.frames, whole.frames, strict=True
         ):
-            levels = (video - all_videos[numbers]) * torch.tensor(config.std).view(3, 1, 1) * 255
+            levels = (video - all_videos[numbers]) * torch.tensor(config.pixels[1]).view(3, 1, 1) * 255
             # Sums may be in another order; a pixel between two levels may then go either way.
             assert levels.abs().max() < 1.01
             assert (levels.abs() > 0.01).float().mean() < 1e-3
@@ -136,7 +136,7 @@ def test_a_time_scale_takes_the_nearest_frames_and_names_them(batch: Batch, conf
         frames = views.frames[number]
         assert frames.shape == (8, LENGTH)
         assert frames.dtype == torch.int64
-        shown = views.videos[number][:, :, :, 0, 0] * torch.tensor(config.std) + torch.tensor(config.mean)
+        shown = views.videos[number][:, :, :, 0, 0] * torch.tensor(config.pixels[1]) + torch.tensor(config.pixels[0])
         assert torch.equal((shown * 255).round().long(), frames[:, :, None].expand(-1, -1, 3))
         assert ((frames >= source.frames_BT[:, :1]) & (frames <= source.frames_BT[:, -1:])).all()
         assert (frames.diff(dim=1) >= 0).all()

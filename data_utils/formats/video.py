@@ -1,37 +1,15 @@
-"""One question to every kind of storage: give me these frames of this video."""
+"""Format `video`: files as they are, or re-encoded ones, decoded when they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from data_utils.decoding import SeekPoint, VideoError, fit, numbered_frames, open_video
-
-
-class FrameReader(Protocol):
-    """What a storage format must offer."""
-
-    def read(self, path: str | Path, indices: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Frames of a video as upright RGB, scaled to cover `size` and cut to its centre.
-
-        Args:
-            path: the video.
-            indices: [T], positions in presentation order; may repeat, need not be sorted.
-            size: height and width of the result.
-
-        Returns:
-            [T, H, W, 3].
-
-        Raises:
-            VideoError: the video cannot be opened, is damaged, or has fewer frames than asked for.
-            ValueError: an index is negative.
-        """
-        ...
 
 
 class VideoReader:

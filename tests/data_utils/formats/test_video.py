@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_utils import readers
 from data_utils.decoding import VideoError, numbered_frames
+from data_utils.formats import video
+from data_utils.formats.video import VideoReader
 from data_utils.inspection import inspect_video
-from data_utils.readers import VideoReader
 
 SIZE = (32, 48)
 FORMATS = {
@@ -119,7 +119,7 @@ def test_long_videos_are_entered_at_key_frames_without_a_difference(
             decoded.append(number)
             yield number, frame
 
-    monkeypatch.setattr(readers, "numbered_frames", counted)
+    monkeypatch.setattr(video, "numbered_frames", counted)
     everything = VideoReader().read(path, np.arange(700), SIZE)
     for start in (0, 290, 300, 310, 590, 599, 600, 660):
         decoded.clear()

@@ -1,0 +1,49 @@
+"""One question to every kind of storage: give me these frames of this video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.schema import Config
+from data_utils.catalog import Catalog
+
+
+class FrameReader(Protocol):
+    """What a storage format must offer."""
+
+    def read(self, path: str | Path, indices: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Frames of a video as upright RGB, scaled to cover `size` and cut to its centre.
+
+        Args:
+            path: the video.
+            indices: [T], positions in presentation order; may repeat, need not be sorted.
+            size: height and width of the result.
+
+        Returns:
+            [T, H, W, 3].
+
+        Raises:
+            VideoError: the video cannot be opened, is damaged, or has fewer frames than asked for.
+            ValueError: an index is negative.
+        """
+        ...
+
+
+def reader_for(catalog: Catalog, config: Config) -> FrameReader:  # noqa: ARG001
+    """The reader of the catalog's storage format.
+
+    Args:
+        catalog: its `format` decides.
+        config: `video_decoder`.
+
+    Raises:
+        InputError: the decoder that the config names does not load.
+    """
+    from data_utils.formats.video import VideoReader
+
+    points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
+    return VideoReader(points)
