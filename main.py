@@ -29,9 +29,10 @@ from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
 from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
 from runs.console import Progress, monitor_table, score_table, set_up_logging
-from runs.environment import describe_environment, device_name, peak_memory_mb
+from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
 from runs.history import History, check_same_experiment
+from runs.memory import MemoryWatch
 from runs.metrics import MetricLog
 from runs.report import write_report
 from runs.seeds import seed_everything
@@ -66,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = complete(loaded)
         run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
         try:
-            return run_experiment(loaded, run)
+            with MemoryWatch() as memory:
+                return run_experiment(loaded, run, memory)
         finally:
             run.discard_if_unused()
     except InputError as error:
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
+def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) -> int:
     """Config, data, task, [train, validate]*, final test, figures. Returns the exit status."""
     config, began = loaded.config, perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,7 +120,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder) -> int:
         "device": device_name(device),
         "command": environment["command"],
         "wall_seconds": earlier + perf_counter() - began,
-        "peak_rss_mb": peak_memory_mb(),
+        "peak_memory_mb": memory.peak_mb,
         **history.speed(),
     }
     write_json(run.summary, summary)
@@ -268,7 +270,7 @@ def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
         "%.0f s, %.0f clips/s, peak memory %.0f MB; open %s",
         summary["wall_seconds"],
         summary["clips_per_second"],
-        summary["peak_rss_mb"],
+        summary["peak_memory_mb"],
         run.report,
     )
 

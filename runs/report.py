@@ -218,7 +218,7 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
         "Speed": text("clips_per_second", "{:,.1f} clips/s"),
         "Waiting for data": text("data_wait", "{:.1f} % of the time", 100),
-        "Peak memory": text("peak_rss_mb", "{:,.0f} MB"),
+        "Peak memory": text("peak_memory_mb", "{:,.0f} MB"),
         "Unreadable videos": text("bad_videos"),
         "Git commit": git and git["commit"] + (" with uncommitted changes" if git["dirty"] else ""),
     }

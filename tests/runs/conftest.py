@@ -71,7 +71,7 @@ def make_summary() -> dict[str, Any]:
         "rank": {level: {"final": 30.0 - 7 * i, "random_init": 24.0 - i} for i, level in enumerate(LEVELS)},
         "std": {level: {"final": 0.91, "random_init": 0.403} for level in LEVELS},
         "wall_seconds": 312.4,
-        "peak_rss_mb": 1843.2,
+        "peak_memory_mb": 1843.2,
         "clips_per_second": 231.7,
         "data_wait": 0.118,
         "device": "cpu",
