@@ -156,27 +156,39 @@ def cross_entropy(
 def vicreg(
     prediction: Tensor, target: Tensor, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0
 ) -> Tensor:
+    """The sum of `vicreg_terms`: a prediction loss that also spreads what it compares."""
+    terms = vicreg_terms(prediction, target, invariance, variance, covariance)
+    return terms["invariance"] + terms["variance"] + terms["covariance"]
+
+
+def vicreg_terms(
+    first: Tensor, second: Tensor, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0
+) -> dict[str, Tensor]:
     """VICReg: mean squared error, and the variance and covariance terms of both sides (Bardes et al., 2105.04906).
 
-    The terms of prediction and target are summed, as in the paper; the authors' code takes the mean of the two variance
-    terms instead (facebookresearch/vicreg issue 8). The squared error is the mean over all elements, as in their code.
-    The terms of a detached target are constants.
+    The terms of both sides are summed, as in the paper; the authors' code takes the mean of the two variance terms
+    instead (facebookresearch/vicreg issue 8). The squared error is the mean over all elements, as in their code. The
+    terms of a detached side are constants.
 
     Args:
-        prediction: [..., D], at least two vectors.
-        target: of the same shape.
+        first: [..., D], at least two vectors.
+        second: of the same shape.
         invariance: weight of the mean squared error.
         variance: weight of the variance terms.
         covariance: weight of the covariance terms.
 
+    Returns:
+        The weighted terms by name.
+
     Raises:
         InputError: if there is a single vector.
     """
-    prediction_ND, target_ND = _vectors(prediction, "vicreg"), _vectors(target, "vicreg")
-    loss = invariance * mse(prediction_ND, target_ND)
-    for vectors_ND in (prediction_ND, target_ND):
-        loss = loss + variance * variance_term(vectors_ND) + covariance * covariance_term(vectors_ND)
-    return loss
+    first_ND, second_ND = _vectors(first, "vicreg"), _vectors(second, "vicreg")
+    return {
+        "invariance": invariance * mse(first_ND, second_ND),
+        "variance": variance * (variance_term(first_ND) + variance_term(second_ND)),
+        "covariance": covariance * (covariance_term(first_ND) + covariance_term(second_ND)),
+    }
 
 
 def barlow(prediction: Tensor, target: Tensor, redundancy: float = 0.005) -> Tensor:

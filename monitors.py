@@ -28,9 +28,8 @@ Float64Array = NDArray[np.float64]
 Measured = Mapping[str, Mapping[str, float]]
 """By monitor, and by level or pair of levels."""
 
-# Below these a level counts as collapsed.
-# Shares of the value at init, since the untrained encoder's vectors are alike to begin with. The collapse that this
-# program was built after took RankMe from 29, 20 and 15 to 4, 2 and 3.
+# An alarm is raised below these. Shares are of the value at init, since the untrained encoder's vectors are alike to
+# begin with. The collapse that this program was built after took RankMe from 29, 20 and 15 to 4, 2 and 3.
 MIN_RANK_SHARE = 0.25  # of rank and LiDAR
 MIN_STD_SHARE = 0.1
 MIN_RANK = 2.0

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from architecture.projection_heads import Expander
 from config.schema import Config
 from data_utils.views import TrainingViews, View
-from losses import covariance_term, mse, variance_term
+from losses import vicreg_terms
 from tasks.encoder import build_encoder, feature_dim
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
@@ -42,15 +42,8 @@ class VICRegTask(Task):
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """See `Task.losses`; terms are invariance, variance and covariance."""
         first_ND, second_ND = (self._project(video_BTCHW) for video_BTCHW in batch.videos)
-        variance = variance_term(first_ND) + variance_term(second_ND)
-        covariance = covariance_term(first_ND) + covariance_term(second_ND)
-        return {
-            "vicreg": {
-                "invariance": self.settings.invariance * mse(first_ND, second_ND),
-                "variance": self.settings.variance * variance,
-                "covariance": self.settings.covariance * covariance,
-            }
-        }
+        weights = self.settings.invariance, self.settings.variance, self.settings.covariance
+        return {"vicreg": vicreg_terms(first_ND, second_ND, *weights)}
 
     def _project(self, video_BTCHW: Tensor) -> Tensor:
         """The projected features of the last level's only unit: [B, D]."""

@@ -11,18 +11,12 @@ from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
+from config.schema import HIERARCHIES
 
 MakeHierarchy = Callable[..., HierarchicalTransformer]
 MakeVideo = Callable[..., Tensor]
 
 BATCH, PATCHES = 2, 6
-HIERARCHIES = [
-    ("space", "time"),
-    ("space", "time", "clip"),
-    ("backbone", "space"),
-    ("backbone", "space", "time"),
-    ("backbone", "space", "time", "clip"),
-]
 
 
 @pytest.mark.parametrize("stem", ["linear", "cnn"])

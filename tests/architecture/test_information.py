@@ -9,18 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer
+from config.schema import HIERARCHIES
 
 MakeHierarchy = Callable[..., HierarchicalTransformer]
 MakeVideo = Callable[..., Tensor]
 
 BATCH, PATCHES = 2, 6
-HIERARCHIES = [
-    ("space", "time"),
-    ("space", "time", "clip"),
-    ("backbone", "space"),
-    ("backbone", "space", "time"),
-    ("backbone", "space", "time", "clip"),
-]
 MIXES = [(), ("space",), ("time",), ("space", "clip"), ("space", "time", "clip")]
 # Derivatives have to cross levels to show a leak.
 CASES = [

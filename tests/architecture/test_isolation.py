@@ -9,17 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer, Units
+from config.schema import HIERARCHIES
 
 MakeHierarchy = Callable[..., HierarchicalTransformer]
 MakeVideo = Callable[..., Tensor]
 
-HIERARCHIES = [
-    ("space", "time"),
-    ("space", "time", "clip"),
-    ("backbone", "space"),
-    ("backbone", "space", "time"),
-    ("backbone", "space", "time", "clip"),
-]
 ALL = ("space", "time", "clip")
 
 
