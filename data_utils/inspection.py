@@ -1,16 +1,13 @@
 """A file that decodes silently short would train on frames that are not there: decode all of it once, and count.
 
-As a program (`python -m data_utils.inspection`) it reads paths as JSON, one a line, and answers each with one line: a
-decoder that crashes or hangs on a broken file takes only this process with it.
+As a program (`python -m data_utils.inspection`) it is asked by `data_utils.inspector`: a decoder that crashes or hangs
+on a broken file takes only this process with it.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data_utils.decoding import SeekPoint, VideoError, open_video, packets, quarter_turns
+from data_utils.helper_process import Voice, answer_requests
 from data_utils.seek_points import SeekPointFinder
 
 # Containers without a frame count give a duration at best, rounded by some.
@@ -50,19 +48,45 @@ class VideoFacts:
         return cls(frames, height, width, fps, tuple(SeekPoint(*point) for point in points))
 
 
-@dataclass
-class _Count:
-    """What has been seen of a stream."""
+class CheckedVideo:
+    """The frames of a file, every one of them, and the check that they are what it promises."""
 
-    packets: int = 0
-    hidden: int = 0
-    frames: int = 0
-    damaged: bool = False
-    first: VideoFrame | None = None
-    last: VideoFrame | None = None
-    longest_gap: int = 0
-    """Between two frames, in the stream's time base."""
-    finder: SeekPointFinder = field(default_factory=SeekPointFinder)
+    fps: float
+    """Average frames per second, 0 where the file does not say; known with the first frame."""
+    facts: VideoFacts
+    """Known after the last frame."""
+
+    def __init__(self, path: str | Path, alive: Callable[[], None] = lambda: None, *, seek_points: bool = True) -> None:
+        """Opens nothing yet.
+
+        Args:
+            path: the video.
+            alive: called after every packet, to show that the decoder does not hang.
+            seek_points: whether `facts` shall hold them, for which long videos are decoded twice.
+        """
+        self._path, self._alive, self._seek_points = path, alive, seek_points
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """The frames in presentation order, as they are stored (not upright); may be called once.
+
+        Raises:
+            VideoError: at the beginning where the file cannot be opened; at the end where it holds no frame, or
+                decodes short of what it promises.
+        """
+        finder = SeekPointFinder() if self._seek_points else None
+        with open_video(self._path) as (container, stream):
+            rate = float(stream.average_rate or stream.guessed_rate or 0)
+            self.fps = round(rate, 3)
+            count = _Count(_promised_frames(container, stream))
+            for frame in _decode(container, stream, count, self._alive):
+                if finder:
+                    finder.add(count.frames, frame)
+                count.add(frame)
+                yield frame
+            first = _check(container, stream, count)
+            upright = (first.height, first.width)[:: 1 if quarter_turns(first) % 2 == 0 else -1]
+        points = finder.verified(self._path, self._alive) if finder else ()
+        self.facts = VideoFacts(count.frames, upright[0], upright[1], self.fps, points)
 
 
 def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> VideoFacts:
@@ -75,22 +99,46 @@ def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) ->
     Raises:
         VideoError: the file cannot be opened, holds no frame, or decodes short of what it promises.
     """
-    with open_video(path) as (container, stream):
-        promised = _promised_frames(container, stream)
-        count = _decode(container, stream, alive)
-        if not count.damaged and promised:
-            # Edit lists hide packets that only serve to decode later ones.
-            missing = promised - count.hidden - count.frames
-            count.damaged = missing > (0 if _is_mov(container) else max(1, _COUNT_TOLERANCE * promised))
-        if count.damaged:
-            raise VideoError(f"damaged: {count.frames} of {promised or count.packets} frames decode")
-        if count.first is None or count.last is None:
-            raise VideoError("no frame decodes")
-        _check_duration(container, stream, count)
-        rate = stream.average_rate or stream.guessed_rate or 0
-        upright = (count.first.height, count.first.width)[:: 1 if quarter_turns(count.first) % 2 == 0 else -1]
-    points = count.finder.verified(path, alive)
-    return VideoFacts(count.frames, upright[0], upright[1], round(float(rate), 3), points)
+    video = CheckedVideo(path, alive)
+    for _ in video.frames():
+        pass
+    return video.facts
+
+
+@dataclass
+class _Count:
+    """What has been seen of a stream."""
+
+    promised: int
+    """Frames that the file's own index or header promises; 0 where it has none."""
+    packets: int = 0
+    hidden: int = 0
+    frames: int = 0
+    damaged: bool = False
+    first: VideoFrame | None = None
+    last: VideoFrame | None = None
+    longest_gap: int = 0
+    """Between two frames, in the stream's time base."""
+
+    def add(self, frame: VideoFrame) -> None:
+        if self.last is not None and self.last.pts is not None and frame.pts is not None:
+            self.longest_gap = max(self.longest_gap, frame.pts - self.last.pts)
+        self.first, self.last = self.first or frame, frame
+        self.frames += 1
+
+
+def _check(container: InputContainer, stream: VideoStream, count: _Count) -> VideoFrame:
+    """Raises VideoError where there are fewer frames than promised; gives the first one."""
+    if not count.damaged and count.promised:
+        # Edit lists hide packets that only serve to decode later ones.
+        missing = count.promised - count.hidden - count.frames
+        count.damaged = missing > (0 if _is_mov(container) else max(1, _COUNT_TOLERANCE * count.promised))
+    if count.damaged:
+        raise VideoError(f"damaged: {count.frames} of {count.promised or count.packets} frames decode")
+    if count.first is None:
+        raise VideoError("no frame decodes")
+    _check_duration(container, stream, count)
+    return count.first
 
 
 def _is_mov(container: InputContainer) -> bool:
@@ -103,37 +151,42 @@ def _promised_frames(container: InputContainer, stream: VideoStream) -> int:
     return (len(stream.index_entries) if _is_mov(container) else 0) or stream.frames
 
 
-def _decode(container: InputContainer, stream: VideoStream, alive: Callable[[], None]) -> _Count:
-    """Decodes up to the first damage, then only counts packets."""
-    count = _Count()
+def _decode(
+    container: InputContainer, stream: VideoStream, count: _Count, alive: Callable[[], None]
+) -> Iterator[VideoFrame]:
+    """The frames up to the first damage; then it only counts packets."""
+    demuxed = packets(container, stream)
+    while (packet := _next_packet(demuxed, count)) is not None:
+        count.packets += packet.size > 0
+        count.hidden += packet.is_discard
+        if not count.damaged:
+            yield from _decode_packet(packet, count)
+        alive()
+
+
+def _next_packet(demuxed: Iterator[Packet[VideoStream]], count: _Count) -> Packet[VideoStream] | None:
     try:
-        for packet in packets(container, stream):
-            count.packets += packet.size > 0
-            count.hidden += packet.is_discard
-            if not count.damaged:
-                count.damaged = not _decode_packet(packet, count)
-            alive()
+        return next(demuxed, None)
     except av.FFmpegError:  # of the container, not of the decoder
         count.damaged = True
-    return count
+        return None
 
 
-def _decode_packet(packet: Packet[VideoStream], count: _Count) -> bool:
-    """Counts the frames that the decoder gives for a packet; False where it finds damage."""
+def _decode_packet(packet: Packet[VideoStream], count: _Count) -> Iterator[VideoFrame]:
+    """The frames that the decoder gives for a packet, up to the first damage."""
     if packet.is_corrupt:
-        return False
+        count.damaged = True
+        return
     try:
-        for frame in packet.decode():
-            if frame.is_corrupt:
-                return False
-            count.finder.add(count.frames, frame)
-            if count.last is not None and count.last.pts is not None and frame.pts is not None:
-                count.longest_gap = max(count.longest_gap, frame.pts - count.last.pts)
-            count.first, count.last = count.first or frame, frame
-            count.frames += 1
+        frames = packet.decode()
     except av.FFmpegError:
-        return False
-    return True
+        count.damaged = True
+        return
+    for frame in frames:
+        if frame.is_corrupt:
+            count.damaged = True
+            return
+        yield frame
 
 
 def _check_duration(container: InputContainer, stream: VideoStream, count: _Count) -> None:
@@ -161,28 +214,13 @@ def _promised_seconds(container: InputContainer, stream: VideoStream) -> float:
     return (container.duration or 0) / av.time_base if alone else 0.0
 
 
-def _answer_requests() -> None:
-    """Reads JSON paths from stdin, answers `{"facts": [...]}` or `{"reason": ...}`; `{}` each second until then."""
-    spoken = time.monotonic()
-
-    def say(answer: dict[str, object]) -> None:
-        nonlocal spoken
-        print(json.dumps(answer), flush=True)
-        spoken = time.monotonic()
-
-    def alive() -> None:
-        if time.monotonic() - spoken > 1:
-            say({})
-
-    say({})
-    for line in sys.stdin:
-        try:
-            facts = inspect_video(json.loads(line), alive)
-        except VideoError as error:
-            say({"reason": str(error)})
-        else:
-            say({"facts": astuple(facts)})
+def _answer(path: str, voice: Voice) -> dict[str, object]:
+    """`{"facts": [...]}` or `{"reason": ...}`."""
+    try:
+        return {"facts": astuple(inspect_video(path, voice.alive))}
+    except VideoError as error:
+        return {"reason": str(error)}
 
 
 if __name__ == "__main__":
-    _answer_requests()
+    answer_requests(_answer)

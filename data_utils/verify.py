@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from tqdm import tqdm
-
 from data_utils.inspection import VideoFacts
 from data_utils.inspector import COMMAND, Inspector
+from data_utils.progress import Progress
 
 PATIENCE = 60.0
-_SECONDS_BETWEEN_LINES = 20.0
-
-logger = logging.getLogger(__name__)
 
 
 def verify_videos(
@@ -58,11 +51,13 @@ def verify_videos(
     try:
         for thread in threads:
             thread.start()
-        for _ in _progress(len(paths)):
-            result = results.get()
-            if isinstance(result, Exception):
-                raise result
-            yield result
+        with Progress("verifying videos", len(paths), "video") as progress:
+            for _ in paths:
+                result = results.get()
+                if isinstance(result, Exception):
+                    raise result
+                yield result
+                progress.add()
     finally:
         _empty(tasks)
         for inspector in inspectors:
@@ -77,15 +72,3 @@ def _empty(tasks: SimpleQueue[int]) -> None:
             tasks.get_nowait()
     except Empty:
         return
-
-
-def _progress(total: int) -> Iterator[int]:
-    if sys.stderr.isatty():
-        yield from tqdm(range(total), "verifying videos", unit="video")
-        return
-    spoken = time.monotonic()
-    for done in range(total):
-        if time.monotonic() - spoken > _SECONDS_BETWEEN_LINES:
-            logger.info("verifying videos: %d of %d", done, total)
-            spoken = time.monotonic()
-        yield done

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_utils import verify
+from data_utils import progress
 from data_utils.inspection import VideoFacts
 from data_utils.verify import verify_videos
 
@@ -69,7 +69,7 @@ def test_stopping_early_ends_the_processes() -> None:
 
 
 def test_lines_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     with caplog.at_level(logging.INFO):
         list(verify_videos([Path("a"), Path("b")], 1, 5.0, (sys.executable, "-c", FAKE)))
     assert "verifying videos: 1 of 2" in caplog.text
