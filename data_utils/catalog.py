@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,16 @@ from config.errors import InputError
 from config.schema import Config, MovingDigits
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
-from data_utils.dataset_card import Format
+from data_utils.dataset_card import Format, catalog_folder, read_card
 from data_utils.decoding import SeekPoint
 from data_utils.facts_cache import verified_facts
 from data_utils.inspection import VideoFacts
 from data_utils.labels import LabelSet, columns_of, label_sets, own_labels
-from data_utils.windows import span
+from data_utils.stored_facts import FACTS, require_stored_files, with_stored_facts
+from data_utils.windows import NO_FRAME_RATE, repeats_frames, spans, without_rate
 from runs.seeds import numpy_generator
+
+_NOTHING = VideoFacts(0, 0, 0, 0.0)  # of a bad video, until its row is left out
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class Catalog:
     listed: int
     """Videos in the CSV, those that cannot be used included."""
     seek_points: dict[str, tuple[SeekPoint, ...]] = field(default_factory=dict)
-    """By path, for long videos."""
+    """Of long videos, by what `stored` says."""
     format: Format = "video"
     """How the frames are stored."""
 
@@ -62,7 +66,10 @@ class Catalog:
 
 
 def open_catalogs(config: Config, bad_videos_csv: Path) -> dict[str, Catalog]:
-    """Reads the catalogs of all splits and decodes every video once, or knows from an earlier run what that gives.
+    """Reads the catalogs of all splits.
+
+    Video files are all decoded once, unless an earlier run knows what that gives. What `prepare.py` has decoded and
+    stored is taken at its word: its facts are in the CSV.
 
     Args:
         config: the merged config.
@@ -76,30 +83,59 @@ def open_catalogs(config: Config, bad_videos_csv: Path) -> dict[str, Catalog]:
     """
     dataset = config.dataset
     root = Path(dataset.root).expanduser()
-    folder = root
+    folder, card = catalog_folder(config), None
     if isinstance(dataset, MovingDigits):
         from data_utils.prepare import moving_digits  # its generator's imports take seconds
 
         moving_digits.prepare(root, {str(split): count for split, count in dataset.videos.items()}, dataset.seed)
-    elif dataset.catalog is not None:
-        folder = Path(dataset.catalog).expanduser()
+    else:
+        card = read_card(folder)
     columns = columns_of(own_labels(dataset, config.groups))
     tables = read_catalog_files(folder, root, columns)
-    files = {split: str(folder / f"{split}.csv") for split in SPLITS}
+    files = {split: folder / f"{split}.csv" for split in SPLITS}
     labels = {column: label_sets(column, tables, files) for column in columns}
-
     catalogs = {
-        split: Catalog(split, root, tables[split], {column: labels[column][split] for column in columns}, listed)
-        for split, listed in ((split, len(tables[split])) for split in SPLITS)
+        split: Catalog(split, root, table, {column: labels[column][split] for column in columns}, len(table))
+        for split, table in tables.items()
     }
-    paths = [path for split in SPLITS for path in tables[split]["path"]]
-    facts = dict(zip(paths, verified_facts(root, paths, folder, config.num_workers), strict=True))
-    _list_bad(catalogs, facts, bad_videos_csv, config.max_bad_videos)
-    return {split: _without_short(_with_facts(catalog, facts), config) for split, catalog in catalogs.items()}
+    reasons: dict[str, dict[int, str]] = {split: {} for split in SPLITS}
+    if card is None or card.format == "video":
+        catalogs, reasons = _verified(catalogs, folder, config.num_workers)
+    else:
+        for split, catalog in catalogs.items():
+            table = with_stored_facts(catalog.table, files[split], card.format)
+            catalogs[split] = replace(catalog, table=table, format=card.format)
+        require_stored_files(root, tables, card.format)
+    for split, catalog in catalogs.items():
+        for row in np.flatnonzero(without_rate(catalog.table["fps"].to_numpy(np.float64), config.window)):
+            reasons[split].setdefault(int(row), NO_FRAME_RATE)
+    _list_bad(catalogs, reasons, bad_videos_csv, config.max_bad_videos)
+    return {split: _without_short(_without_bad(catalog, reasons[split]), config) for split, catalog in catalogs.items()}
+
+
+def _verified(
+    catalogs: Mapping[str, Catalog], folder: Path, num_workers: int
+) -> tuple[dict[str, Catalog], dict[str, dict[int, str]]]:
+    """The catalogs with what decoding finds, and by split the bad videos' rows and why they are bad."""
+    places = {split: catalog.stored.tolist() for split, catalog in catalogs.items()}
+    root = next(iter(catalogs.values())).root
+    results = iter(verified_facts(root, [place for split in places.values() for place in split], folder, num_workers))
+    verified: dict[str, Catalog] = {}
+    reasons: dict[str, dict[int, str]] = {}
+    for split, catalog in catalogs.items():
+        found = list(islice(results, len(places[split])))
+        reasons[split] = {row: result for row, result in enumerate(found) if isinstance(result, str)}
+        facts = [_NOTHING if isinstance(result, str) else result for result in found]
+        columns = {name: [getattr(fact, name) for fact in facts] for name in FACTS}
+        others = catalog.table.drop(columns=["path", *FACTS], errors="ignore").reset_index(drop=True)
+        table = pd.concat([catalog.table[["path"]].reset_index(drop=True), pd.DataFrame(columns), others], axis=1)
+        points = {place: fact.seek_points for place, fact in zip(places[split], facts, strict=True) if fact.seek_points}
+        verified[split] = replace(catalog, table=table, seek_points=points)
+    return verified, reasons
 
 
 def _list_bad(
-    catalogs: Mapping[str, Catalog], facts: Mapping[str, VideoFacts | str], file: Path, max_share: float
+    catalogs: Mapping[str, Catalog], reasons: Mapping[str, Mapping[int, str]], file: Path, max_share: float
 ) -> None:
     """Writes the list of bad videos and ends the run where there are too many."""
     try:
@@ -107,47 +143,53 @@ def _list_bad(
     except OSError as error:
         raise InputError(f"{file} cannot be written: {error.strerror}") from error
     bad = BadVideos(file, sum(catalog.listed for catalog in catalogs.values()), max_share)
-    results = ((split, path, facts[path]) for split, catalog in catalogs.items() for path in catalog.table["path"])
-    bad.add((split, path, result) for split, path, result in results if isinstance(result, str))
+    bad.add(failure for split, catalog in catalogs.items() for failure in catalog.failures(reasons[split].items()))
     if len(bad):
         logger.warning("%d videos cannot be read and are left out: see %s", len(bad), file)
 
 
-def _with_facts(catalog: Catalog, facts: Mapping[str, VideoFacts | str]) -> Catalog:
-    """The readable videos, with what decoding found."""
-    found = [facts[path] for path in catalog.table["path"]]
-    readable = np.array([isinstance(result, VideoFacts) for result in found])
-    good = [result for result in found if isinstance(result, VideoFacts)]
-    if not good:
-        raise InputError(f"no video of the split {catalog.split} can be read; the first reason: {found[0]}")
-    catalog = _rows(catalog, readable)
-    names = ("frames", "height", "width", "fps")
-    columns = {name: [getattr(result, name) for result in good] for name in names}
-    others = catalog.table.drop(columns=["path", *names], errors="ignore")
-    table = pd.concat([catalog.table[["path"]], pd.DataFrame(columns), others], axis=1)
-    points = {path: result.seek_points for path, result in zip(table["path"], good, strict=True) if result.seek_points}
-    return replace(catalog, table=table, seek_points=points)
+def _without_bad(catalog: Catalog, reasons: Mapping[int, str]) -> Catalog:
+    """The catalog without the rows that are bad."""
+    if not reasons:
+        return catalog
+    if len(reasons) == len(catalog.table):
+        raise InputError(f"no video of the split {catalog.split} can be read; the first reason: {reasons[0]}")
+    keep = np.ones(len(catalog.table), np.bool_)
+    keep[list(reasons)] = False
+    return _rows(catalog, keep)
 
 
 def _without_short(catalog: Catalog, config: Config) -> Catalog:
     """Tells how many videos are shorter than the window, and leaves them out where they are to be skipped."""
-    needed = span(config.window)
-    frames = catalog.table["frames"].to_numpy()
+    frames, fps = catalog.table["frames"].to_numpy(np.int64), catalog.table["fps"].to_numpy(np.float64)
+    repeating = repeats_frames(fps, config.window)
+    if repeating.any():
+        logger.warning(
+            "%s: %d of %d videos have fewer frames per second than window.frequency_fps (%g) and repeat frames",
+            catalog.split,
+            repeating.sum(),
+            len(fps),
+            config.window.frequency_fps,
+        )
+    needed = spans(fps, config.window)
     short = frames < needed
     if not short.any():
         return catalog
     if config.short_videos == "skip" and short.all():
+        longest = int(np.argmax(frames / needed))
+        by_time = config.window.frequency_fps is not None
+        keys = "window.length / frequency_fps" if by_time else "window.length x frequency"
+        mend = "raise window.frequency_fps" if by_time else "lower window.frequency"
         raise InputError(
-            f"window longer than every video: window.length x frequency needs {needed} frames, the longest video of "
-            f"the split {catalog.split} has {frames.max()}; lower window.length or window.frequency, or set "
-            "short_videos to loop or pad"
+            f"window longer than every video: {keys} needs {needed[longest]} frames, the longest video of the split "
+            f"{catalog.split} has {frames[longest]}; lower window.length, {mend}, or set short_videos to loop or pad"
         )
     logger.warning(
-        "%s: %d of %d videos are shorter than the window's %d frames (short_videos: %s)",
+        "%s: %d of %d videos are shorter than the window's %s frames (short_videos: %s)",
         catalog.split,
         short.sum(),
         len(frames),
-        needed,
+        " to ".join(str(number) for number in sorted({needed[short].min(), needed[short].max()})),
         config.short_videos,
     )
     return _rows(catalog, ~short) if config.short_videos == "skip" else catalog

@@ -14,8 +14,8 @@ from data_utils.windows import (
     epoch_order,
     evaluation_starts,
     frame_indices,
+    num_evaluation_windows,
     num_training_windows,
-    num_windows,
     second_start,
     training_starts,
 )
@@ -45,13 +45,12 @@ class Plan:
             raise ValueError("evaluation takes each window once: second_window goes with training")
         self._second_window = second_window
         self._config, self._training, self._root = config, training, catalog.root
-        self._paths = catalog.stored
+        # No Python objects: counting their references would copy the pages that loader processes share with this one.
+        self._paths = catalog.stored.astype(np.dtypes.StringDType())
         self._frames = catalog.table["frames"].to_numpy(np.int64)
-        if training:
-            per_video = num_training_windows(self._frames, config.window, config.short_videos)
-        else:
-            per_video = num_windows(self._frames, config.window, config.short_videos)
-            per_video = np.minimum(per_video, config.window.eval_windows)
+        self._fps = catalog.table["fps"].to_numpy(np.float64)
+        count = num_training_windows if training else num_evaluation_windows
+        per_video = count(self._frames, self._fps, config.window, config.short_videos)
         self._ends = np.cumsum(per_video)
         self._num_windows = int(self._ends[-1]) if len(self._ends) else 0
 
@@ -74,15 +73,15 @@ class Plan:
         """Window `number` of the epoch, counted video by video."""
         window, short_videos = self._config.window, self._config.short_videos
         row = int(np.searchsorted(self._ends, number, side="right"))
-        num_frames = int(self._frames[row])
+        num_frames, fps = int(self._frames[row]), float(self._fps[row])
         if self._training:
-            starts = training_starts(num_frames, window, short_videos, self._config.seed, epoch, row)
+            starts = training_starts(num_frames, fps, window, short_videos, self._config.seed, epoch, row)
         else:
-            starts = evaluation_starts(num_frames, window, short_videos)
+            starts = evaluation_starts(num_frames, fps, window, short_videos)
         start = starts[number - int(self._ends[row])]  # counted from the video's last window
-        frames = frame_indices(start, num_frames, window, short_videos)
+        frames = frame_indices(start, num_frames, fps, window, short_videos)
         other = None
         if self._second_window:
-            second = second_start(start, num_frames, window, self._config.seed, epoch, row)
-            other = frame_indices(second, num_frames, window, short_videos)
+            second = second_start(start, num_frames, fps, window, self._config.seed, epoch, row)
+            other = frame_indices(second, num_frames, fps, window, short_videos)
         return Window(row, str(self._root / self._paths[row]), frames, other)

@@ -1,4 +1,9 @@
-"""Which frames of a video the model sees at once: pure functions of (seed, epoch, index), so resuming is exact."""
+"""Which frames of a video the model sees at once: pure functions of (seed, epoch, index), so resuming is exact.
+
+Frame k of a window lies `frequency * k` frames of the video behind its first one, or, where `frequency_fps` counts
+(every frame of the window the same time after the last, whatever the video's frame rate), `k * fps / frequency_fps`
+frames: the nearest frame is taken, of two that are as near the later one.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +15,89 @@ from numpy.typing import NDArray
 from config.schema import WindowConfig
 
 ShortVideos = Literal["skip", "loop", "pad"]
+Numbers = int | NDArray[np.int64]
+Rates = float | NDArray[np.float64]
+
+NO_FRAME_RATE = "its frame rate is not known, which window.frequency_fps needs"
 
 # The last word of a generator's seed keeps its stream apart from every other draw with the same (seed, epoch, index).
 _STARTS, _ORDER, _SECOND = 1, 2, 3
 
 
-def span(window: WindowConfig) -> int:
-    """Frames of the video from a window's first frame to its last, both included."""
-    return (window.length - 1) * window.frequency + 1
+# ------------------------------------------------------------------------------------- what a video's frame rate does
 
 
-def _step(window: WindowConfig) -> int:
-    return window.step or span(window)
+def without_rate(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
+    """Whether videos of `fps` frames per second have no windows, as their rate is not known (0) and one is needed."""
+    rates = np.asarray(fps, np.float64)
+    return ~(np.isfinite(rates) & (rates > 0)) & (window.frequency_fps is not None)
 
 
-def num_windows(
-    num_frames: int | NDArray[np.int64], window: WindowConfig, short_videos: ShortVideos
-) -> NDArray[np.int64]:
+def repeats_frames(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
+    """Whether windows of videos of `fps` frames per second hold frames twice, as `frequency_fps` is faster."""
+    return np.asarray(fps, np.float64) < (window.frequency_fps or 0.0)
+
+
+def _offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """Where frame number `frame` of a window lies behind the window's first, in frames of the video.
+
+    Raises:
+        ValueError: the frame rate is not known and `frequency_fps` needs it.
+    """
+    if window.frequency_fps is None:
+        frames: NDArray[np.int64] = np.asarray(frame, np.int64) * window.frequency
+        return np.broadcast_to(frames, np.broadcast(frame, fps).shape)
+    if without_rate(fps, window).any():
+        raise ValueError(NO_FRAME_RATE)
+    exact: NDArray[np.float64] = np.asarray(frame) * np.asarray(fps, np.float64) / window.frequency_fps
+    return np.asarray(np.floor(exact + 0.5), np.int64)
+
+
+def spans(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """Frames of a video from a window's first frame to its last, both included: one number per frame rate."""
+    return _offset(window.length - 1, fps, window) + 1
+
+
+def span(fps: float, window: WindowConfig) -> int:
+    """The same for a single video."""
+    return int(spans(fps, window))
+
+
+# --------------------------------------------------------------------------------------------- how many, and where
+
+
+def num_windows(num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos) -> NDArray[np.int64]:
     """How many windows, `step` apart, fit into videos of `num_frames` frames: one number per video."""
-    fitting = (np.asarray(num_frames, np.int64) - span(window)) // _step(window) + 1
+    reach = spans(fps, window)
+    fitting: NDArray[np.int64] = (np.asarray(num_frames, np.int64) - reach) // (window.step or reach) + 1
     return np.maximum(fitting, 0 if short_videos == "skip" else 1)
 
 
 def num_training_windows(
-    num_frames: int | NDArray[np.int64], window: WindowConfig, short_videos: ShortVideos
+    num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos
 ) -> NDArray[np.int64]:
     """How many windows `training_starts` draws from videos of `num_frames` frames: one number per video."""
-    return np.minimum(num_windows(num_frames, window, short_videos), window.max_seq_per_video)
+    return np.minimum(num_windows(num_frames, fps, window, short_videos), window.max_seq_per_video)
 
 
-def window_starts(num_frames: int, window: WindowConfig, short_videos: ShortVideos) -> range:
+def num_evaluation_windows(
+    num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos
+) -> NDArray[np.int64]:
+    """How many windows `evaluation_starts` takes of videos of `num_frames` frames: one number per video."""
+    return np.minimum(num_windows(num_frames, fps, window, short_videos), window.eval_windows)
+
+
+def window_starts(num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos) -> range:
     """First frames of all windows of a video, `step` apart from frame 0.
 
     A video shorter than the window has none (`skip`) or one (`loop`, `pad`).
     """
-    count = int(num_windows(num_frames, window, short_videos))
-    return range(0, count * _step(window), _step(window))
+    step = window.step or span(fps, window)
+    return range(0, int(num_windows(num_frames, fps, window, short_videos)) * step, step)
 
 
 def training_starts(
-    num_frames: int, window: WindowConfig, short_videos: ShortVideos, seed: int, epoch: int, index: int
+    num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos, seed: int, epoch: int, index: int
 ) -> list[int]:
     """First frames of the windows that one epoch takes from a video, ascending, at least `step` apart.
 
@@ -58,24 +106,28 @@ def training_starts(
 
     Args:
         num_frames: frames of the video.
+        fps: its frames per second; 0: not known, which will do without `frequency_fps`.
         window: the config's window.
         short_videos: what becomes of a video shorter than the window.
         seed: the run's seed, >= 0.
         epoch: number of the epoch.
         index: the video's row in its catalog.
     """
-    count = int(num_training_windows(num_frames, window, short_videos))
-    room = num_frames - span(window)
+    count = int(num_training_windows(num_frames, fps, window, short_videos))
+    reach = span(fps, window)
+    room = num_frames - reach
     if count == 0 or room < 0:
         return [0] * count
     # Without the gaps that the starts must keep, they are `count` distinct numbers: draw those, put the gaps back.
-    gap = _step(window) - 1
+    gap = (window.step or reach) - 1
     generator = np.random.default_rng([seed, epoch, index, _STARTS])
     distinct = np.sort(generator.choice(room - (count - 1) * gap + 1, size=count, replace=False, shuffle=False))
     return [int(start) for start in distinct + gap * np.arange(count)]
 
 
-def second_start(first: int, num_frames: int, window: WindowConfig, seed: int, epoch: int, index: int) -> int:
+def second_start(
+    first: int, num_frames: int, fps: float, window: WindowConfig, seed: int, epoch: int, index: int
+) -> int:
     """First frame of another window of the same video: any other start in [0, num_frames - span], equally likely.
 
     The two may overlap. A video that has a single window gives it again.
@@ -83,36 +135,39 @@ def second_start(first: int, num_frames: int, window: WindowConfig, seed: int, e
     Args:
         first: first frame of the window.
         num_frames: frames of the video.
+        fps: its frames per second.
         window: the config's window.
         seed: the run's seed, >= 0.
         epoch: number of the epoch.
         index: the video's row in its catalog.
     """
-    room = num_frames - span(window)
+    room = num_frames - span(fps, window)
     if room <= 0:
         return first
     start = int(np.random.default_rng([seed, epoch, index, first, _SECOND]).integers(room))
     return start + (start >= first)
 
 
-def evaluation_starts(num_frames: int, window: WindowConfig, short_videos: ShortVideos) -> list[int]:
+def evaluation_starts(num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos) -> list[int]:
     """First frames of at most `eval_windows` windows of a video, evenly spread; a single one lies in the middle."""
-    starts = window_starts(num_frames, window, short_videos)
+    starts = window_starts(num_frames, fps, window, short_videos)
     count = min(len(starts), window.eval_windows)
     if count == 1:
-        return [max(0, num_frames - span(window)) // 2]
+        return [max(0, num_frames - span(fps, window)) // 2]
     return [starts[round(position)] for position in np.linspace(0, len(starts) - 1, count)] if count else []
 
 
-def frame_indices(start: int, num_frames: int, window: WindowConfig, short_videos: ShortVideos) -> NDArray[np.int64]:
+def frame_indices(
+    start: int, num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos
+) -> NDArray[np.int64]:
     """The frames of the window that begins at `start`: [T], positions in presentation order.
 
     Behind the end of a short video `loop` begins again and `pad` repeats the last frame.
 
     Raises:
-        ValueError: the window does not fit and `short_videos` is `skip`.
+        ValueError: the window does not fit and `short_videos` is `skip`, or its frame rate is needed and not known.
     """
-    indices = start + window.frequency * np.arange(window.length, dtype=np.int64)
+    indices = start + _offset(np.arange(window.length, dtype=np.int64), fps, window)
     if indices[-1] < num_frames:
         return indices
     if short_videos == "skip":

@@ -45,8 +45,8 @@ def encode_directly(encoder: nn.Module, catalog: Catalog, config: Config, row: i
     """By level: the unit vectors [U, D] of each evaluation window of a video, and of which frames it is."""
     length = int(catalog.table["frames"].iloc[row])
     found: dict[str, list[Tensor]] = {"frames": []}
-    for start in evaluation_starts(length, config.window, config.short_videos):
-        frames = frame_indices(start, length, config.window, config.short_videos)
+    for start in evaluation_starts(length, 25.0, config.window, config.short_videos):
+        frames = frame_indices(start, length, 25.0, config.window, config.short_videos)
         pixels = VideoReader().read(catalog.root / catalog.table["path"].iloc[row], frames, (16, 24))
         video = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2)[None], *config.pixels)
         found["frames"].append(torch.from_numpy(frames))

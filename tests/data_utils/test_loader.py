@@ -83,9 +83,9 @@ def test_training_takes_every_videos_windows_in_a_new_order(
 ) -> None:
     config = make_config(catalog.root)
     expected = Counter(
-        (row, tuple(frame_indices(start, frames, config.window, "skip").tolist()))
+        (row, tuple(frame_indices(start, frames, 25.0, config.window, "skip").tolist()))
         for row, frames in enumerate(catalog.table["frames"])
-        for start in training_starts(frames, config.window, "skip", config.seed, 3, row)
+        for start in training_starts(frames, 25.0, config.window, "skip", config.seed, 3, row)
     )
     assert expected.total() == 1 + 5 * 2  # 12 frames hold one window of 7, the others two
     loader = make_loader(True, batch_size=11)
@@ -105,9 +105,9 @@ def test_evaluation_takes_everything_in_order(
 ) -> None:
     window = make_config(catalog.root).window
     expected = [
-        (row, frame_indices(start, frames, window, "skip").tolist())
+        (row, frame_indices(start, frames, 25.0, window, "skip").tolist())
         for row, frames in enumerate(catalog.table["frames"])
-        for start in evaluation_starts(frames, window, "skip")
+        for start in evaluation_starts(frames, 25.0, window, "skip")
     ]
     loader = make_loader(False)
     batches = list(loader.epoch(0))
@@ -197,9 +197,9 @@ def test_second_windows_are_others_of_the_same_videos_and_leave_the_first_alone(
             assert (other.failed, other.other) == ([], None)
             for row, frames, others in zip(batch.row_B.tolist(), batch.frames_BT, other.frames_BT, strict=True):
                 first, num_frames = int(frames[0]), int(catalog.table["frames"][row])
-                start = second_start(first, num_frames, config.window, config.seed, epoch, row)
+                start = second_start(first, num_frames, 25.0, config.window, config.seed, epoch, row)
                 assert start != first
-                assert others.tolist() == frame_indices(start, num_frames, config.window, "skip").tolist()
+                assert others.tolist() == frame_indices(start, num_frames, 25.0, config.window, "skip").tolist()
             pictures = other.video_BTCHW.permute(0, 1, 3, 4, 2).numpy()
             numbers = torch.tensor([[number_of(picture) for picture in video] for video in pictures])
             assert torch.equal(numbers, 100 * other.row_B[:, None] + other.frames_BT)
