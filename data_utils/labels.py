@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,11 @@ from config.errors import InputError
 from config.schema import CatalogDataset, MovingDigits
 
 SEPARATOR = "|"
+# Classes that a warning names.
+_NAMED = 5
 _MOVING_DIGITS = {"backbone": "digit", "space": "digit", "time": "motion", "clip": "program"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,13 @@ def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) ->
     return shares_BUK.transpose(1, 2)
 
 
-def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[str, str]) -> dict[str, LabelSet]:
+def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> dict[str, LabelSet]:
     """Turns a column of all splits into class numbers.
 
     Args:
         column: name of the column.
         tables: catalog by split, as `read_csv` gives it.
-        files: name of each split's CSV, for messages.
+        files: each split's CSV, for messages.
 
     Returns:
         A LabelSet by split; classes are the sorted union over all splits, numbers in numerical order.
@@ -104,27 +110,50 @@ def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[s
     Raises:
         InputError: a label is missing, or videos have different numbers of labels.
     """
+    cells = {split: pd.factorize(table[column]) for split, table in tables.items()}  # in order of appearance
     parts: dict[str, list[list[str]]] = {}
     expected = 0
-    for split, table in tables.items():
-        parts[split] = [[part.strip() for part in cell.split(SEPARATOR)] for cell in table[column]]
-        for line, cell in zip(table.index, parts[split], strict=True):
+    for split, (codes, different) in cells.items():
+        parts[split] = [[part.strip() for part in cell.split(SEPARATOR)] for cell in different]
+        for code, cell in enumerate(parts[split]):
             expected = expected or len(cell)
+            if all(cell) and len(cell) == expected:
+                continue
+            place = f"{files[split]}, line {tables[split].index[codes == code][0]}"
             if not all(cell):
-                raise InputError(f"{files[split]}, line {line}: no label in column '{column}'; fill it in")
-            if len(cell) != expected:
-                raise InputError(
-                    f"{files[split]}, line {line}: {len(cell)} labels in column '{column}', {expected} in those "
-                    f"above; give every video as many, separated by {SEPARATOR}"
-                )
-    classes = sorted({part for cells in parts.values() for cell in cells for part in cell}, key=_sort_key)
+                raise InputError(f"{place}: no label in column '{column}'; fill it in")
+            raise InputError(
+                f"{place}: {len(cell)} labels in column '{column}', {expected} in those above; give every video as "
+                f"many, separated by {SEPARATOR}"
+            )
+    classes = sorted({part for split in parts.values() for cell in split for part in cell}, key=_sort_key)
     if not all(_is_number(name) for name in classes):
         classes.sort()
     number = {name: index for index, name in enumerate(classes)}
-    return {
-        split: LabelSet(column, classes, np.array([[number[part] for part in cell] for cell in cells], np.int64))
-        for split, cells in parts.items()
-    }
+    sets = {}
+    for split, (codes, _) in cells.items():
+        values = np.array([[number[part] for part in cell] for cell in parts[split]], np.int64)
+        sets[split] = LabelSet(column, classes, values.reshape(-1, expected)[codes])
+    _tell_unknown(sets, column)
+    return sets
+
+
+def _tell_unknown(sets: Mapping[str, LabelSet], column: str) -> None:
+    """Warns of classes that no training video shows, as nothing can be right about them."""
+    known = np.unique(sets["train"].values)
+    for split, labels in sets.items():
+        unknown = ~np.isin(labels.values, known)
+        names = [labels.classes[value] for value in np.unique(labels.values[unknown])]
+        if names:
+            logger.warning(
+                "%s: %d of %d videos have labels in column '%s' that no training video has: %s%s",
+                split,
+                unknown.any(axis=1).sum(),
+                len(unknown),
+                column,
+                ", ".join(names[:_NAMED]),
+                f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "",
+            )
 
 
 def _is_number(name: str) -> bool:
