@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import os
 import posixpath
 import re
 import stat
@@ -59,8 +58,6 @@ def _require_folder(place: Path, key: str) -> None:
         raise InputError(f"{place} cannot be read: {error.strerror}; mend its rights, or set {key}") from error
     if not folder:
         raise InputError(f"{place} is no folder; set {key}")
-    if not os.access(place, os.X_OK):
-        raise InputError(f"{place} cannot be read: Permission denied; mend its rights, or set {key}")
 
 
 def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import joblib
@@ -81,6 +83,34 @@ TINY = (
     "seed=3",
     "knn_k=5",
 )
+
+# Of <linux/capability.h>, <linux/prctl.h> and <linux/securebits.h>.
+_CAPABILITY_VERSION, _BOUND = 0x20080522, ~0b110  # without dac_override, dac_read_search: what ignores rights
+_GET_SECUREBITS, _SET_SECUREBITS = 27, 28
+_NO_ROOT = 0b101  # programs that are started do not get the capabilities back; access() does not look them up
+
+
+@pytest.fixture
+def bound_by_rights() -> Iterator[None]:
+    """The rights of files bind this process and those that it starts, also where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    capabilities = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, capabilities) == 0
+    before, bits = capabilities[0], libc.prctl(_GET_SECUREBITS)
+    if libc.prctl(_SET_SECUREBITS, bits | _NO_ROOT) != 0:
+        pytest.skip("this root may not give up its rights")
+    try:
+        capabilities[0] = before & _BOUND
+        assert libc.capset(header, capabilities) == 0
+        yield
+    finally:
+        capabilities[0] = before
+        assert libc.capset(header, capabilities) == 0
+        assert libc.prctl(_SET_SECUREBITS, bits) == 0
 
 
 @pytest.fixture(scope="session")

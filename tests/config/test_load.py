@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -211,8 +210,7 @@ def test_a_file_that_is_no_text_is_told_with_its_line(tmp_path: Path) -> None:
     assert message(f"{tmp_path}/own.yaml") == f"{tmp_path}/own.yaml, line 2: not UTF-8 text; save the file as UTF-8"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_told(tmp_path: Path, bound_by_rights: None) -> None:
     path = write(tmp_path, "seed: 1\n")
     Path(path).chmod(0)
     assert message(path) == f"{path}: cannot be read: Permission denied"

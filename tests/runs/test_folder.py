@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -90,8 +89,7 @@ def test_a_save_path_through_a_file_is_one_clear_line(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "file" / "outputs", "first", resume=False)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_one_clear_line(tmp_path: Path, bound_by_rights: None) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="Permission denied"):
         RunFolder.open(tmp_path, "first", resume=False)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections import Counter
@@ -242,8 +241,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         prepare(tmp_path / "file" / "data")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_write_permission_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_told(tmp_path: Path, bound_by_rights: None) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     with pytest.raises(InputError, match=r"Permission denied; set dataset.root"):
