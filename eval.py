@@ -24,7 +24,7 @@ from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet, part_shares
 from data_utils.loader import Batch, Loader
-from data_utils.normalise import normalise
+from data_utils.views import crops_per_window, evaluation_views
 from monitors import (
     Singles,
     collapse_alarms,
@@ -54,7 +54,8 @@ class EncodedSplit:
     """A split as an encoder sees it.
 
     Attributes:
-        features: by number of parts K and level: [N, K, D], the mean over windows and units of each K-th of a video.
+        features: by number of parts K and level: [N, K, D], the mean over windows, their crops, and units of each K-th
+            of a video.
         singles: single units and windows, for the monitors.
         labels: the label sets of the N videos.
         rows: [N] catalog rows; a video that could not be read is absent.
@@ -70,7 +71,7 @@ class EncodedSplit:
 def encode_split(
     encoder: nn.Module, catalog: Catalog, config: Config, device: torch.device, bad_videos: BadVideos
 ) -> EncodedSplit:
-    """Encodes every evaluation window of a split and averages to one vector per video, part and level.
+    """Encodes every evaluation window and crop of a split and averages to one vector per video, part and level.
 
     Args:
         encoder: gives Features; left in the mode that it was in.
@@ -86,21 +87,22 @@ def encode_split(
     parts = sorted({1} | {label_set.values.shape[1] for label_set in labels.values()})
     sums: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
     weights: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
-    singles = Singles(len(catalog.table) * config.window.eval_windows, config.seed)
+    windows = len(catalog.table) * config.window.eval_windows * crops_per_window(config)
+    singles = Singles(windows, config.seed)
     lengths_N = torch.from_numpy(catalog.table["frames"].to_numpy(np.int64, copy=True))
     was_training = encoder.training
     encoder.eval()
     for batch in evaluation_batches(catalog, config, bad_videos):
-        video_BTCHW = normalise(batch.video_BTCHW.to(device, non_blocking=True), *config.pixels)
-        features = encoder(video_BTCHW)
-        singles.add(features, batch.row_B)
+        views = evaluation_views(batch, config, device)
+        features = encoder(views.video_BTCHW)
+        singles.add(features, views.rows_B)
         for level, units_BUD in features.items():
             for count in parts:
-                share_BKU = part_shares(batch.frames_BT, lengths_N[batch.row_B], units_BUD.shape[1], count)
+                share_BKU = part_shares(views.frames_BT, lengths_N[views.rows_B], units_BUD.shape[1], count)
                 total_NKD = sums[count].setdefault(level, torch.zeros(len(lengths_N), count, units_BUD.shape[2]))
-                total_NKD.index_add_(0, batch.row_B, (share_BKU.to(device) @ units_BUD.float()).cpu())
+                total_NKD.index_add_(0, views.rows_B, (share_BKU.to(device) @ units_BUD.float()).cpu())
                 weight_NK = weights[count].setdefault(level, torch.zeros(len(lengths_N), count))
-                weight_NK.index_add_(0, batch.row_B, share_BKU.sum(dim=2))
+                weight_NK.index_add_(0, views.rows_B, share_BKU.sum(dim=2))
     encoder.train(was_training)
     seen_N = _fully_seen(weights, catalog)
     return EncodedSplit(
@@ -304,14 +306,16 @@ class Validator:
 
     def _single_windows(self) -> Iterator[Tensor]:
         """A few batches of normalised validation windows, the middle one of each of as many videos."""
-        window = self._config.window.model_copy(update={"eval_windows": 1})
+        config = self._config
+        window = config.window.model_copy(update={"eval_windows": 1})
+        crop = "centre" if config.eval_crop == "three" else config.eval_crop
         # Batches of one window have no other video to compare with.
-        batch_size = max(2, self._config.batch_size)
-        config = self._config.model_copy(update={"window": window, "batch_size": batch_size})
+        batch_size = max(2, config.batch_size)
+        config = config.model_copy(update={"window": window, "batch_size": batch_size, "eval_crop": crop})
         for batch in evaluation_batches(
             self._queries.sample(MONITOR_BATCHES * batch_size, config.seed), config, self._bad_videos
         ):
-            yield normalise(batch.video_BTCHW.to(self._device, non_blocking=True), *config.pixels)
+            yield evaluation_views(batch, config, self._device).video_BTCHW
 
 
 def final_test(

@@ -24,6 +24,7 @@ from data_utils.catalog import Catalog, open_catalogs
 from data_utils.dataset_card import complete
 from data_utils.labels import own_labels
 from data_utils.loader import Loader
+from data_utils.views import middle_view
 from eval import Validation, Validator, final_test
 from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
@@ -256,7 +257,8 @@ def draw_input(catalog: Catalog, config: Config, path: Path) -> None:
     for row in batch.row_B[:8].tolist():
         labels = (f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
         captions.append(f"{catalog.table['path'].iloc[row]}: {', '.join(labels)}")
-    draw_windows(batch.video_BTCHW[:8].permute(0, 1, 3, 4, 2).numpy(), captions, config.clips, path)
+    pixels = middle_view(batch.video_BTCHW[:8], config)
+    draw_windows(pixels.permute(0, 1, 3, 4, 2).numpy(), captions, config.clips, path)
 
 
 def announce_results(summary: dict[str, Any], run: RunFolder) -> None:

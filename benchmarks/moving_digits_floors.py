@@ -21,7 +21,7 @@ from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
 from data_utils.dataset_card import complete
-from data_utils.normalise import normalise
+from data_utils.views import evaluation_views
 from eval import FloatArray, chance, evaluation_batches, knn_predict
 
 VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
@@ -73,8 +73,9 @@ def pixels(
     """The first window of every video, normalised [N, T, C, H, W], and the videos' rows."""
     windows, rows = [], []
     for batch in evaluation_batches(catalog, config, bad_videos):
-        windows.append(normalise(batch.video_BTCHW, *config.pixels))
-        rows.append(batch.row_B)
+        views = evaluation_views(batch, config, "cpu")
+        windows.append(views.video_BTCHW)
+        rows.append(views.rows_B)
     _, first = np.unique(torch.cat(rows).numpy(), return_index=True)
     return torch.cat(windows).numpy()[first], torch.cat(rows).numpy()[first]
 

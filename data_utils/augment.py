@@ -7,40 +7,30 @@ SimCLR (Chen et al., 2020, arXiv 2002.05709).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from config.augmentation import Augmentation, Crop
+from config.augmentation import Augmentation
+from data_utils.crops import Box, Size, drawn_box, like, relative_aspect, resample
 
 # The last word of a generator's seed keeps its stream apart from every other draw, see windows.py.
 _AUGMENT = 4
-_CROP_ATTEMPTS = 10
 # NTSC's luma and chroma of RGB (1953). A gray pixel has no chroma, so the rows of I and Q sum to 0.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _RGB = np.linalg.inv(_YIQ)
 _RGB[:, 0] = 1.0  # which it is but for rounding; gray stays gray exactly
 
 
-class Box(NamedTuple):
-    """A rectangle inside the frame, in shares of the frame's width and height."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
 class Draw(NamedTuple):
     """What is done to all frames of one window; the defaults do nothing."""
 
     box: Box | None = None
-    """What is cropped and enlarged to the whole frame."""
+    """What becomes the whole frame."""
     flip: bool = False
     brightness: float = 1.0
     contrast: float = 1.0
@@ -57,34 +47,52 @@ class Draw(NamedTuple):
         return self.brightness, self.contrast, self.saturation, self.hue
 
 
-def augment(video_BTCHW: Tensor, augmentation: Augmentation, keys: Sequence[Sequence[int]]) -> Tensor:
+def augment(
+    video_BTCHW: Tensor,
+    augmentation: Augmentation,
+    keys: Sequence[Sequence[int]],
+    size: Size | None = None,
+    uncropped: Box | None = None,
+) -> Tensor:
     """Every window with what is drawn for it, whatever batch it is in.
 
     Args:
         video_BTCHW: uint8 pixels, or float32 or float64 in [0, 1]; left as it is.
         augmentation: what may be drawn.
         keys: one per window, integers >= 0 such as (seed, epoch, row, first frame, number of the view): what is drawn
-            is a pure function of them.
+            is a pure function of them and of the sizes.
+        size: height and width of the result; None: the video's.
+        uncropped: what becomes the whole frame where no crop is drawn; needed where `size` is another than the video's.
 
     Returns:
-        The same shape on the same device, in [0, 1]; float32 where the video is uint8.
+        The windows at `size` on the same device, in [0, 1]; float32 where the video is uint8.
 
     Raises:
         TypeError: the video has another dtype.
-        ValueError: there are more or fewer keys than windows.
+        ValueError: there are more or fewer keys than windows, or `uncropped` is needed and missing.
     """
-    return transform(video_BTCHW, [draw(augmentation, key) for key in keys])
+    height, width = video_BTCHW.shape[-2:]
+    size = size or (height, width)
+    aspect = relative_aspect((height, width), size)
+    draws = [draw(augmentation, key, aspect) for key in keys]
+    return transform(video_BTCHW, [one if one.box else one._replace(box=uncropped) for one in draws], size)
 
 
-def draw(augmentation: Augmentation, key: Sequence[int]) -> Draw:
-    """What is done to the window with this key: a pure function of both."""
+def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) -> Draw:
+    """What is done to the window with this key: a pure function of the arguments.
+
+    Args:
+        augmentation: what may be drawn.
+        key: integers >= 0.
+        aspect: the `relative_aspect` of the result; 1: it has the shape of the frames that are read.
+    """
     crop, jitter, blur = augmentation.crop, augmentation.color_jitter, augmentation.blur
     chances = (crop.probability, augmentation.flip or 0.0, jitter.probability, augmentation.grayscale, blur.probability)
     if not any(chances):
         return Draw()
     generator = np.random.default_rng([*key, _AUGMENT])
     cropped, flipped, jittered, gray, blurred = generator.random(len(chances)) < chances
-    result = Draw(box=_draw_box(crop, generator) if cropped else None, flip=bool(flipped))
+    result = Draw(box=drawn_box(crop, aspect, generator) if cropped else None, flip=bool(flipped))
     if jittered:
         strengths = np.array([jitter.brightness, jitter.contrast, jitter.saturation])
         factors = generator.uniform(np.maximum(0, 1 - strengths), 1 + strengths).tolist()
@@ -95,36 +103,29 @@ def draw(augmentation: Augmentation, key: Sequence[int]) -> Draw:
     return result._replace(sigma=generator.uniform(blur.sigma[0], blur.sigma[1])) if blurred else result
 
 
-def _draw_box(crop: Crop, generator: np.random.Generator) -> Box:
-    """As torchvision's RandomResizedCrop: the first of ten draws that fits, else the centre at the nearest ratio."""
-    areas = generator.uniform(crop.scale[0], crop.scale[1], _CROP_ATTEMPTS)
-    least, largest = np.log(crop.ratio)
-    ratios = np.exp(generator.uniform(least, largest, _CROP_ATTEMPTS))
-    right, down = generator.random(2)
-    widths, heights = np.sqrt(areas * ratios), np.sqrt(areas / ratios)
-    fitting = np.flatnonzero((widths <= 1) & (heights <= 1))
-    if len(fitting):
-        width, height = float(widths[fitting[0]]), float(heights[fitting[0]])
-    else:
-        ratio = min(max(1.0, crop.ratio[0]), crop.ratio[1])
-        width, height, right, down = min(1.0, ratio), min(1.0, 1 / ratio), 0.5, 0.5
-    return Box(float(right) * (1 - width), float(down) * (1 - height), width, height)
-
-
 @torch.no_grad()
-def transform(video_BTCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Every window with its draw; see `augment`. Windows for which nothing is drawn keep every bit."""
+def transform(video_BTCHW: Tensor, draws: Sequence[Draw], size: Size | None = None) -> Tensor:
+    """Every window with its draw, at `size`; see `augment`. Windows for which nothing is drawn keep every bit."""
     if video_BTCHW.dtype not in (torch.uint8, torch.float32, torch.float64):
         raise TypeError(f"expected a video of uint8, float32 or float64, got {video_BTCHW.dtype}")
     if len(draws) != len(video_BTCHW):
         raise ValueError(f"{len(draws)} draws for {len(video_BTCHW)} windows")
-    video = video_BTCHW / 255 if video_BTCHW.dtype == torch.uint8 else video_BTCHW
+    height, width = video_BTCHW.shape[-2:]
+    size = size or (height, width)
+    boxed = [one.box is not None for one in draws]
+    if size != (height, width) and not all(boxed):
+        raise ValueError(f"frames of {height}x{width} become {size[0]}x{size[1]}: every window needs a box")
+    # The same as video / 255, in half the time on a CPU.
+    video = video_BTCHW.float().div_(255) if video_BTCHW.dtype == torch.uint8 else video_BTCHW
     with torch.autocast(video.device.type, enabled=False):  # half precision has fewer levels than a pixel
         # Flips without a crop move pixels as they are; with one, the crop's grid runs backwards.
-        video = _some(video, draws, [d.flip and d.box is None for d in draws], _flip)
-        video = _some(video, draws, [d.box is not None for d in draws], _crop)
-        video = _some(video, draws, [d.colour != Draw().colour for d in draws], _recolour)
-        return _some(video, draws, [d.sigma > 0 for d in draws], _blur)
+        video = _some(video, draws, [one.flip and one.box is None for one in draws], _flip)
+        if size != (height, width):
+            video = _crop(video, draws, size)
+        else:
+            video = _some(video, draws, boxed, partial(_crop, size=size))
+        video = _some(video, draws, [one.colour != Draw().colour for one in draws], _recolour)
+        return _some(video, draws, [one.sigma > 0 for one in draws], _blur)
 
 
 def _some(
@@ -143,24 +144,8 @@ def _flip(video: Tensor, _draws: Sequence[Draw]) -> Tensor:
     return video.flip(-1)
 
 
-def _crop(video: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """One affine grid per window; its frames are the channels of what is sampled."""
-    num_windows, _, _, height, width = video.shape
-    left, top, wide, high = np.array([draw.box for draw in draws]).T[:, :, None]
-    backwards = np.where([draw.flip for draw in draws], -1, 1)[:, None]
-    x_BW = 2 * left + wide - 1 + wide * backwards * _centres(width)
-    y_BH = 2 * top + high - 1 + high * _centres(height)
-    x, y = _like(video, x_BW), _like(video, y_BH)
-    size = (num_windows, height, width)
-    grid = torch.stack([x[:, None].expand(size), y[:, :, None].expand(size)], dim=-1)
-    # Rounding may leave a pixel of 1 at 1 + 1e-7; the border repeats where the box touches the frame's edge.
-    cropped = functional.grid_sample(video.flatten(1, 2), grid, padding_mode="border", align_corners=False)
-    return cropped.clamp_(0, 1).view_as(video)
-
-
-def _centres(size: int) -> NDArray[np.float64]:
-    """Where grid_sample has the centres of `size` pixels that fill [-1, 1]."""
-    return (2 * np.arange(size) + 1) / size - 1
+def _crop(video: Tensor, draws: Sequence[Draw], size: Size) -> Tensor:
+    return resample(video, [one.box for one in draws if one.box], [one.flip for one in draws], size)
 
 
 def _recolour(video: Tensor, draws: Sequence[Draw]) -> Tensor:
@@ -177,9 +162,9 @@ def _recolour(video: Tensor, draws: Sequence[Draw]) -> Tensor:
     chroma[:, 1, 1] = chroma[:, 2, 2] = cosine
     chroma[:, 1, 2], chroma[:, 2, 1] = -sine, sine
     matrices = (brightness * contrast)[:, None, None] * (_RGB @ chroma @ _YIQ)
-    luma = video.mean(dim=(1, 3, 4)) @ _like(video, _YIQ[0])
-    offsets = _like(video, brightness * (1 - contrast)) * luma
-    recoloured = _like(video, matrices)[:, None] @ video.flatten(3)
+    luma = video.mean(dim=(1, 3, 4)) @ like(video, _YIQ[0])
+    offsets = like(video, brightness * (1 - contrast)) * luma
+    recoloured = like(video, matrices)[:, None] @ video.flatten(3)
     return recoloured.add_(offsets[:, None, None, None]).clamp_(0, 1).view_as(video)
 
 
@@ -190,11 +175,6 @@ def _blur(video: Tensor, draws: Sequence[Draw]) -> Tensor:
     for size in video.shape[-2:]:
         distances = np.subtract.outer(np.arange(size), np.arange(size))
         gaussian = np.exp(-(distances**2) / (2 * variances))
-        weights.append(_like(video, gaussian / gaussian.sum(axis=2, keepdims=True))[:, None])
+        weights.append(like(video, gaussian / gaussian.sum(axis=2, keepdims=True))[:, None])
     blurred = weights[0] @ video.flatten(1, 2) @ weights[1].mT
     return blurred.clamp_(0, 1).view_as(video)
-
-
-def _like(video: Tensor, values: NDArray[np.float64]) -> Tensor:
-    """`values` on the video's device, in its type."""
-    return torch.from_numpy(np.ascontiguousarray(values)).to(video.device, video.dtype)

@@ -1,4 +1,7 @@
-"""Views: what a task gets to see of a window, augmented on the device."""
+"""Views: what a task, or evaluation, gets to see of a window, cropped and augmented on the device.
+
+The one place where windows become input of a model: at `frame_size`, normalised, for training and evaluation alike.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from torch import Tensor
 
 from config.augmentation import Augmentation
 from config.schema import Config
-from data_utils.augment import augment
+from data_utils.augment import Draw, augment, transform
+from data_utils.crops import Box, fixed_boxes
 from data_utils.loader import Batch
 from data_utils.normalise import normalise
 
@@ -57,6 +61,18 @@ class TrainingViews:
     """int64, the videos' rows in the catalog."""
 
 
+@dataclass(frozen=True)
+class EvaluationViews:
+    """A batch as an encoder gets it in evaluation: each crop of a window is a window of its own, after one another."""
+
+    video_BTCHW: Tensor
+    """Normalised float, on the device that computes."""
+    rows_B: Tensor
+    """int64, the videos' rows in the catalog."""
+    frames_BT: Tensor
+    """int64, the frames' positions in their videos."""
+
+
 def default_view(config: Config) -> View:
     """The window itself, augmented where the config wants that of all training."""
     return View(augmentation=config.augmentation if config.augment_training else None)
@@ -70,7 +86,7 @@ def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int
         batch: on the device that computes; `other` is needed where a view looks at another window. The first frame
             of a draw is that of the batch's own window, of which an epoch has no second one.
         views: in the order in which they are wanted.
-        config: seed, mean and std.
+        config: seed, frame size, mean and std, and `eval_crop` for what no crop is drawn for.
         epoch: number of the epoch.
 
     Raises:
@@ -85,10 +101,66 @@ def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int
         video, positions = _frames(batch, view, keys)
         if view.augmentation is not None:
             # Back to pixels, for which there is the one normalisation; what nothing was drawn for keeps every bit.
-            video = augment(video, view.augmentation, keys).mul(255).round_().to(torch.uint8)
+            boxes = _boxes(video, config)
+            size = (config.frame_size[0], config.frame_size[1])
+            video = _pixels(augment(video, view.augmentation, keys, size, boxes[0] if boxes else None))
+        else:
+            video = middle_view(video, config)
         videos.append(normalise(video, *config.pixels))
         frames.append(positions)
     return TrainingViews(tuple(videos), tuple(frames), batch.row_B)
+
+
+@torch.no_grad()
+def evaluation_views(batch: Batch, config: Config, device: torch.device | str) -> EvaluationViews:
+    """What evaluation sees of the windows of a batch: `eval_crop` of each.
+
+    Args:
+        batch: its rows and frames stay on their device.
+        config: frame size, `eval_crop`, mean and std.
+        device: where the crops are made.
+    """
+    video = batch.video_BTCHW.to(device, non_blocking=True)
+    crops = [_cropped(video, box, config) for box in _boxes(video, config)] or [video]
+    count = len(crops)
+    return EvaluationViews(
+        normalise(torch.stack(crops, dim=1).flatten(0, 1), *config.pixels),
+        batch.row_B.repeat_interleave(count),
+        batch.frames_BT.repeat_interleave(count, dim=0),
+    )
+
+
+def crops_per_window(config: Config) -> int:
+    """Windows that `evaluation_views` makes of one."""
+    height, width = config.frame_size
+    return len(fixed_boxes(config.read_size, (height, width), config.eval_crop))
+
+
+@torch.no_grad()
+def middle_view(video_BTCHW: Tensor, config: Config) -> Tensor:
+    """Windows without augmentation: uint8 pixels at `frame_size`, the first crop of each that evaluation sees.
+
+    Those that are read at that size keep every bit.
+    """
+    boxes = _boxes(video_BTCHW, config)
+    return _cropped(video_BTCHW, boxes[0], config) if boxes else video_BTCHW
+
+
+def _boxes(video_BTCHW: Tensor, config: Config) -> list[Box]:
+    """What evaluation crops from frames; none where they are as the model takes them."""
+    (height, width), source = config.frame_size, video_BTCHW.shape[-2:]
+    return [] if (height, width) == source else fixed_boxes((source[0], source[1]), (height, width), config.eval_crop)
+
+
+def _cropped(video_BTCHW: Tensor, box: Box, config: Config) -> Tensor:
+    """A fixed crop of every window, uint8 to uint8."""
+    draws = [Draw(box=box)] * len(video_BTCHW)
+    return _pixels(transform(video_BTCHW, draws, (config.frame_size[0], config.frame_size[1])))
+
+
+def _pixels(video_BTCHW: Tensor) -> Tensor:
+    """From [0, 1] to uint8."""
+    return video_BTCHW.mul(255).round_().to(torch.uint8)
 
 
 def _frames(batch: Batch, view: View, keys: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from config.augmentation import Augmentation
-from data_utils.augment import Box, Draw, augment, draw, transform
+from data_utils.augment import Draw, augment, draw, transform
+from data_utils.crops import Box
 
 Pixel = tuple[float, float, float]
 

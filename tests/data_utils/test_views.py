@@ -29,7 +29,7 @@ def config(tiny_config: Callable[..., Config]) -> Config:
 
 def window_of(rows: list[int], firsts: list[int]) -> Batch:
     """Random pixels, but every frame's first one is its position in the video."""
-    pixels = np.random.default_rng(rows[:1] + firsts[:1]).integers(0, 256, (len(rows), LENGTH, 3, 8, 10), np.uint8)
+    pixels = np.random.default_rng(rows[:1] + firsts[:1]).integers(0, 256, (len(rows), LENGTH, 3, 16, 24), np.uint8)
     frames = np.array(firsts, np.int64)[:, None] + 2 * np.arange(LENGTH)
     pixels[..., 0, 0] = frames[:, :, None]
     return Batch(torch.from_numpy(pixels), torch.tensor(rows), torch.from_numpy(frames), [])
@@ -172,11 +172,14 @@ def test_spans_are_uniform() -> None:
 
 def test_a_batch_of_which_nothing_could_be_read(config: Config) -> None:
     empty = Batch(
-        torch.empty((0, 6, 3, 8, 10), dtype=torch.uint8), torch.empty(0).long(), torch.empty(0, 6).long(), [(1, "gone")]
+        torch.empty((0, 6, 3, 16, 24), dtype=torch.uint8),
+        torch.empty(0).long(),
+        torch.empty(0, 6).long(),
+        [(1, "gone")],
     )
     looks = (View(), View(1, config.augmentation, (0.5, 0.7)))
     views = make_views(replace(empty, other=empty), looks, config, epoch=0)
-    assert [video.shape for video in views.videos] == [(0, 6, 3, 8, 10)] * 2
+    assert [video.shape for video in views.videos] == [(0, 6, 3, 16, 24)] * 2
     assert [frames.shape for frames in views.frames] == [(0, 6)] * 2
 
 
