@@ -161,19 +161,21 @@ def _normalise(table: pd.DataFrame, column: str, file: Path) -> None:
     paths = table[column].tolist()
     together = "/".join(["", *paths, ""])
     if any(unusual in together for unusual in ("//", "/./", "/../", "\0")):
-        table[column] = [_normal(path, file, line) for line, path in zip(table.index, paths, strict=True)]
+        table[column] = [
+            _normal(path, f"{file}, line {line}", column) for line, path in zip(table.index, paths, strict=True)
+        ]
 
 
-def _normal(path: str, file: Path, line: object) -> str:
+def _normal(path: str, place: str, column: str) -> str:
     if not path:
-        raise InputError(f"{file}, line {line}: no path; fill it in")
+        raise InputError(f"{place}: nothing in column '{column}'; fill it in")
     if "\0" in path:
-        raise InputError(f"{file}, line {line}: {path!r} holds a null byte, which no file's name can; take it out")
+        raise InputError(f"{place}: {path!r} holds a null byte, which no file's name can; take it out")
     if not _UNUSUAL.search(path):
         return path
     normal = posixpath.normpath(path)
     if posixpath.isabs(path) or normal.split("/")[0] == ".." or normal == ".":
-        raise InputError(f"{file}, line {line}: {path} is not inside dataset.root; make it relative to it")
+        raise InputError(f"{place}: {path} is not inside dataset.root; make it relative to it")
     return normal
 
 

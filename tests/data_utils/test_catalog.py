@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from config.errors import InputError
 from config.load import load_config
 from config.schema import Config
-from data_utils import facts_cache
+from data_utils import catalog, facts_cache
 from data_utils.catalog import open_catalogs
+from data_utils.dataset_card import FILE_NAME
+from data_utils.loader import Loader
+from data_utils.plan import Plan
 
 MakeConfig = Callable[..., Config]
 
@@ -158,3 +165,196 @@ def test_real_lips(real_files: Path, make_config: MakeConfig, tmp_path: Path, wr
     catalogs = open_catalogs(make_config(tmp_path, dataset, "short_videos=pad"), tmp_path / "bad.csv")
     frames = {path: count for c in catalogs.values() for path, count in zip(c.table.path, c.table.frames, strict=True)}
     assert frames == dict(zip(table.path, table.frames, strict=True))
+
+
+# --------------------------------------------------------------------------------------------------- prepared datasets
+
+
+HEADER = ("path", "label", "frames", "height", "width", "fps", "stored")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
+    """Catalogs as prepare.py writes them, with shards that hold nothing: 6 videos in train, 2 in val, 2 in test."""
+    root = tmp_path / "prepared"
+    for number, (split, count) in enumerate({"train": 6, "val": 2, "test": 2}.items()):
+        shard = root / f"shards/0000{number}.h5"
+        shard.parent.mkdir(parents=True, exist_ok=True)
+        shard.touch()
+        rows = [
+            (f"{split}/{row}.avi", "ab"[row % 2], str(20 - row), "32", "48", "25.0", f"shards/{shard.name}#{row}")
+            for row in range(count)
+        ]
+        write_csv(root / f"{split}.csv", rows, HEADER)
+    write_card(root, "packed")
+    return root
+
+
+def write_card(root: Path, stored_as: str) -> None:
+    card = {"name": "any", "format": stored_as, "size": 32, "mean": [0.4] * 3, "std": [0.2] * 3, "flip": 0.5}
+    (root / FILE_NAME).write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize("stored_as", ["packed", "hdf5"])
+def test_a_prepared_dataset_is_taken_at_its_word(
+    prepared: Path, stored_as: str, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_card(prepared, stored_as)
+    monkeypatch.setattr(catalog, "verified_facts", None)  # nothing is decoded, nor looked at one by one
+    catalogs = open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+    assert {opened.format for opened in catalogs.values()} == {stored_as}
+    train = catalogs["train"]
+    assert train.table["frames"].tolist() == [20, 19, 18, 17, 16, 15]
+    assert train.table["path"].tolist() == [f"train/{row}.avi" for row in range(6)]
+    assert train.stored.tolist() == [f"shards/00000.h5#{row}" for row in range(6)]
+    assert train.labels["label"].values[:, 0].tolist() == [0, 1] * 3
+    assert (train.listed, train.seek_points) == (6, {})
+    assert (tmp_path / "bad.csv").read_text() == "split,path,reason\n"
+    window = next(Plan(train, make_config(prepared), training=False).batches(0, 0))[2]
+    assert (window.row, window.path) == (1, str(prepared / "shards/00000.h5#1"))
+
+
+def test_a_prepared_datasets_short_videos_are_left_out(
+    prepared: Path, make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    window = "window={length: 4, frequency: 5, step: null, max_seq_per_video: 1, eval_windows: 1}"  # span 16
+    catalogs = open_catalogs(make_config(prepared, window), tmp_path / "bad.csv")
+    assert catalogs["train"].table["frames"].tolist() == [20, 19, 18, 17, 16]
+    assert "train: 1 of 6 videos are shorter than the window's 16 frames" in caplog.text
+
+
+def test_a_prepared_video_without_a_frame_rate_is_bad_where_it_is_needed(
+    prepared: Path, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    file = prepared / "train.csv"
+    file.write_text(file.read_text().replace("19,32,48,25.0", "19,32,48,0"))
+    window = "window={length: 4, frequency: 2, frequency_fps: 12.5, step: null, max_seq_per_video: 1, eval_windows: 1}"
+    catalogs = open_catalogs(make_config(prepared, window), tmp_path / "bad.csv")
+    assert catalogs["train"].stored.tolist() == [f"shards/00000.h5#{row}" for row in (0, 2, 3, 4, 5)]
+    assert catalogs["train"].labels["label"].values[:, 0].tolist() == [0, 0, 1, 0, 1]
+    assert 'train,train/1.avi,"its frame rate is not known' in (tmp_path / "bad.csv").read_text()
+    assert len(open_catalogs(make_config(prepared), tmp_path / "bad.csv")["train"].table) == 6
+
+
+def test_what_is_wrong_with_a_prepared_dataset_is_told(
+    prepared: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    rows = [("val/0.avi", "a", "9", "32", "48", "25.0", "shards/00001.h5#0"), ("b", "a", "x", "1", "1", "1", "s#0")]
+    write_csv(prepared / "val.csv", rows, HEADER)
+    with pytest.raises(InputError, match=r"val\.csv, line 3: 'x' in column 'frames' is no whole number"):
+        open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+    write_csv(prepared / "val.csv", [row[:-1] for row in rows[:1]], HEADER[:-1])
+    with pytest.raises(InputError, match=r"val\.csv has no column 'stored'"):
+        open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+    write_csv(prepared / "val.csv", rows[:1], HEADER)
+    (prepared / "shards/00002.h5").unlink()
+    with pytest.raises(InputError, match=r"shards/00002\.h5 is missing; run prepare\.py again"):
+        open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+    (prepared / FILE_NAME).write_text("{")
+    with pytest.raises(InputError, match=r"dataset\.json does not describe a dataset"):
+        open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+
+
+def test_catalogs_of_a_prepared_dataset_may_lie_elsewhere(
+    prepared: Path, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    for name in ("train.csv", "val.csv", "test.csv", FILE_NAME):
+        (prepared / name).rename(folder / name)
+    dataset = f'dataset={{name: catalog, root: "{prepared}", catalog: "{folder}"}}'
+    assert open_catalogs(make_config(prepared, dataset), tmp_path / "bad.csv")["val"].format == "packed"
+
+
+def test_a_prepared_dataset_imports_no_generator_and_no_prepare(
+    prepared: Path, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Those imports take seconds."""
+    program = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from config.load import load_config\n"
+        "from data_utils.catalog import open_catalogs\n"
+        "config = load_config('quickstart.yaml', json.loads(sys.argv[1])).config\n"
+        "assert open_catalogs(config, Path(sys.argv[2]))['train'].format == 'packed'\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('cv2', 'sklearn', 'skimage', 'umap', 'decord')\n"
+        "       or name.startswith('data_utils.prepare.')])\n"
+    )
+    overrides = [f'dataset={{name: catalog, root: "{prepared}"}}', "short_videos=pad"]
+    command = [sys.executable, "-c", program, json.dumps(overrides), str(tmp_path / "bad.csv")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(catalog.__file__).parents[1], check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("with_card", [True, False])
+def test_re_encoded_videos_are_verified_where_they_are_stored(
+    with_card: bool,
+    small_dataset: Path,
+    make_config: MakeConfig,
+    tmp_path: Path,
+    write_csv: Callable[..., Path],
+    write_video: Callable[..., Path],
+) -> None:
+    (small_dataset / "train").rename(small_dataset / "videos")
+    options = {"preset": "veryfast", "x264-params": "keyint=260:scenecut=0"}
+    write_video(small_dataset / "videos/4.mp4", 300, options=options)
+    (small_dataset / "videos/5.mp4").write_bytes(b"")
+    rows = [(f"raw {row}.avi", "odd", "7", "7", "7", "7", f"videos/{row}.mp4") for row in range(6)]
+    write_csv(small_dataset / "train.csv", rows, HEADER)
+    if with_card:
+        write_card(small_dataset, "video")
+    train = open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")["train"]
+    assert train.format == "video"
+    assert train.table["path"].tolist() == [f"raw {row}.avi" for row in range(5)]
+    assert train.table["frames"].tolist() == [12, 14, 16, 18, 300]  # as decoded, whatever the CSV says
+    assert train.stored.tolist() == [f"videos/{row}.mp4" for row in range(5)]
+    assert (tmp_path / "bad.csv").read_text() == "split,path,reason\ntrain,raw 5.avi,empty file\n"
+    # The reader asks for them by what it reads.
+    assert {place: [point.number for point in points] for place, points in train.seek_points.items()} == {
+        "videos/4.mp4": [260]
+    }
+
+
+# ------------------------------------------------------------------------------------------------- odd names and places
+
+
+def test_names_may_be_odd_and_links_may_lead_elsewhere(
+    small_dataset: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    names = ['it\'s "1", ü 日本.mp4', " space .mp4", "new\nline.mp4", "..mp4", "~.mp4", "-.mp4"]
+    for number, name in enumerate(names):
+        (small_dataset / f"train/{number}.mp4").rename(small_dataset / f"train/{name}")
+    outside = tmp_path / "elsewhere"
+    (small_dataset / "train").rename(outside)
+    (small_dataset / "train").symlink_to(outside)
+    write_csv(small_dataset / "train.csv", [(f"train/{name}", "odd") for name in names])
+    catalogs = open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")
+    assert catalogs["train"].table["path"].tolist() == [f"train/{name}" for name in names]
+    config = make_config(small_dataset)
+    batches = list(Loader(catalogs["train"], config, training=False).epoch(0))
+    assert [batch.failed for batch in batches] == [[]] * len(batches)
+    assert torch.cat([batch.row_B for batch in batches]).unique().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_folder_of_videos_without_rights_is_listed(
+    small_dataset: Path, make_config: MakeConfig, tmp_path: Path, bound_by_rights: None
+) -> None:
+    (small_dataset / "train/1.mp4").chmod(0)
+    (small_dataset / "closed").mkdir()
+    (small_dataset / "val/0.mp4").rename(small_dataset / "closed/0.mp4")
+    (small_dataset / "closed").chmod(0)
+    file = small_dataset / "val.csv"
+    file.write_text(file.read_text().replace("val/0", "closed/0"))
+    catalogs = open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")
+    assert [len(opened.table) for opened in catalogs.values()] == [5, 1, 2]
+    rows = "train,train/1.mp4,permission denied\nval,closed/0.mp4,permission denied\n"
+    assert (tmp_path / "bad.csv").read_text() == f"split,path,reason\n{rows}"
+
+
+def test_a_name_that_no_file_can_have_is_listed(
+    small_dataset: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    write_csv(small_dataset / "val.csv", [("val/0.mp4", "odd"), (f"val/{'x' * 5000}.mp4", "odd")])
+    assert len(open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")["val"].table) == 1
+    assert (tmp_path / "bad.csv").read_text().endswith("x.mp4,file name too long\n")

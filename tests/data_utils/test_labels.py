@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,7 @@ from config.schema import CatalogDataset, MovingDigits
 from data_utils.labels import columns_of, label_sets, own_labels, part_shares
 
 DIGITS = MovingDigits(name="moving_digits", root="x", videos={"train": 1, "val": 1, "test": 1}, seed=0)
-FILES = {"train": "train.csv", "val": "val.csv"}
+FILES = {"train": Path("train.csv"), "val": Path("val.csv")}
 
 
 def catalog(labels: dict[str, str] | None) -> CatalogDataset:
@@ -79,6 +82,28 @@ def test_missing_and_uneven_labels_name_the_line() -> None:
         label_sets("action", tables(["a|"], ["b|c"]), FILES)
     with pytest.raises(InputError, match=r"val\.csv, line 2: 1 labels in column 'action', 2 in those above"):
         label_sets("action", tables(["a|b"], ["b"]), FILES)
+
+
+def test_the_first_wrong_label_is_named() -> None:
+    with pytest.raises(InputError, match=r"train\.csv, line 4: no label"):
+        label_sets("action", tables(["a", "b", "", "a", "", "a|b"], ["b|c"]), FILES)
+    with pytest.raises(InputError, match=r"train\.csv, line 3: 2 labels in column 'action', 1 in those above"):
+        label_sets("action", tables(["a", "a|b", ""], ["b"]), FILES)
+
+
+def test_labels_that_no_training_video_has_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        label_sets("action", tables(["a", "b"], ["a", "b", "b"]), FILES)
+        assert caplog.text == ""
+        sets = label_sets("action", tables(["a", "b"], ["d", "c", "a", "d"]), FILES)
+    assert sets["val"].values.tolist() == [[3], [2], [0], [3]]
+    [line] = caplog.messages
+    assert line == "val: 3 of 4 videos have labels in column 'action' that no training video has: c, d"
+    caplog.clear()
+    label_sets("action", tables(["a|b"], [f"a|{number}" for number in range(7)]), FILES)
+    assert caplog.messages == [
+        "val: 7 of 7 videos have labels in column 'action' that no training video has: 0, 1, 2, 3, 4 and 2 more"
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- parts of videos
