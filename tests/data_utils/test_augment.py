@@ -18,6 +18,12 @@ from data_utils.augment import Draw, augment, draw, transform
 from data_utils.crops import Box
 
 Pixel = tuple[float, float, float]
+PINNED = (
+    0.12236491397072789,
+    0.021014882349400972,
+    0.7299266332769188,
+    0.7554022095796886,
+)  # a crop that this program has drawn since it could
 
 
 def augmentation(**changes: Any) -> Augmentation:
@@ -298,8 +304,47 @@ def test_autocast_and_gradients_are_kept_out() -> None:
         assert torch.equal(augment(video, everything(1.0), keys(3)), expected)
 
 
+def test_crops_become_another_size_and_everything_else_is_done_there() -> None:
+    video, size, rest = pixels(16, height=20, width=36), (9, 12), Box(0.1, 0.0, 0.8, 1.0)
+    config = augmentation(crop=0.5, flip=0.5, color_jitter=0.8, grayscale=0.2, blur=0.5)
+    result = augment(video, config, keys(16), size, rest)
+    assert result.shape == (16, 2, 3, 9, 12)
+    draws = [draw(config, key, 12 * 20 / (9 * 36)) for key in keys(16)]
+    assert {one.box is None for one in draws} == {True, False}
+    for index, one in enumerate(draws):
+        crop = Draw(box=one.box or rest, flip=one.flip)
+        small = transform(video[index : index + 1], [crop], size)
+        expected = transform(small, [one._replace(box=None, flip=False)])
+        torch.testing.assert_close(result[index : index + 1], expected, rtol=0, atol=1e-6)
+    plain = augment(video, augmentation(), keys(16), size, rest)
+    assert torch.equal(plain, transform(video, [Draw(box=rest)] * 16, size))
+    with pytest.raises(ValueError, match="frames of 20x36 become 9x12: every window needs a box"):
+        augment(video, config, keys(16), size)
+
+
+def test_frames_that_keep_their_size_get_what_they_always_got() -> None:
+    config = augmentation(crop={"probability": 1.0, "scale": [0.3, 0.6]}, flip=0.5, blur=0.5)
+    one = draw(config, (3, 2, 1, 0, 0))
+    assert one == draw(config, (3, 2, 1, 0, 0), 1.0)
+    assert tuple(one.box or ()) == pytest.approx(PINNED, rel=1e-12)
+    video = pixels(4)
+    first = augment(video, config, keys(4))
+    assert torch.equal(augment(video, config, keys(4), (9, 12), Box(0.1, 0.1, 0.5, 0.5)), first)
+    some = augmentation(crop=0.5, flip=0.5)
+    uncropped = [index for index, key in enumerate(keys(16)) if draw(some, key) == Draw()]
+    assert uncropped
+    kept = augment(pixels(16), some, keys(16), (9, 12))
+    assert torch.equal(kept[uncropped], pixels(16)[uncropped] / 255)
+
+
+def test_a_flip_that_is_left_to_the_dataset_and_not_known_is_none() -> None:
+    config = augmentation(crop=1.0, flip=None)
+    assert not any(draw(config, (index,)).flip for index in range(50))
+
+
 def test_no_windows_and_wrong_input() -> None:
     assert augment(pixels(0), everything(1.0), []).shape == (0, 2, 3, 9, 12)
+    assert augment(pixels(0), everything(1.0), [], (4, 5), Box(0, 0, 1, 1)).shape == (0, 2, 3, 4, 5)
     with pytest.raises(ValueError, match="2 draws for 3 windows"):
         augment(pixels(), everything(1.0), keys(2))
     with pytest.raises(TypeError, match="float16"):

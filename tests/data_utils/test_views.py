@@ -9,10 +9,20 @@ import torch
 
 from config.augmentation import Augmentation
 from config.schema import Config
-from data_utils.augment import augment
+from data_utils.augment import augment, draw
+from data_utils.crops import EvalCrop, fixed_boxes
 from data_utils.loader import Batch
 from data_utils.normalise import normalise
-from data_utils.views import TrainingViews, View, default_view, make_views, time_indices
+from data_utils.views import (
+    TrainingViews,
+    View,
+    crops_per_window,
+    default_view,
+    evaluation_views,
+    make_views,
+    middle_view,
+    time_indices,
+)
 
 LENGTH = 6
 STRONG = """augmentation={crop: {probability: 0.7, scale: [0.3, 0.6], ratio: [0.8, 1.25]}, flip: 0.5,
@@ -187,3 +197,109 @@ def test_a_batch_of_which_nothing_could_be_read(config: Config) -> None:
 def test_views_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"window 2|no part of"):
         View(**wrong)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------- load_size and eval_crop
+
+
+@pytest.fixture
+def wide_batch() -> Batch:
+    """Five windows of 20x60 pixels that show where they are: red across, green down, blue the frame's number."""
+    video = torch.zeros(5, LENGTH, 3, 20, 60, dtype=torch.uint8)
+    video[:, :, 0] = 4 * torch.arange(60, dtype=torch.uint8)
+    video[:, :, 1] = 10 * torch.arange(20, dtype=torch.uint8)[:, None]
+    frames = torch.arange(5)[:, None] + torch.arange(LENGTH)
+    video[:, :, 2] = frames[:, :, None, None].to(torch.uint8)
+    batch = Batch(video, torch.tensor([4, 1, 1, 0, 7]), frames, [])
+    return replace(batch, other=replace(batch, frames_BT=frames + 100))
+
+
+def as_pixels(video: torch.Tensor, config: Config) -> torch.Tensor:
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in config.pixels)
+    return (video * std + mean) * 255
+
+
+@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+def test_what_nothing_is_drawn_for_is_what_evaluation_sees_first(
+    eval_crop: EvalCrop, wide_batch: Batch, tiny_config: Callable[..., Config]
+) -> None:
+    keys = (NOTHING, "load_size=[20,60]", f"eval_crop={eval_crop}")
+    config = tiny_config(*keys)
+    evaluated = evaluation_views(wide_batch, config, "cpu").video_BTCHW[:: crops_per_window(config)]
+    views = make_views(wide_batch, (View(), View(1), View(0, config.augmentation)), config, epoch=3)
+    for video in views.videos:
+        assert video.shape == (5, LENGTH, 3, 16, 24)
+        assert torch.equal(video, evaluated)
+    assert torch.equal(evaluated, normalise(middle_view(wide_batch.video_BTCHW, config), *config.pixels))
+    some = tiny_config(*keys, "augmentation.crop.probability=0.5", "augmentation.flip=0.5")
+    rows, firsts = wide_batch.row_B.tolist(), wide_batch.frames_BT[:, 0].tolist()
+    undrawn = {
+        (epoch, index)
+        for epoch in range(8)
+        for index, (row, first) in enumerate(zip(rows, firsts, strict=True))
+        if draw(some.augmentation, (some.seed, epoch, row, first, 0)) == draw(config.augmentation, (0,))
+    }
+    assert 0 < len(undrawn) < 40
+    for epoch in range(8):
+        (video,) = make_views(wide_batch, (View(0, some.augmentation),), some, epoch).videos
+        for index in range(5):
+            assert torch.equal(video[index], evaluated[index]) == ((epoch, index) in undrawn)
+
+
+@pytest.mark.parametrize(
+    ("eval_crop", "lefts", "shown"), [("centre", [15], 30), ("resize", [0], 60), ("three", [15, 0, 30], 30)]
+)
+def test_evaluation_crops_are_windows_of_their_own(
+    eval_crop: str, lefts: list[int], shown: int, wide_batch: Batch, tiny_config: Callable[..., Config]
+) -> None:
+    config = tiny_config("load_size=[20,60]", f"eval_crop={eval_crop}")
+    views = evaluation_views(wide_batch, config, "cpu")
+    assert crops_per_window(config) == len(lefts)
+    assert views.video_BTCHW.shape == (5 * len(lefts), LENGTH, 3, 16, 24)
+    assert views.rows_B.tolist() == [row for row in (4, 1, 1, 0, 7) for _ in lefts]
+    assert views.frames_BT.tolist() == [frames for frames in wide_batch.frames_BT.tolist() for _ in lefts]
+    pixels = as_pixels(views.video_BTCHW, config)
+    torch.testing.assert_close(
+        pixels[:, :, 2], views.frames_BT[:, :, None, None].float().expand(-1, -1, 16, 24), rtol=0, atol=1e-3
+    )
+    for number, left in enumerate(lefts):
+        across = 4 * (left + shown * (torch.arange(24) + 0.5) / 24 - 0.5).clamp(0, 59)
+        down = 10 * (20 * (torch.arange(16) + 0.5) / 16 - 0.5).clamp(0, 19)
+        one = pixels[number :: len(lefts)]
+        assert (one[:, :, 0] - across).abs().max() < 3  # where points lie beyond the frame, its border repeats
+        assert (one[:, :, 1] - down[:, None]).abs().max() < 0.51
+
+
+def test_frames_that_are_read_as_the_model_takes_them_keep_every_bit(
+    batch: Batch, tiny_config: Callable[..., Config]
+) -> None:
+    for keys in ((), ("load_size=[16,24]",), ("eval_crop=three",), ("eval_crop=resize", "load_size=[16,24]")):
+        config = tiny_config(*keys)
+        assert crops_per_window(config) == 1
+        views = evaluation_views(batch, config, "cpu")
+        assert torch.equal(views.video_BTCHW, normalise(batch.video_BTCHW, *config.pixels))
+        assert torch.equal(views.rows_B, batch.row_B)
+        assert middle_view(batch.video_BTCHW, config) is batch.video_BTCHW
+
+
+def test_drawn_crops_keep_the_shape_of_things(wide_batch: Batch, tiny_config: Callable[..., Config]) -> None:
+    overrides = (NOTHING, "load_size=[20,60]", "augmentation.crop={probability: 1.0, ratio: [1.0, 1.0]}")
+    config = tiny_config(*overrides, "augmentation.crop.scale=[0.1,0.2]")
+    (video,) = make_views(wide_batch, (View(0, config.augmentation),), config, epoch=0).videos
+    pixels = as_pixels(video, config)
+    across = (pixels[:, 0, 0, 8, 20] - pixels[:, 0, 0, 8, 3]) / 17 / 4
+    down = (pixels[:, 0, 1, 13, 12] - pixels[:, 0, 1, 2, 12]) / 11 / 10
+    torch.testing.assert_close(across, down, rtol=0.05, atol=0)  # source pixels per pixel of the model
+    areas = across * down * 16 * 24 / (20 * 60)
+    assert ((areas > 0.09) & (areas < 0.22)).all()
+    assert len(set(pixels[:, 0, 0, 0, 0].tolist())) == 5
+    assert len(fixed_boxes((20, 60), (16, 24), "three")) == 3
+
+
+def test_an_evaluation_batch_of_which_nothing_could_be_read(tiny_config: Callable[..., Config]) -> None:
+    video = torch.empty((0, 6, 3, 20, 60), dtype=torch.uint8)
+    empty = Batch(video, torch.empty(0).long(), torch.empty(0, 6).long(), [(1, "gone")])
+    config = tiny_config("load_size=[20,60]", "eval_crop=three", STRONG)
+    assert evaluation_views(empty, config, "cpu").video_BTCHW.shape == (0, 6, 3, 16, 24)
+    looks = (View(), View(0, config.augmentation))
+    assert [v.shape for v in make_views(empty, looks, config, 0).videos] == [(0, 6, 3, 16, 24)] * 2
