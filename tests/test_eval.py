@@ -319,6 +319,27 @@ def test_predictions_are_asked_about_one_window_of_each_video(
     torch.testing.assert_close(videos[3], normalise(middle.permute(0, 3, 1, 2), *config.pixels))
 
 
+def test_monitors_and_scores_take_three_crops_where_they_are_wanted(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config("load_size=[32,64]", "eval_crop=three", "window.eval_windows=1", "batch_size=5")
+    seen: list[torch.Tensor] = []
+
+    def record(task: Task, videos: Any, seed: int) -> dict[str, dict[str, float]]:
+        seen.extend(videos)
+        return shuffled_ratios(task, seen, seed)
+
+    monkeypatch.setattr(evaluation, "shuffled_ratios", record)
+    task = make_task(config, tiny_catalogs)
+    found = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    assert set(found.monitors["lidar"]) == {"space", "time", "clip"}  # the crops of the one window
+    assert [video.shape for video in seen] == [(batch, 6, 3, 16, 24) for batch in (5, 5, 2)]  # one of each video
+    assert set(found.knn) == {"space", "time", "clip"}
+    results, test = final_test(task, task.encoder, tiny_catalogs, "digit", config, CPU, bad_list(tmp_path))
+    assert results["test_videos"] == len(test.rows) == 12
+    assert results["knn"]["clip"]["digit"]["top1"] == results["knn"]["clip"]["digit"]["random_init"]
+
+
 def test_few_windows_give_no_lidar(tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path) -> None:
     config = tiny_config("window.eval_windows=1")
     catalogs = {

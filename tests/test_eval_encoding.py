@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import resize
 
 import monitors
 from config.errors import InputError
@@ -106,6 +107,42 @@ def test_features_are_the_means_over_windows_and_units(
                         share = float(((group * 2) // 16 == part).float().mean())
                         total, weight = total + share * unit, weight + share
                 np.testing.assert_allclose(split.features[2][level][row, part], total / weight, atol=2e-5)
+
+
+@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+def test_crops_of_larger_frames_are_averaged_like_windows(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, eval_crop: str
+) -> None:
+    config = tiny_config("load_size=[32,64]", f"eval_crop={eval_crop}", root=tiny_catalogs["test"].root)
+    catalog, encoder = tiny_catalogs["test"], make_encoder(config)
+    split = encode_split(encoder, catalog, config, CPU, bad_list(tmp_path))
+    for row in (0, 7):
+        length, path = int(catalog.table["frames"].iloc[row]), catalog.root / catalog.table["path"].iloc[row]
+        looks = []
+        for start in evaluation_starts(length, 25.0, config.window, config.short_videos):
+            frames = frame_indices(start, length, 25.0, config.window, config.short_videos)
+            whole = torch.from_numpy(VideoReader().read(path, frames, (32, 64))).permute(0, 3, 1, 2)
+            parts = {"centre": [whole[..., 8:56]], "resize": [whole]}
+            parts["three"] = [whole[..., left : left + 48] for left in (8, 0, 16)]
+            for part in parts[eval_crop]:
+                small = resize(part, [16, 24], antialias=True)
+                looks.append(normalise(small[None], *config.pixels))
+        assert len(looks) == (6 if eval_crop == "three" else 2)
+        with torch.no_grad():
+            found = [encoder.eval()(look) for look in looks]
+        for level in ("space", "time", "clip"):
+            expected = torch.cat([units[level][0] for units in found]).mean(dim=0)
+            # Pixels may be another grey level, as torchvision's filter is a little wider.
+            np.testing.assert_allclose(split.features[1][level][row, 0], expected, atol=0.02)
+    windows, rows = split.singles.windows()
+    crops = 3 if eval_crop == "three" else 1
+    assert rows.tolist() == [row for row in range(12) for _ in range(2 * crops)]
+    assert {len(vectors) for vectors in windows.values()} == {12 * 2 * crops}
+    assert split.singles.units()["time"].shape == (12 * 2 * crops * 3, 20)
+    if crops == 3:
+        by_crop = windows["clip"].reshape(12, 2, 3, -1)
+        assert np.abs(by_crop[:, :, 0] - by_crop[:, :, 1]).max() > 1e-3
+        assert np.abs(by_crop[:, :, 1] - by_crop[:, :, 2]).max() > 1e-3
 
 
 def test_halves_differ_where_the_video_does(

@@ -107,6 +107,16 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "no": (),
         "yes": ("augment_training=true", "augmentation.blur.probability=0.5", "augmentation.flip=0.5"),
     },
+    "load_size": {
+        "frame_size": (),
+        "wider": ("load_size=[20,36]",),
+        "smaller": ("load_size=[12,10]",),
+    },
+    "eval_crop": {value: (f"eval_crop={value}",) for value in ("centre", "resize", "three")},
+    "frequency": {
+        "frames": (),
+        "seconds": ("window.frequency_fps=12.5",),
+    },
     "optimizer": {
         "adamw": (),
         "adam": ("optimizer={name: adam, lr: 0.01, weight_decay: 0.1}",),
@@ -177,7 +187,7 @@ class NoiseLoader:
     """Two batches of noise, each with a second window."""
 
     def __init__(self, config: Config) -> None:
-        self.frames, (self.height, self.width) = config.window.length, config.frame_size
+        self.frames, (self.height, self.width) = config.window.length, config.read_size
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         for number in range(first_batch, 2):
@@ -229,7 +239,16 @@ def test_the_settings_hold_every_value_and_every_possible_pair() -> None:
         for value, its_value in itertools.product(values, its_values):
             assert (((option, value), (other, its_value)) in found) == is_possible(option, value, other, its_value)
     overrides = [override for values in OPTIONS.values() for value in values.values() for override in value]
-    for section in ("loss_fn", "targets", "isolation", "down_targets", "positions", "target_norm", "second_view"):
+    for section in (
+        "loss_fn",
+        "targets",
+        "isolation",
+        "down_targets",
+        "positions",
+        "target_norm",
+        "second_view",
+        "eval_crop",
+    ):
         offered = Config.model_fields[section].annotation.__args__  # type: ignore[union-attr]
         given = {value.partition("=")[2] for value in overrides if value.startswith(f"{section}=")}
         assert given == set(offered), section

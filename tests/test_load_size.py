@@ -1,0 +1,78 @@
+"""Training and evaluation where frames are read at another size and rate than the model takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog
+from data_utils.loader import Loader
+from data_utils.views import make_views
+from eval import Validator
+from main import draw_input
+from runs.seeds import seed_everything
+from tasks import build_task
+from train import Trainer
+
+MakeConfig = Callable[..., Config]
+CPU = torch.device("cpu")
+# The videos have 16 frames of 36x36, 8 per second: a frame of a window is 1.6 behind the one before.
+OFFSETS = [0, 2, 3, 5, 6, 8]
+READ = ("load_size=[30,40]", "window.frequency_fps=5.0", "augmentation.flip=0.5", "augmentation.crop.scale=[0.3,1.0]")
+
+
+@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        ("task=svt",),
+        ("task=vicreg",),
+        ("targets=second_view", "second_view=window"),
+        ("targets=second_view", "augment_training=true"),
+        ("task=supervised",),
+    ],
+    ids=" ".join,
+)
+def test_every_task_trains_a_step_and_is_validated(
+    task: tuple[str, ...], eval_crop: str, tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
+) -> None:
+    config = tiny_config(*READ, *task, f"eval_crop={eval_crop}", root=tiny_catalogs["train"].root)
+    seed_everything(config.seed)
+    trained = build_task(config, tiny_catalogs["train"])
+    second = any(view.window for view in trained.views)
+    with closing(Loader(tiny_catalogs["train"], config, training=True, second_window=second)) as loader:
+        batch = next(loader.epoch(0))
+        assert batch.video_BTCHW.shape == (8, 6, 3, 30, 40)
+        views = make_views(batch, trained.views, config, 0)
+        assert {video.shape for video in views.videos} == {(8, 6, 3, 16, 24)}
+        for view, frames in zip(trained.views, views.frames, strict=True):
+            if view.time_scale == (1.0, 1.0):
+                assert (frames - frames[:, :1]).tolist() == [OFFSETS] * 8
+        again = make_views(batch, trained.views, config, 0)
+        assert all(torch.equal(*pair) for pair in zip(views.videos, again.videos, strict=True))
+        trainer = Trainer(trained, config, len(loader), CPU)
+        before = {name: p.detach().clone() for name, p in trained.named_parameters() if p.requires_grad}
+        report = next(trainer.epoch(loader, 0, 0, lambda failed: None))
+    assert not report.skipped
+    assert all(torch.isfinite(torch.tensor(value)) for terms in report.loss.values() for value in terms.values())
+    assert any(not torch.equal(before[name], p) for name, p in trained.named_parameters() if name in before)
+    bad = BadVideos(tmp_path / "bad_videos.csv", total=48, max_share=0.5)
+    found = Validator(trained, tiny_catalogs, config, CPU, bad).run(None)
+    assert all(0 <= score["top1"] <= 100 for by in asdict(found)["knn"].values() for score in by.values())
+
+
+def test_the_figure_shows_what_the_model_sees(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = []
+    monkeypatch.setattr("main.draw_windows", lambda pixels, *_: shapes.append((pixels.shape, pixels.dtype.name)))
+    config = tiny_config(*READ, "eval_crop=three", root=tiny_catalogs["train"].root)
+    draw_input(tiny_catalogs["train"], config, tmp_path / "windows.png")
+    assert shapes == [((8, 6, 16, 24, 3), "uint8")]
