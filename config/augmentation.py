@@ -11,8 +11,11 @@ class Crop(Section):
     """Random resized crop, one rectangle for all frames of a window."""
 
     probability: Share = Field(description="share of windows that are cropped")
-    scale: ShareRange = Field(description="least and largest share of the frame's area")
-    ratio: AboveZeroRange = Field(description="least and largest width / height of the rectangle, times the frame's")
+    scale: ShareRange = Field(description="least and largest share of the frame's area, as it is read")
+    ratio: AboveZeroRange = Field(
+        description="least and largest width / height of the rectangle as a share of `frame_size`'s; 1: nothing is "
+        "stretched"
+    )
 
 
 class ColorJitter(Section):

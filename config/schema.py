@@ -134,10 +134,10 @@ class WindowConfig(Section):
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(
         default=None,
-        description="frames of a window per second of video, the same motion per step whatever the frame rate; it "
-        "takes the place of `frequency`; null: `frequency` counts",
+        description="frames of a window per second of video, the nearest ones: the same motion per step whatever the "
+        "frame rate; it takes the place of `frequency`; null: `frequency` counts",
     )
-    step: Positive | None = Field(description="distance of two windows, in frames; null: windows do not overlap")
+    step: Positive | None = Field(description="distance of two windows, in frames of the video; null: no overlap")
     max_seq_per_video: Positive = Field(description="windows drawn from a video in one training epoch")
     eval_windows: Positive = Field(description="windows averaged to a video's features, evenly spread")
 
@@ -154,9 +154,9 @@ class DataConfig(Section):
         "taken from there and become `frame_size` on the device; null: `frame_size`"
     )
     eval_crop: Literal["centre", "resize", "three"] = Field(
-        description="what evaluation, and training without augmentation, sees of a frame of `load_size`: its centre at "
-        "the shape of `frame_size`, all of it squeezed into `frame_size`, or, in evaluation, three crops along the "
-        "longer side as windows of their own"
+        description="what evaluation, and training where no crop is drawn, sees of a frame of `load_size`: its centre "
+        "at the shape of `frame_size`, all of it squeezed into `frame_size`, or, in evaluation, three crops along the "
+        "longer side as windows of their own (one where both sizes have the same shape)"
     )
     video_decoder: Literal["auto", "torchcodec", "pyav", "decord", "opencv"] = Field(
         description="what decodes video files; auto: torchcodec where it loads, else PyAV"
