@@ -23,7 +23,8 @@ def covering(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
 def cover(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The picture, scaled to cover `size` (height, width) and cut to its centre.
 
-    Shrinking averages over areas, so that fine texture does not alias; enlarging is bilinear.
+    Bilinear, with the filter widened where the picture shrinks, so that fine texture does not alias: what ffmpeg,
+    Pillow and torchvision do, to within a grey level.
 
     Args:
         picture: [H, W, 3], upright.
@@ -41,9 +42,14 @@ def scaled(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     height, width = picture.shape[:2]
     if (height, width) == size:
         return picture
-    shrinks = size[0] <= height and size[1] <= width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(picture, size[::-1], interpolation=method)  # type: ignore[return-value]
+    if size[0] >= height and size[1] >= width:
+        return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    # Three times as fast as OpenCV's INTER_AREA, ffmpeg or Pillow, as long as the tensor is seen to be channels-last.
+    import torch  # takes seconds, which not every process needs
+
+    pixels_1CHW = torch.from_numpy(np.require(picture, requirements=["C", "W"])[None]).permute(0, 3, 1, 2)
+    shrunk_1CHW = torch.nn.functional.interpolate(pixels_1CHW, size=size, mode="bilinear", antialias=True)
+    return shrunk_1CHW[0].permute(1, 2, 0).numpy()
 
 
 def cut_centre(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -27,6 +27,20 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: the file cannot be written (disk full, no permission, no folder); `path` is as it was.
     """
+    try:
+        with replaced_file(path) as file:
+            yield file
+    except BaseException as error:
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        reason = cause.strerror or cause
+        raise InputError(f"cannot write {path}: {reason}; free the disk or choose another save_path") from error
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Like `atomic_write`, but every error is raised as it is."""
     # One fixed name: what a killed process left behind is overwritten by the next write instead of piling up.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -35,15 +49,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
-    except BaseException as error:
+        sync_folder(path.parent)
+    except BaseException:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink()
-        cause = _os_error(error)
-        if cause is None:
-            raise
-        reason = cause.strerror or cause
-        raise InputError(f"cannot write {path}: {reason}; free the disk or choose another save_path") from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,7 +80,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the folder's entries to the disk, so that a power cut does not undo the move."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
