@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,11 @@ from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
 from data_utils.dataset_card import Format, catalog_folder, read_card
 from data_utils.decoding import SeekPoint
-from data_utils.facts_cache import verified_facts
-from data_utils.inspection import VideoFacts
+from data_utils.facts_cache import verified_videos
 from data_utils.labels import LabelSet, columns_of, label_sets, own_labels
 from data_utils.stored_facts import FACTS, require_stored_files, with_stored_facts
 from data_utils.windows import NO_FRAME_RATE, repeats_frames, spans, without_rate
 from runs.seeds import numpy_generator
-
-_NOTHING = VideoFacts(0, 0, 0, 0.0)  # of a bad video, until its row is left out
 
 logger = logging.getLogger(__name__)
 
@@ -119,18 +115,24 @@ def _verified(
     """The catalogs with what decoding finds, and by split the bad videos' rows and why they are bad."""
     places = {split: catalog.stored.tolist() for split, catalog in catalogs.items()}
     root = next(iter(catalogs.values())).root
-    results = iter(verified_facts(root, [place for split in places.values() for place in split], folder, num_workers))
+    found = verified_videos(root, [place for split in places.values() for place in split], folder, num_workers)
+    facts = found.table[list(FACTS)].reset_index(drop=True)
     verified: dict[str, Catalog] = {}
     reasons: dict[str, dict[int, str]] = {}
+    first = 0
     for split, catalog in catalogs.items():
-        found = list(islice(results, len(places[split])))
-        reasons[split] = {row: result for row, result in enumerate(found) if isinstance(result, str)}
-        facts = [_NOTHING if isinstance(result, str) else result for result in found]
-        columns = {name: [getattr(fact, name) for fact in facts] for name in FACTS}
-        others = catalog.table.drop(columns=["path", *FACTS], errors="ignore").reset_index(drop=True)
-        table = pd.concat([catalog.table[["path"]].reset_index(drop=True), pd.DataFrame(columns), others], axis=1)
-        points = {place: fact.seek_points for place, fact in zip(places[split], facts, strict=True) if fact.seek_points}
-        verified[split] = replace(catalog, table=table, seek_points=points)
+        rows = facts.iloc[first : first + len(places[split])].reset_index(drop=True)
+        first += len(rows)
+        table = catalog.table.reset_index(drop=True)
+        others = table.drop(columns=["path", *FACTS], errors="ignore")
+        reasons[split] = {
+            row: found.reasons[place] for row, place in enumerate(places[split]) if place in found.reasons
+        }
+        verified[split] = replace(
+            catalog,
+            table=pd.concat([table[["path"]], rows, others], axis=1),
+            seek_points={place: found.seek_points[place] for place in places[split] if place in found.seek_points},
+        )
     return verified, reasons
 
 

@@ -200,7 +200,7 @@ def test_a_prepared_dataset_is_taken_at_its_word(
     prepared: Path, stored_as: str, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_card(prepared, stored_as)
-    monkeypatch.setattr(catalog, "verified_facts", None)  # nothing is decoded, nor looked at one by one
+    monkeypatch.setattr(catalog, "verified_videos", None)  # nothing is decoded, nor looked at one by one
     catalogs = open_catalogs(make_config(prepared), tmp_path / "bad.csv")
     assert {opened.format for opened in catalogs.values()} == {stored_as}
     train = catalogs["train"]
@@ -277,8 +277,9 @@ def test_a_prepared_dataset_imports_no_generator_and_no_prepare(
         "from data_utils.catalog import open_catalogs\n"
         "config = load_config('quickstart.yaml', json.loads(sys.argv[1])).config\n"
         "assert open_catalogs(config, Path(sys.argv[2]))['train'].format == 'packed'\n"
-        "print([name for name in sys.modules if name.split('.')[0] in ('cv2', 'sklearn', 'skimage', 'umap', 'decord')\n"
-        "       or name.startswith('data_utils.prepare.')])\n"
+        "heavy = ('sklearn', 'skimage', 'umap', 'decord', 'joblib')\n"
+        "prepare = 'data_utils.prepare.'\n"
+        "print([name for name in sys.modules if name.split('.')[0] in heavy or name.startswith(prepare)])\n"
     )
     overrides = [f'dataset={{name: catalog, root: "{prepared}"}}', "short_videos=pad"]
     command = [sys.executable, "-c", program, json.dumps(overrides), str(tmp_path / "bad.csv")]

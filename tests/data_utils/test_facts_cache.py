@@ -10,7 +10,7 @@ import pytest
 
 from data_utils import facts_cache
 from data_utils.decoding import SeekPoint
-from data_utils.facts_cache import FILE_NAME, verified_facts
+from data_utils.facts_cache import FILE_NAME, verified_facts, verified_videos
 from data_utils.inspection import VideoFacts
 
 GOOD = VideoFacts(16, 32, 48, 25.0, (SeekPoint(300, 12),))
@@ -100,6 +100,53 @@ def test_a_list_that_does_not_fit_is_made_anew(change: str, tmp_path: Path, veri
     (root / FILE_NAME).write_text("{" if change == "garbage" else json.dumps(content | {change: "other"}))
     assert verified_facts(root, paths, root, 1) == [GOOD]
     assert verified == ["a", "a"]
+
+
+def test_only_what_is_new_is_written(tmp_path: Path, verified: list[str]) -> None:
+    """Writing what is known of a million videos takes seconds."""
+    root = tmp_path / "data"
+    paths = files(root, "a", "missing")
+    verified_facts(root, paths, root, 1)
+    written = (root / FILE_NAME).stat().st_ino
+    verified_facts(root, paths, root, 1)
+    assert verified == ["missing", "a", "missing"]
+    assert (root / FILE_NAME).stat().st_ino == written
+    verified_facts(root, files(root, "b"), root, 1)
+    assert verified_facts(root, ["b", "a"], root, 1) == [GOOD, GOOD]
+    assert verified == ["missing", "a", "missing", "b"]
+
+
+def test_a_mended_video_is_bad_no_more_and_the_other_way_round(
+    tmp_path: Path, verified: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    paths = files(root, "damaged", "a")
+    assert verified_facts(root, paths, root, 1) == ["damaged: 1 of 2 frames decode", GOOD]
+    (root / "damaged").write_text("mended")
+    (root / "a").write_text("broken now")
+    results: list[VideoFacts | str] = [VideoFacts(5, 32, 48, 25.0), "damaged: 2 of 3 frames decode"]
+    monkeypatch.setattr(facts_cache, "verify_videos", lambda paths, num_workers: enumerate(results))
+    assert verified_facts(root, paths, root, 1) == results
+    monkeypatch.setattr(facts_cache, "verify_videos", None)
+    assert verified_facts(root, paths, root, 1) == results
+
+
+def test_columns_are_in_the_order_of_the_paths(tmp_path: Path, verified: list[str]) -> None:
+    root = tmp_path / "data"
+    verified_facts(root, files(root, "a", "b", "damaged"), root, 1)
+    found = verified_videos(root, ["damaged", "b", "a"], root, 1)
+    assert found.table.index.tolist() == ["damaged", "b", "a"]
+    assert found.table["frames"].tolist() == [0, 16, 16]
+    assert found.table["fps"].tolist() == [0.0, 25.0, 25.0]
+    assert found.reasons == {"damaged": "damaged: 1 of 2 frames decode"}
+    assert found.seek_points["b"] == (SeekPoint(300, 12),)
+
+
+def test_a_missing_list_is_nothing_to_speak_of(
+    tmp_path: Path, verified: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    verified_facts(tmp_path / "data", files(tmp_path / "data", "a"), tmp_path / "data", 1)
+    assert caplog.messages == []
 
 
 def test_real_files_go_through_it(tmp_path: Path, write_video: Callable[..., Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog import Catalog, open_catalogs
-from data_utils.facts_cache import verified_facts
+from data_utils.facts_cache import VerifiedVideos, verified_videos
 from data_utils.loader import Batch, Loader
 from data_utils.windows import NO_FRAME_RATE
 
@@ -128,11 +127,12 @@ def test_videos_that_are_too_slow_repeat_frames_and_are_counted(
 def test_videos_without_a_frame_rate_are_listed_where_one_is_needed(
     root: Path, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_one(*arguments: object) -> list[object]:
-        facts = verified_facts(*arguments)  # type: ignore[arg-type]
-        return [facts[0], replace(facts[1], fps=0.0), *facts[2:]]  # type: ignore[type-var]
+    def without_one(root: Path, paths: list[str], folder: Path, num_workers: int) -> VerifiedVideos:
+        found = verified_videos(root, paths, folder, num_workers)
+        found.table.loc["train/1.mp4", "fps"] = 0.0
+        return found
 
-    monkeypatch.setattr("data_utils.catalog.verified_facts", without_one)
+    monkeypatch.setattr("data_utils.catalog.verified_videos", without_one)
     catalogs = open_catalogs(make_config(root, by_seconds(10.0)), tmp_path / "bad.csv")
     assert catalogs["train"].table["path"].tolist() == [f"train/{number}.mp4" for number in (0, 2, 3, 4, 5)]
     assert (tmp_path / "bad.csv").read_text().splitlines() == [
