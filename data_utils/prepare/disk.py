@@ -76,8 +76,17 @@ def missing(raw: Path, paths: Sequence[str]) -> NDArray[np.bool_]:
 def refuse_bytes(root: Path, paths: Iterable[str]) -> None:
     """InputError where the name of a file is no UTF-8: no CSV could hold it."""
     for path in paths:
-        if any("\ud800" <= character <= "\udfff" for character in path):
+        if not is_text(path):
             raise InputError(f"{root / ascii(path)}: a file name must be UTF-8; rename it")
+
+
+def is_text(value: str) -> bool:
+    """Whether a file could hold `value` as UTF-8: the surrogates that stand for other bytes could not be written."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _names(folder: Path) -> set[str]:

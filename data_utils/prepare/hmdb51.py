@@ -61,7 +61,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
     table["path"] = [path or f"{row[2]}/{row[1]}" for path, row in zip(found, rows, strict=True)]
     train = table["split"] == "train"
     shares = {"val": options.val_share}
-    drawn = within_classes(list(table["label"][train]), list(table["group"][train]), shares, options.seed)
+    drawn = within_classes(table["label"][train].tolist(), table["group"][train].tolist(), shares, options.seed)
     table.loc[train, "split"] = drawn
     reasons = [MISSING if path is None else None for path in found]
     return make_listing("hmdb51", raw, table, reasons, 0.5, notes)
@@ -80,8 +80,7 @@ def _read_lists(lists: Path, split: str) -> tuple[list[tuple[str, str, str, str]
         label = file.name.removesuffix(ending)
         seen: dict[str, int] = {}
         for number, line in read_lines(file):
-            name, _, use = line.rpartition(" ")
-            name = name.strip()
+            name, use = line.rsplit(None, 1) if len(line.split()) > 1 else ("", line)
             if use not in _USE or not name or "/" in name:
                 raise InputError(f"{file}, line {number}: '{line}' is no `video.avi 0|1|2`; correct it")
             if name in seen:
@@ -109,5 +108,5 @@ def _find(index: VideoIndex, label: str, name: str) -> str | None:
     paths = index.alike(stem(name))
     own = [path for path in paths if spelling_key(posixpath.basename(posixpath.dirname(path))) == spelling_key(label)]
     if len(own) > 1:
-        raise InputError(f"{index.raw}: {own[0]} and {own[1]} have one name; set --videos to the folder of one")
+        raise InputError(f"{index.raw}: {own[0]} and {own[1]} have one name; choose a folder that holds one of them")
     return own[0] if own else None

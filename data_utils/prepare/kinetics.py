@@ -189,9 +189,10 @@ def _parse(split: str, table: pd.DataFrame, classes: ClassNames) -> list[Row]:
     if "label" not in table:
         raise InputError(f"{table['where'].iloc[0]}: no column 'label'; add it")
     count = len(table)
-    starts, ends = (list(table[name]) if name in table else [""] * count for name in ("start", "end"))
+    starts, ends = (table[name].tolist() if name in table else [""] * count for name in ("start", "end"))
+    columns = (table["label"].tolist(), table["id"].tolist(), starts, ends, table["where"].tolist())
     rows, known = [], {name: name for name in classes.names}
-    for label, video, start, end, where in zip(table["label"], table["id"], starts, ends, table["where"], strict=True):
+    for label, video, start, end, where in zip(*columns, strict=True):
         if not video or not label:
             raise InputError(f"{where}: no {'label' if video else 'youtube_id'}; fill it in")
         if label not in known:

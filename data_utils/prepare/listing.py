@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.catalog_file import SPLITS
-from data_utils.prepare.disk import refuse_bytes
+from data_utils.prepare.disk import is_text, refuse_bytes
 
 MISSING = "missing"
 _NAMED = 5
@@ -53,13 +53,15 @@ def make_listing(
         notes: what the user should know.
 
     Raises:
-        InputError: a split has no video on the disk, or a name is no UTF-8.
+        InputError: a split has no video on the disk, or something is no UTF-8.
     """
     why = np.asarray(reasons, object)
     gone = np.array([reason is not None for reason in why], np.bool_)
     absent = [
-        (str(split), str(path), str(reason))
-        for split, path, reason in zip(table["split"][gone], table["path"][gone], why[gone], strict=True)
+        (split, path, reason)
+        for split, path, reason in zip(
+            table["split"][gone].tolist(), table["path"][gone].tolist(), why[gone], strict=True
+        )
     ]
     there = table[~gone]
     parts = [there[there["split"] == split] for split in SPLITS]
@@ -71,7 +73,13 @@ def make_listing(
                 if listed
                 else f"{raw}: no video is left for {split}; give more videos, or other shares"
             )
-        refuse_bytes(raw, part["path"])
+        refuse_bytes(raw, part["path"].tolist())
+        for column in part.columns:
+            strange = [value for value in set(part[column].tolist()) if not is_text(value)]
+            if strange:
+                raise InputError(
+                    f"{raw}: {min(strange)!a} is a {column} that no UTF-8 file can hold; correct the lists"
+                )
     there = pd.concat(parts, ignore_index=True)
     return Listing(name, there, flip, absent, [*notes, *_class_notes(there)])
 

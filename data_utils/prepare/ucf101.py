@@ -78,7 +78,7 @@ def _official(lists: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, l
     table = pd.DataFrame(rows, columns=["split", "path", "label", "group"])
     train = table["split"] == "train"
     shares = {"val": options.val_share}
-    drawn = within_classes(list(table["label"][train]), list(table["group"][train]), shares, options.seed)
+    drawn = within_classes(table["label"][train].tolist(), table["group"][train].tolist(), shares, options.seed)
     table.loc[train, "split"] = drawn
     return table, [
         f"test is official test list {options.split}; val is {options.val_share:g} of its train list's groups, "
@@ -99,7 +99,7 @@ def _own_split(lists: Path, index: VideoIndex, options: argparse.Namespace) -> t
         raise InputError(f"{index.folder} holds no videos; set --videos")
     table = pd.DataFrame(rows, columns=["path", "label", "group"])
     shares = {"val": options.val_share, "test": options.test_share}
-    table.insert(0, "split", within_classes(list(table["label"]), list(table["group"]), shares, options.seed))
+    table.insert(0, "split", within_classes(table["label"].tolist(), table["group"].tolist(), shares, options.seed))
     note = f"val ({options.val_share:g}) and test ({options.test_share:g}) are drawn by group with seed {options.seed}"
     return table, [note]
 

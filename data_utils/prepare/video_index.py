@@ -54,7 +54,9 @@ class VideoIndex:
         """
         paths = self.alike(name)
         if len(paths) > 1:
-            raise InputError(f"{self.raw}: {paths[0]} and {paths[1]} have one name; set --videos to the folder of one")
+            raise InputError(
+                f"{self.raw}: {paths[0]} and {paths[1]} have one name; choose a folder that holds one of them"
+            )
         return paths[0] if paths else None
 
     def unlisted(self, used: Iterable[str | None]) -> list[str]:

@@ -161,6 +161,7 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
         ([*good, {"id": "1", "template": 3}], "train.json, entry 31: no 'template'"),
         ([*good, {**entry(1), "label": 3}], "train.json, entry 31: 'label' is no text"),
         ([*good, {**entry(1), "template": "Eating [something]"}], "entry 31: 'Eating something' is no class of"),
+        ([{**good[0], "label": "a \ud800"}, *good[1:]], "'a \\ud800' is a caption that no UTF-8 file can hold"),
         ([*good, good[0]], "video 100 is entry 31 of the official list that becomes train and entry 1 of"),
         ([*good, entry(200)], "video 200 is entry 1 of the official list that becomes test and entry 31 of"),
         ([*good, entry(300)], "video 300 is"),
@@ -197,6 +198,6 @@ def test_wrong_answers(raw: Path, refused: Any_) -> None:
 def test_wrong_folders(raw: Path, tmp_path: Path, touch: Any_, refused: Any_) -> None:
     assert "is no folder; set --raw" in refused(ssv2, tmp_path / "no")
     touch(raw, ["20bn-something-something-v2/copy/100.webm"])
-    assert "have one name; set --videos" in refused(ssv2, raw)
+    assert "have one name; choose a folder" in refused(ssv2, raw)
     (tmp_path / "empty").mkdir()
     assert "holds none of the 27 videos of train" in refused(ssv2, tmp_path / "empty", "--lists", raw)

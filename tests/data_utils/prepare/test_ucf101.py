@@ -151,7 +151,7 @@ def test_wrong_folders(raw: Path, tmp_path: Path, touch: Any_, refused: Any_) ->
     (tmp_path / "empty").mkdir()
     assert "holds no videos; set --videos" in refused(ucf101, tmp_path / "empty", "--split", "group")
     touch(raw, ["UCF-101/copy/v_ApplyEyeMakeup_g01_c01.mp4"])
-    assert "v_ApplyEyeMakeup_g01_c01.mp4 have one name; set --videos" in refused(ucf101, raw)
+    assert "v_ApplyEyeMakeup_g01_c01.mp4 have one name; choose a folder" in refused(ucf101, raw)
     lists = write_lists(tmp_path / "lists")
     assert "holds none of the 60 videos of train" in refused(ucf101, tmp_path / "empty", "--lists", lists)
     bytes_name = os.fsencode(raw / "UCF-101" / "ApplyEyeMakeup") + b"/v_\xff_g01_c01.avi"
