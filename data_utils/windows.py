@@ -27,15 +27,20 @@ _STARTS, _ORDER, _SECOND = 1, 2, 3
 # ------------------------------------------------------------------------------------- what a video's frame rate does
 
 
+def _by_seconds(window: WindowConfig) -> float | None:
+    """Frames of a window per second, where they count; a single frame has no distance to another."""
+    return window.frequency_fps if window.length > 1 else None
+
+
 def without_rate(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
     """Whether videos of `fps` frames per second have no windows, as their rate is not known (0) and one is needed."""
     rates = np.asarray(fps, np.float64)
-    return ~(np.isfinite(rates) & (rates > 0)) & (window.frequency_fps is not None)
+    return ~(np.isfinite(rates) & (rates > 0)) & (_by_seconds(window) is not None)
 
 
 def repeats_frames(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
     """Whether windows of videos of `fps` frames per second hold frames twice, as `frequency_fps` is faster."""
-    return np.asarray(fps, np.float64) < (window.frequency_fps or 0.0)
+    return np.asarray(fps, np.float64) < (_by_seconds(window) or 0.0)
 
 
 def _offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
@@ -44,12 +49,13 @@ def _offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int6
     Raises:
         ValueError: the frame rate is not known and `frequency_fps` needs it.
     """
-    if window.frequency_fps is None:
+    per_second = _by_seconds(window)
+    if per_second is None:
         frames: NDArray[np.int64] = np.asarray(frame, np.int64) * window.frequency
         return np.broadcast_to(frames, np.broadcast(frame, fps).shape)
     if without_rate(fps, window).any():
         raise ValueError(NO_FRAME_RATE)
-    exact: NDArray[np.float64] = np.asarray(frame) * np.asarray(fps, np.float64) / window.frequency_fps
+    exact: NDArray[np.float64] = np.asarray(frame) * np.asarray(fps, np.float64) / per_second
     return np.asarray(np.floor(exact + 0.5), np.int64)
 
 

@@ -276,3 +276,8 @@ def test_a_frame_rate_that_is_needed_must_be_known() -> None:
     assert repeats_frames(rates[:2], window(4, per_second=30.0)).tolist() == [True, True]
     assert repeats_frames(rates[:2], timed).tolist() == [True, False]
     assert not repeats_frames(rates[:2], window(4)).any()
+    picture = window(1, per_second=10.0)  # a single frame needs no rate
+    assert not without_rate(rates, picture).any()
+    assert not repeats_frames(rates[:2], picture).any()
+    assert spans(rates, picture).tolist() == [1] * 5
+    assert frame_indices(3, 4, 0.0, picture, "skip").tolist() == [3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -122,6 +123,28 @@ def test_videos_that_are_too_slow_repeat_frames_and_are_counted(
         for row, frames in zip(batch.row_B.tolist(), batch.frames_BT, strict=True):
             offsets = {10: [0, 0, 1, 1], 25: [0, 1, 2, 3], 50: [0, 2, 4, 6]}[RATES[row]]
             assert (frames - frames[0]).tolist() == offsets
+
+
+def test_prepared_videos_without_a_frame_rate_are_listed_where_one_is_needed(
+    make_config: MakeConfig, write_csv: Callable[..., Path], tmp_path: Path
+) -> None:
+    card = {"name": "mine", "format": "frames", "size": 32, "mean": [0.5] * 3, "std": [0.2] * 3, "flip": 0.5}
+    header = ("path", "label", "frames", "height", "width", "fps", "stored")
+    for split in ("train", "val", "test"):
+        rates = ("0", "25.0", "29.97")
+        rows = [(f"{split}/{rate}", "a", "40", "32", "48", rate, f"frames/{split}{rate}") for rate in rates]
+        write_csv(tmp_path / f"{split}.csv", rows, header)
+        for row in rows:
+            (tmp_path / row[-1]).mkdir(parents=True)
+    (tmp_path / "dataset.json").write_text(json.dumps(card))
+    catalogs = open_catalogs(make_config(tmp_path, by_seconds(10.0)), tmp_path / "bad.csv")
+    assert catalogs["train"].table["path"].tolist() == ["train/25.0", "train/29.97"]
+    assert catalogs["train"].listed == 3
+    reasons = [f'{split},{split}/0,"{NO_FRAME_RATE}"' for split in ("train", "val", "test")]
+    assert (tmp_path / "bad.csv").read_text().splitlines() == ["split,path,reason", *reasons]
+    catalogs = open_catalogs(make_config(tmp_path), tmp_path / "bad.csv")
+    assert catalogs["train"].table["fps"].tolist() == [0.0, 25.0, 29.97]
+    assert (tmp_path / "bad.csv").read_text().splitlines() == ["split,path,reason"]
 
 
 def test_videos_without_a_frame_rate_are_listed_where_one_is_needed(
