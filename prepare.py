@@ -1,77 +1,256 @@
-"""From a download to what training reads: `python prepare.py {folder,moving_digits} --help`."""
+"""From a download to what training reads: `python prepare.py DATASET --raw DIR --out DIR`."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
+
+import joblib
 
 from config.errors import InputError
-from config.load import CONFIG_FOLDER, read_file
-from config.schema import MovingDigits
-from data_utils.catalog_file import SPLITS
-from data_utils.prepare import folder, moving_digits
+from data_utils.dataset_card import Format
+from data_utils.prepare.engine import Outcome, prepare
+from data_utils.prepare.preparation import Preparation
+from data_utils.prepare.results import shown
+from runs.console import set_up_logging
+
+DATASETS = {
+    "ucf101": "UCF101 with its official lists, or an own split by group",
+    "hmdb51": "HMDB51 with its official splits",
+    "kinetics": "Kinetics-400, -600 or -700 with the CSV files of the crawlers",
+    "ssv2": "Something-Something V2 with its JSON files",
+    "imagenet": "folders of images, one per class",
+    "folder": "videos in class/video.ext, or listed in a CSV",
+    "lists": "videos listed in .npy pairs or in text lists of `path label`",
+    "moving_digits": "the embedded data: handwritten digits that move",
+}
+DEFAULT_SIZE, ORIGINAL = 256, "original"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NAMED_FAILURES = 20
+_DASK_SECONDS = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Stopped(BaseException):
+    """A signal asked to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepares one dataset. Returns the exit status: 0, or 2 where the input is wrong."""
-    options = _parser().parse_args(arguments)
+    """Prepares one dataset.
+
+    Returns:
+        The exit status: 0; 1 where more than --max-bad was left out or --verify found something wrong; 2 for wrong
+        input; 128 + the signal's number where one stopped it.
+    """
+    set_up_logging()
     try:
-        options.run(options)
+        options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
+        with _stopped_by_signals():
+            return _generate(options) if _is_generated(options) else _prepare(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        name = signal.Signals(stop.number).name
+        print(f"\n{name}: stopped; the same command goes on where it ended", file=sys.stderr)
+        return 128 + stop.number
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    plan = _plan(options)
+    try:
+        listing = import_module(f"data_utils.prepare.{options.dataset}").list_videos(options)
+    except OSError as error:
+        raise InputError(f"{error.filename or options.raw} cannot be read: {error.strerror or error}") from error
+    for note in listing.notes:
+        logger.info("note: %s", note)
+    logger.info("%d videos in %s", len(listing.table), options.raw)
+    with _workers(options.dask):
+        outcome = prepare(listing, plan)
+    return _tell(outcome, options)
+
+
+def _tell(outcome: Outcome, options: argparse.Namespace) -> int:
+    """Prints how it went. Returns the exit status."""
+    status = 0
+    if outcome.failures:
+        print(f"{len(outcome.failures)} stored videos are not as they should be:", file=sys.stderr)
+        for path, reason in outcome.failures[:_NAMED_FAILURES]:
+            print(f"  {shown(path)}: {reason}", file=sys.stderr)
+        if len(outcome.failures) > _NAMED_FAILURES:
+            print(f"  and {len(outcome.failures) - _NAMED_FAILURES} others", file=sys.stderr)
+        print("the same command converts them anew", file=sys.stderr)
+        return 1
+    if outcome.summary is None:
+        done = outcome.chunks - len(outcome.open_chunks)
+        index, count = options.shard
+        print(
+            f"shard {index}/{count} is done; {done} of {outcome.chunks} chunks are, the others are left to the other "
+            "shards; the last one writes the catalogs (the same command without --shard does all that is left)"
+        )
+        return 0
+    print("\n".join(outcome.summary.lines()))
+    if outcome.summary.bad_share > options.max_bad:
+        share, limit = f"{outcome.summary.bad_share:.2%}", f"{options.max_bad:.2%}"
+        print(f"error: {share} of the listed videos were left out, --max-bad allows {limit}", file=sys.stderr)
+        status = 1
+    return status
+
+
+def _is_generated(options: argparse.Namespace) -> bool:
+    """Whether the generator's files are all that is asked for."""
+    return options.dataset == "moving_digits" and options.format == "video" and options.size is None
+
+
+def _generate(options: argparse.Namespace) -> int:
+    if options.raw is not None:
+        raise InputError("moving_digits makes its videos in --out; leave --raw out, or convert them with --format")
+    from data_utils.prepare import moving_digits  # its generator's imports take seconds
+
+    videos, seed = moving_digits.asked_for(options)
+    moving_digits.prepare(options.out, videos, seed)
+    for name, count in videos.items():
+        print(f"{name}: {count} videos -> {options.out / name}.csv")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    datasets = parser.add_subparsers(required=True, metavar="DATASET")
+def _plan(options: argparse.Namespace) -> Preparation:
+    if options.raw is None:
+        raise InputError("--raw is missing: the folder for the generated videos, which are converted into --out")
+    as_they_are = options.format == "video" and options.size is None
+    size = DEFAULT_SIZE if options.size is None else options.size
+    return Preparation(
+        raw=options.raw,
+        out=options.out,
+        format=options.format,
+        size=None if size == ORIGINAL else size,
+        convert=not as_they_are,
+        workers=options.workers,
+        shard=options.shard,
+        verify=options.verify,
+        retry_bad=options.retry_bad,
+    )
 
-    own = datasets.add_parser("folder", help="videos in class/video.ext, or listed in a CSV")
-    own.add_argument("--raw", type=Path, required=True, help="folder that holds the videos (dataset.root)")
-    own.add_argument("--out", type=Path, required=True, help="folder for the CSV files (dataset.catalog)")
-    own.add_argument("--csv", type=Path, help="lists the videos; without it, the folder of a video is its label")
-    own.add_argument("--path-column", default="path", help="column of the CSV: path relative to --raw")
-    own.add_argument("--label-column", default="label", help="column of the CSV: what the video shows")
-    own.add_argument("--group-column", help="column of the CSV: who or what must not be in two splits")
-    own.add_argument("--val", type=float, default=0.15, help="share of the validation split")
-    own.add_argument("--test", type=float, default=0.15, help="share of the test split")
-    own.add_argument("--seed", type=int, default=0, help="of the draw")
-    own.set_defaults(run=_prepare_folder)
 
-    digits = datasets.add_parser("moving_digits", help="the embedded data: handwritten digits that move")
-    digits.add_argument("--out", type=Path, required=True, help="folder for videos and CSV files (dataset.root)")
-    for split in SPLITS:
-        digits.add_argument(f"--{split}", type=int, help=f"videos of the split {split} (data_config.yaml's)")
-    digits.add_argument("--seed", type=int, help="of everything that is drawn (data_config.yaml's)")
-    digits.set_defaults(run=_prepare_moving_digits)
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Knows the options of those datasets that the arguments may name: importing all would take seconds."""
+    parser = argparse.ArgumentParser(prog="prepare.py", description=__doc__)
+    datasets = parser.add_subparsers(required=True, metavar="DATASET", dest="dataset")
+    for name, text in DATASETS.items():
+        own = datasets.add_parser(name, help=text, description=text)
+        if name in arguments:
+            module = import_module(f"data_utils.prepare.{name}")
+            module.add_arguments(own.add_argument_group("the download"))
+        _add_common(own, generated=name == "moving_digits")
     return parser
 
 
-def _prepare_folder(options: argparse.Namespace) -> None:
-    if options.group_column and not options.csv:
-        raise InputError("--group-column needs --csv, whose column it is")
-    columns = folder.Columns(options.path_column, options.label_column, options.group_column)
-    shares = {"val": options.val, "test": options.test}
-    tables = folder.prepare(options.raw, options.out, options.csv, columns, shares, options.seed)
-    for split, table in tables.items():
-        groups = f", {table['group'].nunique()} groups" if "group" in table else ""
-        print(f"{split}: {len(table)} videos, {table['label'].nunique()} classes{groups} -> {options.out / split}.csv")
+def _add_common(parser: argparse.ArgumentParser, generated: bool) -> None:
+    """The options of every dataset."""
+    parser.add_argument("--raw", type=Path, required=not generated, help="folder of the download; is only read")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument(
+        "--format",
+        choices=get_args(Format),
+        default="video" if generated else "packed",
+        help="how frames are stored (default: %(default)s); video without --size leaves the files as they are",
+    )
+    parser.add_argument(
+        "--size",
+        type=_size,
+        help=f"shorter side of the frames, pixels; smaller ones are not enlarged; `{ORIGINAL}` keeps all as they are "
+        f"(default: {DEFAULT_SIZE})",
+    )
+    parser.add_argument("--workers", type=_workers_number, default=joblib.cpu_count(), help="processes (all cores)")
+    parser.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="do the I-th of N parts, for array jobs"
+    )
+    parser.add_argument("--verify", action="store_true", help="read all that was stored back, completely")
+    parser.add_argument("--retry-bad", action="store_true", help="try videos again that were bad, files as they were")
+    parser.add_argument(
+        "--max-bad", type=_share, default=0.01, metavar="SHARE", help="of videos left out; more: exit status 1 (0.01)"
+    )
+    parser.add_argument("--dask", metavar="ADDRESS", help="scheduler of a dask cluster that sees the same folders")
 
 
-def _prepare_moving_digits(options: argparse.Namespace) -> None:
-    defaults = MovingDigits.model_validate(read_file(CONFIG_FOLDER / "data_config.yaml")["dataset"])
-    videos: dict[str, int] = {}
-    for split, default in defaults.videos.items():
-        given = getattr(options, split)
-        videos[split] = default if given is None else given
-    if min(videos.values()) < 1:
-        raise InputError("--train, --val and --test need at least one video each")
-    moving_digits.prepare(options.out, videos, defaults.seed if options.seed is None else options.seed)
-    for name, count in videos.items():
-        print(f"{name}: {count} videos -> {options.out / name}.csv")
+def _size(text: str) -> int | str:
+    if text in (ORIGINAL, "0"):
+        return ORIGINAL
+    if not text.isdecimal():
+        raise InputError(f"--size {text} is no number of pixels; give one, such as {DEFAULT_SIZE}, or {ORIGINAL}")
+    return int(text)
+
+
+def _workers_number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--workers {text}: at least 1 process must convert; leave it out to use all cores")
+    return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(f"--shard {text} is no part; 1/8 to 8/8 are the eight parts of eight")
+    return int(match[1]), int(match[2])
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"--max-bad {text} is no share; give a number from 0 to 1, such as 0.01")
+    return share
+
+
+@contextmanager
+def _workers(address: str | None) -> Iterator[None]:
+    """Within the block joblib's jobs run on the dask cluster; without an address, here."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--dask needs the package distributed; install it, or leave --dask out") from None
+    try:
+        client = Client(address, timeout=_DASK_SECONDS)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"--dask {address}: no scheduler answers there ({error})") from error
+    with client, joblib.parallel_config(backend="dask"):
+        yield
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped in the block, once: what ends is not disturbed again."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    previous: dict[int, Any] = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ share none. In the spirit of Moving MNIST (Srivastava et al., 2015, arXiv 1502.0
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -28,6 +29,10 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from config.errors import InputError
+from config.load import CONFIG_FOLDER, read_file
+from config.schema import MovingDigits
+from data_utils.catalog_file import read_csv
+from data_utils.prepare.listing import Listing
 
 VERSION = 1  # of the videos that a seed gives; a change makes old folders stale
 SPLITS = {"train": 0.6, "val": 0.15, "test": 0.25}  # share of the digit scans
@@ -70,6 +75,39 @@ def prepare(root: Path, videos: Mapping[str, int], seed: int) -> None:
         raise InputError(f"moving_digits cannot be written to {root}: {error.strerror}; set dataset.root") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `prepare.py moving_digits`."""
+    for split in SPLITS:
+        parser.add_argument(f"--{split}", type=int, help=f"videos of the split {split} (data_config.yaml's)")
+    parser.add_argument("--seed", type=int, help="of everything that is drawn (data_config.yaml's)")
+
+
+def asked_for(options: argparse.Namespace) -> tuple[dict[str, int], int]:
+    """Videos per split, and seed: the options, else the defaults. InputError: there is a split without videos."""
+    defaults = MovingDigits.model_validate(read_file(CONFIG_FOLDER / "data_config.yaml")["dataset"])
+    videos: dict[str, int] = {}
+    for split, default in defaults.videos.items():
+        given = getattr(options, split)
+        videos[split] = default if given is None else given
+    if min(videos.values()) < 1:
+        raise InputError("--train, --val and --test need at least one video each")
+    seed = defaults.seed if options.seed is None else options.seed
+    if seed < 0:
+        raise InputError("--seed must not be below 0")
+    return videos, seed
+
+
+def list_videos(options: argparse.Namespace) -> Listing:
+    """The generated videos, made in `options.raw` where they are missing. InputError: as of `prepare`."""
+    prepare(options.raw, *asked_for(options))
+    tables = [read_csv(options.raw / f"{split}.csv").assign(split=split) for split in SPLITS]
+    table = pd.concat(tables, ignore_index=True)
+    labels = table[["program", "motion", "digit"]]
+    return Listing(
+        "moving_digits", pd.concat([table[["split", "path"]].assign(label=table["program"]), labels], axis=1), 0.0
+    )
 
 
 def _is_there(root: Path, spec: Mapping[str, object]) -> bool:

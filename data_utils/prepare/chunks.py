@@ -1,0 +1,192 @@
+"""The unit of preparing: some videos that one worker converts one by one and puts into their place together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from config.errors import InputError
+from data_utils.dataset_card import Format
+from data_utils.helper_process import HelperError, HelperProcess
+from data_utils.prepare.converter import remove
+from data_utils.prepare.converter_pool import COMMAND, POOL
+from data_utils.prepare.out_folder import Record, parts_folder, unwritable, write_records
+from data_utils.prepare.pictures import is_image
+from data_utils.verify import PATIENCE
+
+_VIDEOS, _IMAGES = 64, 4096  # in a chunk, at most
+_CHUNKS = 64  # that a small dataset is cut into, to keep many cores busy
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ChunkJob:
+    """What a worker must know; it can be pickled and sent to another machine that sees the same folders."""
+
+    number: int
+    paths: tuple[str, ...]
+    """Relative to `raw`."""
+    raw: Path
+    out: Path
+    spec: str
+    """Name of what is being made."""
+    format: Format
+    size: int | None
+    """Shorter side; None: as it is."""
+    patience: float = PATIENCE
+    """Seconds without progress after which a decoder counts as hanging and is killed."""
+    command: tuple[str, ...] = COMMAND
+    """Starts a process that speaks like `data_utils.prepare.converter`."""
+
+
+def cut(paths: Sequence[str]) -> list[range]:
+    """Chunks of the sorted paths, as ranges of their positions: a function of the paths alone, not of the workers."""
+    largest = _IMAGES if paths and all(map(is_image, paths)) else _VIDEOS
+    size = min(largest, max(1, -(-len(paths) // _CHUNKS)))
+    return [range(start, min(start + size, len(paths))) for start in range(0, len(paths), size)]
+
+
+def prepare_chunk(job: ChunkJob) -> list[Record]:
+    """Converts the videos of a chunk, puts them into their place, and keeps what became of each.
+
+    Returns:
+        For each path in order: `path`, `frames`, `height`, `width`, `fps`, `bytes`, `sums` (of PixelSums) and
+        `stored`, or `path`, `reason` and `stamp` where it is bad.
+
+    Raises:
+        InputError: `out` cannot be written, or the memory does not suffice.
+        ClosedError: preparing was stopped.
+    """
+    folder = parts_folder(job.out, job.number)
+    suffix = import_module(f"data_utils.formats.{job.format}").PART_SUFFIX
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with POOL.lend(job.patience, job.command) as converter:
+            parts = [folder / f"{index:05d}{suffix}" for index in range(len(job.paths))]
+            pairs = zip(job.paths, parts, strict=True)
+            records = [_convert(converter, job, path, part) for path, part in pairs]
+            good = [index for index, record in enumerate(records) if "reason" not in record]
+            stored = _finish(converter, job, [(job.paths[index], parts[index]) for index in good])
+        for index, place in zip(good, stored, strict=True):
+            records[index]["stored"] = place
+        write_records(job.out, job.number, job.spec, records)
+    except OSError as error:
+        raise unwritable(job.out, error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return records
+
+
+def _convert(converter: HelperProcess, job: ChunkJob, path: str, part: Path) -> Record:
+    source = job.raw / path
+    before = stamp(source)
+    request = {"source": os.fspath(source), "part": os.fspath(part), "format": job.format, "size": job.size}
+    try:
+        answer = converter.ask({"do": "convert", **request})
+    except HelperError as error:
+        if error.status == -signal.SIGKILL:  # not by us: the system's way to get memory back
+            raise InputError(
+                f"{path}: the process that converts it was killed, probably for want of memory; use fewer --workers; "
+                "the same command goes on where it ended"
+            ) from error
+        remove(part)
+        answer = {"reason": str(error)}
+    _raise_failures(job, answer)
+    if "reason" in answer:
+        return {"path": path, "reason": answer["reason"], "stamp": before}
+    return {"path": path, **answer}
+
+
+def _finish(converter: HelperProcess, job: ChunkJob, parts: Sequence[tuple[str, Path]]) -> list[str]:
+    if not parts:
+        return []
+    request = {"format": job.format, "parts": [(path, os.fspath(part)) for path, part in parts], "out": str(job.out)}
+    answer = converter.ask({"do": "finish", "number": job.number, **request})
+    _raise_failures(job, answer)
+    return list(answer["stored"])
+
+
+def _raise_failures(job: ChunkJob, answer: dict[str, Any]) -> None:
+    if "error" in answer:
+        raise unwritable(job.out, answer["error"])
+    if "bug" in answer:
+        raise RuntimeError(f"converting failed in another process:\n{answer['bug']}")
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change: what tells whether a bad file was mended since. Zeros where it cannot be asked."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
+    """Reads stored videos back, completely.
+
+    Args:
+        job: of their chunk.
+        stored: (path, stored, frames) of each.
+
+    Returns:
+        (path, reason) of those that are not as they should be.
+    """
+    failures = []
+    with POOL.lend(job.patience, job.command) as converter:
+        for path, place, frames in stored:
+            try:
+                answer = converter.ask({"do": "check", "format": job.format, "root": str(job.out), "stored": place})
+            except HelperError as error:
+                answer = {"reason": str(error)}
+            reason = answer.get("reason") or answer.get("error") or answer.get("bug")
+            if reason:
+                failures.append((path, str(reason)))
+            elif answer["frames"] != frames:
+                failures.append((path, f"{answer['frames']} of {frames} frames are stored"))
+    return failures
+
+
+def sample_chunk(job: ChunkJob) -> list[list[int] | str]:
+    """PixelSums of a few frames of each video, or the reason why there are none."""
+    sums: list[list[int] | str] = []
+    with POOL.lend(job.patience, job.command) as converter:
+        for path in job.paths:
+            try:
+                answer = converter.ask({"do": "sample", "source": os.fspath(job.raw / path)})
+            except HelperError as error:
+                answer = {"reason": str(error)}
+            _raise_failures(job, answer)
+            sums.append(answer["reason"] if "reason" in answer else answer["sums"])
+    return sums
+
+
+def run_jobs(
+    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int
+) -> Generator[Result, None, None]:
+    """The results of `function(*job)` for all jobs, in the order of completion.
+
+    Threads call it, for converting happens in processes of their own; within a `joblib.parallel_config(backend=...)`
+    that backend's workers do, so it must be possible to pickle function and jobs. Ends the processes at the end.
+    """
+    POOL.start()
+    calls = (delayed(function)(*job) for job in jobs)
+    settings = {"n_jobs": workers, "batch_size": 1, "prefer": "threads"}
+    try:
+        try:
+            parallel = Parallel(return_as="generator_unordered", **settings)
+        except ValueError:  # ray's and multiprocessing's backends give nothing before all is done
+            parallel = Parallel(return_as="list", **settings)
+        yield from parallel(calls)
+    finally:
+        POOL.stop()

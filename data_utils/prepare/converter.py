@@ -1,0 +1,107 @@
+"""A process that converts videos for us and may die doing so: `python -m data_utils.prepare.converter`.
+
+Requests are objects with `do`: `convert` a file into a part, `finish` the parts of a chunk, `check` a stored video,
+`sample` the pixels of a file. An answer holds `reason` where a video is bad, `error` where the machine is at fault.
+"""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_utils.decoding import VideoError
+from data_utils.helper_process import Voice, answer_requests
+from data_utils.prepare.pictures import VideoPictures, image, is_image, sampled
+from data_utils.prepare.pixel_statistics import EVERY, PixelSums
+
+_SAMPLE_SIZE = 256
+
+
+def answer(request: dict[str, Any], voice: Voice) -> dict[str, Any]:
+    """Does what `request["do"]` names, with its other entries as arguments."""
+    tasks: dict[str, Callable[..., dict[str, Any]]] = {
+        "convert": _convert,
+        "finish": _finish,
+        "check": _check,
+        "sample": _sample,
+    }
+    try:
+        return tasks[request.pop("do")](voice, **request)
+    except VideoError as error:
+        return {"reason": str(error)}
+    except (OSError, MemoryError) as error:  # of writing: reading raises VideoError
+        return {"error": getattr(error, "strerror", None) or str(error) or "out of memory"}
+    except Exception:  # whoever asked raises it
+        return {"bug": traceback.format_exc()}
+
+
+def _convert(voice: Voice, source: str, part: str, format: str, size: int | None) -> dict[str, Any]:
+    """Writes the video as a part; nothing is left of it where the video turns out to be bad."""
+    sums, frames, shape, fps = PixelSums(), 0, (0, 0), 0.0
+
+    def counted(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        nonlocal frames, shape
+        for picture in pictures:
+            if frames % EVERY == 0:
+                sums.add_frame(picture)
+            frames, shape = frames + 1, picture.shape[:2]
+            yield picture
+
+    try:
+        if is_image(source):
+            pictures = iter([image(source, size)])
+        else:
+            video = VideoPictures(source, size, voice.alive)
+            decoded = video.frames()
+            pictures = chain([next(decoded)], decoded)  # the frame rate is known with the first frame
+            fps = video.fps
+        import_module(f"data_utils.formats.{format}").write_part(Path(part), counted(pictures), fps)
+    except BaseException:
+        remove(Path(part))
+        raise
+    facts = {"frames": frames, "height": shape[0], "width": shape[1], "fps": fps}
+    return facts | {"bytes": _bytes(Path(part)), "sums": sums.values}
+
+
+def _finish(voice: Voice, format: str, parts: list[list[str]], out: str, number: int) -> dict[str, Any]:
+    with voice.beating():
+        pairs = [(path, Path(part)) for path, part in parts]
+        return {"stored": import_module(f"data_utils.formats.{format}").finish(pairs, Path(out), number)}
+
+
+def _check(voice: Voice, format: str, root: str, stored: str) -> dict[str, Any]:
+    with voice.beating():
+        return {"frames": import_module(f"data_utils.formats.{format}").check(Path(root), stored)}
+
+
+def _sample(voice: Voice, source: str) -> dict[str, Any]:
+    sums = PixelSums()
+    for picture in sampled(source, _SAMPLE_SIZE):
+        sums.add_frame(picture)
+        voice.alive()
+    return {"sums": sums.values}
+
+
+def remove(place: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _bytes(part: Path) -> int:
+    files = [part] if part.is_file() else [file for file in part.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+if __name__ == "__main__":
+    answer_requests(answer)

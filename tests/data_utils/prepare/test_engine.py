@@ -1,0 +1,544 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from config.errors import InputError
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import open_catalogs
+from data_utils.catalog_file import read_csv
+from data_utils.dataset_card import read_card
+from data_utils.frame_reader import reader_for
+from data_utils.helper_process import HelperProcess
+from data_utils.prepare import chunks, out_folder
+from data_utils.prepare.engine import prepare
+from data_utils.prepare.preparation import Preparation
+from tests.data_utils.prepare.engine_scaffolding import (
+    MISBEHAVING_COMMAND,
+    contents,
+    make_listing,
+    make_raw,
+    tree,
+)
+
+STORED = ("packed", "frames", "hdf5", "video")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Path:
+    """Eight videos of 5 to 12 frames; copy it to change it."""
+    folder = tmp_path_factory.mktemp("engine") / "raw"
+    make_raw(folder, write_video)
+    return folder
+
+
+@pytest.fixture
+def paths(raw: Path) -> list[str]:
+    return sorted(str(file.relative_to(raw)) for file in raw.rglob("*.mp4"))
+
+
+# ------------------------------------------------------------------------------------------------------- the result
+
+
+@pytest.mark.parametrize("format", STORED)
+def test_what_is_stored_is_what_the_videos_show(
+    format: Any,
+    raw: Path,
+    paths: list[str],
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    number_of: Callable[[NDArray[np.uint8]], int],
+) -> None:
+    out = tmp_path / "out"
+    outcome = prepare(make_listing(paths), Preparation(raw, out, format, size=24, workers=2, verify=True))
+    assert outcome.summary is not None
+    assert outcome.failures == []
+    assert outcome.summary.videos == {"train": 4, "val": 2, "test": 2}
+    assert sum(outcome.summary.frames.values()) == sum(range(5, 13))
+    assert sum(outcome.summary.seconds.values()) == pytest.approx(sum(range(5, 13)) / 25)
+
+    config = make_config(out, "short_videos=loop")
+    catalogs = open_catalogs(config, tmp_path / "bad.csv")
+    for catalog in catalogs.values():
+        reader = reader_for(catalog, config)
+        rows = zip(catalog.table.itertuples(), catalog.stored, strict=True)
+        for row, stored in rows:
+            number = int(str(row.path)[-6:-4])
+            assert (row.frames, row.height, row.width, row.fps) == (5 + number, 24, 36, 25)
+            indices = np.arange(int(str(row.frames)))
+            pictures = reader.read(catalog.root / stored, indices, (24, 36))
+            assert [number_of(picture) for picture in pictures] == [100 * number + index for index in indices]
+
+
+def test_the_files_that_it_writes(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    listing = make_listing(paths[::-1], absent=[("val", "gone.mp4", "missing")])
+    listing.table["caption"] = [f'says "{index}",\nreally\r' for index in range(len(paths))]
+    prepare(listing, Preparation(raw, out))
+    table = read_csv(out / "train.csv")
+    assert list(table.columns) == ["path", "label", "frames", "height", "width", "fps", "caption", "stored"]
+    wanted = listing.table[listing.table["split"] == "train"]
+    assert table["path"].tolist() == wanted["path"].tolist()
+    assert table["caption"].tolist() == wanted["caption"].tolist()
+    assert BadVideos(out / "bad_videos.csv", 100, 1.0).add([("val", "gone.mp4", "missing")]) == 0
+    card = json.loads((out / "dataset.json").read_text())
+    assert {key: card[key] for key in ("name", "format", "size", "flip")} == {
+        "name": "test",
+        "format": "packed",
+        "size": 256,
+        "flip": 0.5,
+    }
+    assert {"av", "numpy", "python"} <= card["versions"].keys()
+    assert {file.name for file in out.iterdir()} == {
+        *("train.csv", "val.csv", "test.csv", "bad_videos.csv", "dataset.json", "shards", ".prepare")
+    }
+    assert not (out / ".prepare" / "parts").exists()
+
+
+def test_mean_and_std_are_those_of_the_training_pixels(
+    raw: Path, paths: list[str], tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    out = tmp_path / "out"
+    prepare(make_listing(paths), Preparation(raw, out, "hdf5", size=None))
+    config = make_config(out, "short_videos=loop")
+    catalog = open_catalogs(config, tmp_path / "bad.csv")["train"]
+    reader = reader_for(catalog, config)
+    pixels = np.concatenate(
+        [
+            reader.read(catalog.root / stored, np.arange(0, frames, 8), (32, 48)).reshape(-1, 3) / 255
+            for stored, frames in zip(catalog.stored, catalog.table["frames"], strict=True)
+        ]
+    )
+    card = read_card(out)
+    assert card is not None
+    np.testing.assert_allclose(card.mean, pixels.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(card.std, pixels.std(axis=0), atol=1e-5)
+
+
+def test_sizes(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    sizes = {"wide.mp4": (40, 80), "tall.mp4": (82, 40), "small.mp4": (16, 20), "turned.mp4": (40, 80)}
+    for name, size in sizes.items():
+        write_video(raw / name, 4, size=size, rotation=90 if name == "turned.mp4" else 0)
+
+    def stored(size: int | None) -> dict[str, list[int]]:
+        out = tmp_path / str(size)
+        prepare(make_listing(list(sizes)), Preparation(raw, out, "hdf5", size=size))
+        tables = [read_csv(out / f"{split}.csv") for split in ("train", "val", "test")]
+        rows = [row for table in tables for row in table.itertuples()]
+        return {str(row.path): [int(str(row.height)), int(str(row.width))] for row in rows}
+
+    assert stored(20) == {"wide.mp4": [20, 40], "tall.mp4": [41, 20], "small.mp4": [16, 20], "turned.mp4": [40, 20]}
+    assert stored(None) == {"wide.mp4": [40, 80], "tall.mp4": [82, 40], "small.mp4": [16, 20], "turned.mp4": [80, 40]}
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_files_as_they_are(
+    verify: bool, raw: Path, paths: list[str], tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    own, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(raw, own)
+    (own / paths[3]).write_bytes(b"no video")
+    before = contents(own)
+    plan = Preparation(own, out, "video", convert=False, workers=2, verify=verify)
+    outcome = prepare(make_listing(paths), plan)
+    assert contents(own) == before
+    assert outcome.summary is not None
+    assert sum(outcome.summary.videos.values()) == (7 if verify else 8)
+    assert len(outcome.summary.bad) == verify
+    columns = ["frames", "height", "width", "fps"] if verify else []
+    assert list(read_csv(out / "train.csv").columns) == ["path", "label", *columns]
+    assert (out / ".verified_videos.json").exists() == verify
+
+    first = tree(out)
+    prepare(make_listing(paths), dataclasses.replace(plan, verify=False))  # the later start knows what was verified
+    assert tree(out) == first
+
+    config = make_config(own, "max_bad_videos=0.5", "short_videos=loop")
+    config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"catalog": str(out)})})
+    assert sum(len(catalog.table) for catalog in open_catalogs(config, tmp_path / "bad.csv").values()) == 7
+    card = read_card(out)
+    assert card is not None
+    assert card.format == "video"
+    assert card.size is None
+    assert 0.2 < card.mean[0] < 0.8
+    assert 0.2 < card.std[0] < 0.6
+
+
+# ------------------------------------------------------------------------------------------------------- bad videos
+
+
+def test_bad_videos_are_listed_and_nothing_else_is_lost(
+    raw: Path, paths: list[str], tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    own = tmp_path / "raw"
+    shutil.copytree(raw, own)
+    whole = write_video(own / "short.mp4", 60, container_options={"movflags": "faststart"}).read_bytes()
+    (own / "short.mp4").write_bytes(whole[: len(whole) * 8 // 10])
+    (own / "empty.mp4").touch()
+    (own / "text.mp4").write_text("no video")
+    (own / "locked.png").write_bytes(b"x")
+    for name in ("crash.mp4", "hang.mp4"):
+        shutil.copy(own / paths[0], own / name)
+    names = ["short.mp4", "empty.mp4", "text.mp4", "locked.png", "crash.mp4", "hang.mp4", "missing.mp4"]
+    plan = Preparation(own, tmp_path / "out", workers=2, patience=3.0, command=MISBEHAVING_COMMAND)
+    outcome = prepare(make_listing([*paths, *names]), plan)
+    assert outcome.summary is not None
+    reasons = {path: reason for _, path, reason in outcome.summary.bad}
+    assert reasons.pop("short.mp4").startswith("damaged: ")
+    assert reasons.pop("text.mp4").startswith("damaged or no video")
+    assert reasons == {
+        "empty.mp4": "empty file",
+        "locked.png": "damaged or no image",
+        "crash.mp4": "the decoder crashed (exit status -11)",
+        "hang.mp4": "damaged: decoding makes no progress for 3 seconds",
+        "missing.mp4": "no such file or directory",
+    }
+    assert sum(outcome.summary.videos.values()) == 8
+    with (tmp_path / "out" / "bad_videos.csv").open() as lines:
+        rows = list(csv.reader(lines))
+    assert rows[0] == ["split", "path", "reason"]
+    assert sorted(row[1] for row in rows[1:]) == sorted(names)
+    text = "\n".join(outcome.summary.lines())
+    assert "left out: 7 of 15 listed videos (46.67%)" in text
+    assert str(tmp_path / "out" / "bad_videos.csv") in text
+
+
+def test_a_bad_video_is_tried_again_when_its_file_was_mended(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    own, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(raw, own)
+    good = (own / paths[2]).read_bytes()
+    (own / paths[2]).write_bytes(b"not yet")
+    plan = Preparation(own, out, workers=2)
+    first = prepare(make_listing(paths), plan)
+    assert first.summary is not None
+    assert len(first.summary.bad) == 1
+    before = tree(out)
+    prepare(make_listing(paths), plan)
+    assert tree(out) == before
+    (own / paths[2]).write_bytes(good)
+    second = prepare(make_listing(paths), plan)
+    assert second.summary is not None
+    assert second.summary.bad == []
+    prepare(make_listing(paths), Preparation(raw, tmp_path / "at once"))
+    assert contents(out) == contents(tmp_path / "at once")
+
+
+def test_a_bad_video_is_tried_again_when_asked(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    own, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(raw, own)
+    shutil.copy(own / paths[0], own / "crash.mp4")
+    listing = make_listing([*paths, "crash.mp4"])
+    plan = Preparation(own, out, command=MISBEHAVING_COMMAND)
+    bad: list[int] = []
+    for each in (plan, Preparation(own, out), Preparation(own, out, retry_bad=True)):
+        summary = prepare(listing, each).summary
+        assert summary is not None
+        bad.append(len(summary.bad))
+    assert bad == [1, 1, 0]
+
+
+def test_no_good_training_video(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    own = tmp_path / "raw"
+    shutil.copytree(raw, own)
+    listing = make_listing(paths)
+    for path in listing.table["path"][listing.table["split"] == "train"]:
+        (own / path).write_bytes(b"")
+    for convert in (True, False):
+        out = tmp_path / str(convert)
+        with pytest.raises(InputError, match="no video of the split train can be read"):
+            prepare(listing, Preparation(own, out, "packed" if convert else "video", convert=convert, verify=True))
+        assert len((out / "bad_videos.csv").read_text().splitlines()) == 5
+
+
+# ------------------------------------------------------------------------------------------- stop, continue, share
+
+
+@pytest.mark.parametrize("format", STORED)
+def test_running_it_twice_changes_nothing(format: Any, raw: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = Preparation(raw, tmp_path / "out", format, size=24, workers=2)
+    first = prepare(make_listing(paths), plan)
+    before = tree(plan.out)
+    assert prepare(make_listing(paths), plan) == first
+    assert tree(plan.out) == before
+
+
+def test_shards_make_what_one_run_makes(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    whole = Preparation(raw, tmp_path / "whole")
+    complete = prepare(make_listing(paths), whole)
+    shared = dataclasses.replace(whole, out=tmp_path / "shared")
+    outcomes = [prepare(make_listing(paths), dataclasses.replace(shared, shard=(index, 3))) for index in (3, 1, 2)]
+    assert [len(outcome.open_chunks) for outcome in outcomes] == [6, 3, 0]
+    assert [outcome.summary is None for outcome in outcomes] == [True, True, False]
+    assert contents(shared.out) == contents(whole.out)
+
+    merged = tmp_path / "merged"
+    for index in (1, 2, 3):
+        out = tmp_path / f"part {index}"
+        outcome = prepare(make_listing(paths), dataclasses.replace(whole, out=out, shard=(index, 3)))
+        assert outcome.summary is None
+        shutil.copytree(out, merged, dirs_exist_ok=True)
+    untouched = {name: value for name, value in tree(merged).items() if name.startswith("shards")}
+    outcome = prepare(make_listing(paths), dataclasses.replace(whole, out=merged))
+    assert outcome.summary is not None
+    assert complete.summary is not None
+    assert outcome.summary.lines()[:-1] == complete.summary.lines()[:-1]
+    assert contents(merged) == contents(whole.out)
+    assert untouched == {name: value for name, value in tree(merged).items() if name.startswith("shards")}
+
+
+def test_a_start_without_shard_does_the_rest(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = Preparation(raw, tmp_path / "out")
+    prepare(make_listing(paths), dataclasses.replace(plan, shard=(2, 3)))
+    begun = {name: value for name, value in tree(plan.out).items() if "chunk" in name}
+    assert len(begun) == 3
+    assert prepare(make_listing(paths), plan).summary is not None
+    assert begun.items() <= tree(plan.out).items()
+
+
+def test_another_dataset_in_the_same_folder_is_refused(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = Preparation(raw, tmp_path / "out")
+    prepare(make_listing(paths), plan)
+    before = tree(plan.out)
+    others = [
+        (make_listing(paths), dataclasses.replace(plan, size=128), "size 256, now 128"),
+        (make_listing(paths), dataclasses.replace(plan, format="frames"), "format packed, now frames"),
+        (
+            make_listing(paths),
+            dataclasses.replace(plan, format="video", convert=False),
+            "now video (files as they are)",
+        ),
+        (make_listing(paths[1:]), plan, "'val': 2}, now {"),
+        (make_listing(paths[::-1]), plan, "another list of videos"),
+        (make_listing(paths, name="other"), plan, "dataset test, now other"),
+    ]
+    for listing, other, message in others:
+        with pytest.raises(InputError) as error:
+            prepare(listing, other)
+        assert message in str(error.value)
+        assert "choose another --out" in str(error.value)
+        assert "\n" not in str(error.value)
+    assert tree(plan.out) == before
+
+
+def test_files_of_others_are_not_overwritten(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    for name in ("train.csv", "dataset.json"):
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).write_text("mine")
+        with pytest.raises(InputError, match="was not made by this program; choose another --out"):
+            prepare(make_listing(paths), Preparation(raw, out))
+        assert contents(out) == {name: b"mine"}
+
+
+@pytest.mark.parametrize("where", ["in the process that writes", "in the catalogs"])
+def test_a_full_disk_is_told_and_continued(
+    where: str, raw: Path, paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "raw"
+    shutil.copytree(raw, own)
+    shutil.copy(own / paths[0], own / "full.mp4")
+    listing = make_listing([*paths, "full.mp4"])
+    plan = Preparation(own, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        command: tuple[str, ...] = MISBEHAVING_COMMAND
+        if where == "in the catalogs":
+            command = plan.command
+
+            def full(path: Path, text: str) -> None:
+                if path.suffix == ".csv":
+                    raise out_folder.unwritable(path, os.strerror(errno.ENOSPC))
+                original(path, text)
+
+            original = out_folder.write_file
+            patch.setattr("data_utils.prepare.catalogs.write_file", full)
+        with pytest.raises(InputError, match=r"cannot be written: No space left on device; mend that") as error:
+            prepare(listing, dataclasses.replace(plan, command=command))
+        assert "\n" not in str(error.value)
+    assert not list(plan.out.rglob("*.tmp"))
+    assert not (plan.out / ".prepare" / "parts").exists()
+    assert prepare(listing, plan).summary is not None
+    prepare(listing, dataclasses.replace(plan, out=tmp_path / "at once"))
+    assert contents(plan.out) == contents(tmp_path / "at once")
+
+
+def test_want_of_memory_is_no_fault_of_the_video(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    own = tmp_path / "raw"
+    shutil.copytree(raw, own)
+    shutil.copy(own / paths[0], own / "killed.mp4")
+    with pytest.raises(InputError, match=r"killed.mp4: .* use fewer --workers"):
+        prepare(make_listing([*paths, "killed.mp4"]), Preparation(own, tmp_path / "out", command=MISBEHAVING_COMMAND))
+
+
+def test_a_bug_is_not_taken_for_a_bad_video(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    own = tmp_path / "raw"
+    shutil.copytree(raw, own)
+    shutil.copy(own / paths[0], own / "bug.mp4")
+    with pytest.raises(RuntimeError, match="'NoneType' object is not callable"):
+        prepare(make_listing([*paths, "bug.mp4"]), Preparation(own, tmp_path / "out", command=MISBEHAVING_COMMAND))
+
+
+def test_what_killed_processes_left_is_removed(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    parts = tmp_path / "out" / ".prepare" / "parts"
+    mine = out_folder.parts_folder(tmp_path / "out", 3).name
+    dead = mine.replace(f"-{os.getpid()}", "-99999999")
+    elsewhere = "00003-another-machine-7"
+    for name in (mine, dead, elsewhere):
+        (parts / name).mkdir(parents=True)
+    out_folder.remove_leftovers(tmp_path / "out")
+    assert [folder.name for folder in parts.iterdir()] == [elsewhere]
+    prepare(make_listing(paths), Preparation(raw, tmp_path / "out"))
+    assert not parts.exists()
+
+
+def test_damaged_records_are_made_anew(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = Preparation(raw, tmp_path / "out")
+    prepare(make_listing(paths), plan)
+    before = contents(plan.out)
+    out_folder.chunk_file(plan.out, 4).write_text('{"spec"')
+    prepare(make_listing(paths), plan)
+    assert contents(plan.out) == before
+    (plan.out / ".prepare" / "spec.json").write_text("{")
+    with pytest.raises(InputError, match=r"spec.json is damaged; remove .* and start again"):
+        prepare(make_listing(paths), plan)
+
+
+# ------------------------------------------------------------------------------------------------- verify, backends
+
+
+@pytest.mark.parametrize("format", STORED)
+def test_verify_finds_what_was_damaged_later(format: Any, raw: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = Preparation(raw, tmp_path / "out", format, size=24, verify=True)
+    prepare(make_listing(paths), plan)
+    before = contents(plan.out)
+    stored = sorted(file for file in plan.out.rglob("*") if file.suffix in (".h5", ".jpg", ".mp4"))
+    content = bytearray(stored[0].read_bytes())
+    content[-len(content) // 4 : -len(content) // 8] = bytes(len(content) // 4 - len(content) // 8)
+    stored[0].write_bytes(content[: -len(content) // 8])
+    outcome = prepare(make_listing(paths), plan)
+    assert [path for path, _ in outcome.failures] == [paths[0]]
+    assert outcome.failures[0][1]
+    assert outcome.summary is None
+    again = prepare(make_listing(paths), plan)
+    assert again.failures == []
+    assert again.summary is not None
+    assert contents(plan.out) == before
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky", "multiprocessing"])
+def test_any_backend_of_joblib_gives_the_same(backend: str, raw: Path, paths: list[str], tmp_path: Path) -> None:
+    prepare(make_listing(paths), Preparation(raw, tmp_path / "own", workers=2))
+    with joblib.parallel_config(backend=backend):
+        outcome = prepare(make_listing(paths), Preparation(raw, tmp_path / backend, workers=2, verify=True))
+    assert outcome.summary is not None
+    assert contents(tmp_path / backend) == contents(tmp_path / "own")
+
+
+def test_a_small_dataset_keeps_many_cores_busy() -> None:
+    assert [len(chunks.cut([f"{index}.mp4" for index in range(number)])) for number in (0, 1, 64, 100)] == [
+        0,
+        1,
+        64,
+        50,
+    ]
+    cut = chunks.cut([f"{index}.mp4" for index in range(100_001)])
+    assert {len(rows) for rows in cut} == {64, 100_001 % 64}
+    assert [row for rows in cut for row in rows] == list(range(100_001))
+    assert {len(rows) for rows in chunks.cut([f"{index}.JPEG" for index in range(409_600)])} == {4096}
+
+
+def test_the_processes_end_with_the_work(
+    raw: Path, paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[HelperProcess] = set()
+    original = HelperProcess.ask
+
+    def ask(self: HelperProcess, request: object) -> dict[str, Any]:
+        asked.add(self)
+        return original(self, request)
+
+    monkeypatch.setattr(HelperProcess, "ask", ask)
+    prepare(make_listing(paths), Preparation(raw, tmp_path / "out", workers=2))
+    assert 1 <= len(asked) <= 2  # kept from chunk to chunk
+    deadline = time.monotonic() + 10
+    while any(process._process for process in asked) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(process._process for process in asked)
+
+
+# ------------------------------------------------------------------------------------------------------ wrong input
+
+
+def test_wrong_input_gets_one_line(raw: Path, paths: list[str], tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    plan = Preparation(raw, tmp_path / "out")
+    cases = [
+        (make_listing([]), plan, "holds none of the listed videos"),
+        (make_listing([paths[0], paths[0]]), plan, "is listed twice"),
+        (make_listing(["../x.mp4"]), plan, "is no plain path inside"),
+        (make_listing(["/x.mp4"]), plan, "is no plain path inside"),
+        (make_listing(["a//x.mp4"]), plan, "is no plain path inside"),
+        (make_listing(["\udcff.mp4"]), plan, "must be UTF-8"),
+        (make_listing(["a.JPG"]), dataclasses.replace(plan, format="video"), "choose packed, frames or hdf5"),
+        (make_listing(paths), dataclasses.replace(plan, out=raw), "lies inside --raw"),
+        (make_listing(paths), dataclasses.replace(plan, out=raw / "c0" / "out"), "lies inside --raw"),
+        (make_listing(paths), dataclasses.replace(plan, out=blocked), "Not a directory"),
+        (make_listing(paths), dataclasses.replace(plan, out=blocked / "deeper"), "Not a directory"),
+        (
+            make_listing(paths),
+            dataclasses.replace(plan, format="video", convert=False, shard=(1, 2)),
+            "--shard has nothing to share out",
+        ),
+    ]
+    for listing, other, message in cases:
+        with pytest.raises(InputError) as error:
+            prepare(listing, other)
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+NAMES = [
+    "a b.mp4",
+    "it's.mp4",
+    'say "hi".mp4',
+    "ü/ñ 日本.mp4",
+    "new\nline.mp4",
+    "back\\slash.mp4",
+    "%s {x} #1.mp4",
+    "r\r.mp4",
+]
+
+
+@pytest.mark.parametrize("format", STORED)
+def test_any_name(format: Any, raw: Path, paths: list[str], tmp_path: Path, make_config: Callable[..., Config]) -> None:
+    own, out = tmp_path / "raw", tmp_path / "out"
+    (own / "ü").mkdir(parents=True)
+    for name, path in zip(NAMES, paths, strict=True):
+        shutil.copy(raw / path, own / name)
+    outcome = prepare(make_listing(NAMES), Preparation(own, out, format, size=24, verify=True))
+    assert outcome.failures == []
+    assert outcome.summary is not None
+    assert outcome.summary.bad == []
+    config = make_config(out, "short_videos=loop")
+    read = {}
+    for catalog in open_catalogs(config, tmp_path / "bad.csv").values():
+        reader = reader_for(catalog, config)
+        for row, stored in zip(catalog.table.itertuples(), catalog.stored, strict=True):
+            read[row.path] = len(reader.read(catalog.root / stored, np.arange(int(str(row.frames))), (24, 36)))
+    assert read == {name: 5 + int(path[-6:-4]) for name, path in zip(NAMES, paths, strict=True)}

@@ -1,0 +1,349 @@
+"""prepare.py as a user starts it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+import prepare
+from config.schema import CatalogDataset
+from data_utils.catalog_file import read_catalog_files, read_csv
+from data_utils.dataset_card import read_card
+from data_utils.prepare import moving_digits
+from data_utils.prepare.converter_pool import POOL
+from tests.data_utils.conftest import write_video
+from tests.data_utils.prepare.engine_scaffolding import contents, tree
+
+REPOSITORY = Path(prepare.__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes with ten videos each."""
+    folder = tmp_path_factory.mktemp("prepare") / "my videos"
+    for index in range(20):
+        write_video(folder / "ab"[index % 2] / f"{index:02d}.mp4", 40, size=(64, 96), first_number=100 * index)
+    return folder
+
+
+# -------------------------------------------------------------------------------------------------------- the result
+
+
+def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my out"
+    command = [sys.executable, "prepare.py", "folder", "--raw", str(raw), "--out", str(out), "--size", "32"]
+    result = subprocess.run(
+        [*command, "--workers", "2", "--verify"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"20 videos in {raw}"
+    begin = lines.index("folder, packed, shorter side 32")
+    assert [line.split() for line in lines[begin + 1 : begin + 4]] == [
+        ["train", "12", "videos", "480", "frames", "19", "s"],
+        ["val", "4", "videos", "160", "frames", "6", "s"],
+        ["test", "4", "videos", "160", "frames", "6", "s"],
+    ]
+    assert re.fullmatch(r"  all +20 videos +800 frames +32 s +[\d.]+ kB", lines[begin + 4])
+    assert lines[begin + 5] == "left out: none"
+    assert lines[begin + 6].startswith("mean [0.")
+    marker = lines.index("to train on it, put into your config:")
+    dataset = yaml.safe_load("\n".join(lines[marker + 1 :]))["dataset"]
+    assert CatalogDataset.model_validate(dataset).root == str(out)
+    tables = read_catalog_files(out, out, ["label"])
+    assert sorted(path for table in tables.values() for path in table["path"]) == sorted(
+        str(file.relative_to(raw)) for file in raw.rglob("*.mp4")
+    )
+
+
+def test_files_as_they_are_by_name_of_the_format(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(out), "--format", "video"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    dataset = yaml.safe_load("\n".join(lines[lines.index("to train on it, put into your config:") + 1 :]))["dataset"]
+    assert dataset == {"name": "catalog", "root": str(raw), "catalog": str(out)}
+    assert {file.name for file in out.iterdir()} == {
+        *("train.csv", "val.csv", "test.csv", "bad_videos.csv", "dataset.json", ".prepare")
+    }
+
+
+@pytest.mark.parametrize(("size", "expected"), [("32", (32, 48)), ("original", (64, 96)), ("0", (64, 96))])
+def test_size_with_format_video_encodes_anew(size: str, expected: tuple[int, int], raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["folder", "--raw", str(raw), "--out", str(out), "--format", "video", "--size", size]
+    assert prepare.main([*arguments, "--workers", "2"]) == 0
+    table = read_csv(out / "val.csv")
+    assert set(zip(table["height"].astype(int), table["width"].astype(int), strict=True)) == {expected}
+    assert all((out / stored).is_file() for stored in table["stored"])
+    card = read_card(out)
+    assert card is not None
+    assert card.size == (32 if size == "32" else None)
+
+
+def test_moving_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(moving_digits, "prepare", lambda *arguments: calls.append(arguments))
+    assert prepare.main(["moving_digits", "--out", str(tmp_path), "--train", "5", "--seed", "3"]) == 0
+    assert calls == [(tmp_path, {"train": 5, "val": 480, "test": 720}, 3)]
+    assert "train: 5 videos" in capsys.readouterr().out
+    for arguments, message in {
+        ("--val", "0"): "at least one video each",
+        ("--seed", "-1"): "--seed must not be below 0",
+        ("--raw", "x"): "leave --raw out",
+        ("--format", "packed"): "--raw is missing",
+        ("--size", "24"): "--raw is missing",
+    }.items():
+        assert prepare.main(["moving_digits", "--out", str(tmp_path), *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("format", ["packed", "video"])
+def test_moving_digits_in_another_format(format: str, tiny_dataset: Path, tmp_path: Path) -> None:
+    counts = ["--train", "24", "--val", "12", "--test", "12", "--seed", "0"]
+    before = contents(tiny_dataset)
+    places = ["--raw", str(tiny_dataset), "--out", str(tmp_path / "out")]
+    size = ["--size", "24"] if format == "video" else []
+    assert prepare.main(["moving_digits", *places, "--format", format, *counts, *size, "--workers", "2"]) == 0
+    assert contents(tiny_dataset) == before
+    made, stored = read_csv(tiny_dataset / "train.csv"), read_csv(tmp_path / "out" / "train.csv")
+    for column in ("path", "program", "motion", "digit"):
+        assert stored[column].tolist() == made[column].tolist()
+    assert stored["label"].tolist() == made["program"].tolist()
+    card = read_card(tmp_path / "out")
+    assert card is not None
+    assert (card.name, card.format, card.flip) == ("moving_digits", format, 0.0)
+    assert card.mean == pytest.approx((0.3, 0.3, 0.3), abs=0.05)
+
+
+# --------------------------------------------------------------------------------------------- stopped and continued
+
+
+@pytest.fixture(scope="module")
+def at_once(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one start without a stop makes."""
+    out = tmp_path_factory.mktemp("prepare") / "out"
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(out), "--workers", "2"]) == 0
+    return contents(out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_and_continued(
+    number: signal.Signals, raw: Path, at_once: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["folder", "--raw", str(raw), "--out", str(out), "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "prepare.py", *arguments], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob(".prepare/chunk-*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    done = len(list(out.glob(".prepare/chunk-*.json")))
+    assert 0 < done < 20
+    assert not list(out.glob("*.csv"))
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert errors.strip() == f"{number.name}: stopped; the same command goes on where it ended"
+        assert not (out / ".prepare" / "parts").exists()
+    assert children
+    psutil.wait_procs(children, timeout=10)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+    chunks = {name: value for name, value in tree(out).items() if name.startswith(".prepare/chunk")}
+    assert prepare.main(arguments) == 0
+    assert f"{done} of 20 videos are converted already" in capsys.readouterr().out
+    assert chunks.items() <= tree(out).items()
+    assert contents(out) == at_once
+
+
+def test_shards_by_command(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]
+    assert prepare.main([*arguments, "--shard", "2/2"]) == 0
+    text = capsys.readouterr().out
+    assert "shard 2/2 is done; 10 of 20 chunks are" in text
+    assert "without --shard does all that is left" in text
+    assert not (tmp_path / "out" / "train.csv").exists()
+    assert prepare.main([*arguments, "--shard", "1/2"]) == 0
+    assert "left out: none" in capsys.readouterr().out
+    before = tree(tmp_path / "out")
+    assert prepare.main(arguments) == 0
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_dask_cluster_makes_the_same(
+    raw: Path, at_once: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    arguments = ["folder", "--raw", str(raw), "--out", str(tmp_path / "out")]
+    with distributed.LocalCluster(**settings) as cluster:
+        monkeypatch.setattr(POOL, "lend", None)  # nothing is converted here
+        assert prepare.main([*arguments, "--dask", cluster.scheduler_address, "--workers", "1", "--verify"]) == 0
+    assert contents(tmp_path / "out") == at_once
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_verify_that_fails_is_told(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = ["folder", "--raw", str(raw), "--out", str(out), "--workers", "2"]
+    assert prepare.main(arguments) == 0
+    shard = sorted((out / "shards").iterdir())[3]
+    shard.write_bytes(shard.read_bytes()[:-2000])
+    assert prepare.main(arguments) == 0
+    capsys.readouterr()
+    assert prepare.main([*arguments, "--verify"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == "1 stored videos are not as they should be:"
+    assert errors[1].startswith("  a/")
+    assert errors[-1] == "the same command converts them anew"
+    assert prepare.main([*arguments, "--verify"]) == 0
+
+
+def test_max_bad(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "raw"
+    for index, file in enumerate(sorted(raw.rglob("*.mp4"))):
+        (own / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (own / file.parent.name / file.name).write_bytes(b"" if index in (3, 15) else file.read_bytes())
+    arguments = ["folder", "--raw", str(own), "--out", str(tmp_path / "out"), "--workers", "2"]
+    assert prepare.main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "error: 10.00% of the listed videos were left out, --max-bad allows 1.00%\n"
+    assert "left out: 2 of 20 listed videos (10.00%)\n       2  empty file: " in captured.out
+    assert (tmp_path / "out" / "train.csv").exists()
+    assert prepare.main([*arguments, "--max-bad", "0.1"]) == 0
+    assert prepare.main([*arguments, "--max-bad", "0.099"]) == 1
+
+
+def one_line(text: str) -> str:
+    assert text.startswith("error: ")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shard", "3/2"], "--shard 3/2 is no part"),
+        (["--shard", "0/2"], "--shard 0/2 is no part"),
+        (["--shard", "half"], "--shard half is no part"),
+        (["--workers", "0"], "--workers 0: at least 1"),
+        (["--workers", "-3"], "--workers -3: at least 1"),
+        (["--workers", "all"], "--workers all: at least 1"),
+        (["--size", "big"], "--size big is no number of pixels"),
+        (["--size", "-5"], "--size -5 is no number of pixels"),
+        (["--max-bad", "2"], "--max-bad 2 is no share"),
+        (["--max-bad", "nan"], "--max-bad nan is no share"),
+        (["--dask", "tcp://127.0.0.1:1"], "--dask tcp://127.0.0.1:1: no scheduler answers there"),
+        (["--dask", "nonsense://"], "--dask nonsense://: no scheduler answers there"),
+        (["--format", "video", "--shard", "1/2"], "--shard has nothing to share out"),
+    ],
+)
+def test_wrong_options_get_one_line(
+    arguments: list[str],
+    message: str,
+    raw: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prepare, "_DASK_SECONDS", 1)
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert message in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "out" / "train.csv").exists()
+
+
+def test_wrong_folders_get_one_line(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty, single = tmp_path / "empty", tmp_path / "single"
+    empty.mkdir()
+    (single / "a").mkdir(parents=True)
+    (single / "a" / "x.mp4").write_bytes((raw / "a" / "00.mp4").read_bytes())
+    for given, out, message in [
+        (empty, tmp_path / "out", str(empty)),
+        (single, tmp_path / "out", "class 'a' has 1 videos"),
+        (tmp_path / "none", tmp_path / "out", "is no folder"),
+        (raw / "a" / "00.mp4", tmp_path / "out", "is no folder"),
+        (raw, raw, "lies inside --raw"),
+        (raw, raw / "out", "lies inside --raw"),
+        (raw, raw / "a" / "00.mp4", "lies inside --raw"),
+        (raw, single / "a" / "x.mp4", "Not a directory"),
+    ]:
+        assert prepare.main(["folder", "--raw", str(given), "--out", str(out)]) == 2
+        assert message in one_line(capsys.readouterr().err)
+    assert not (raw / "out").exists()
+
+
+def test_folders_without_rights_get_one_line(
+    raw: Path, tmp_path: Path, bound_by_rights: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (tmp_path / "raw" / "a").mkdir(parents=True)
+    closed.chmod(0o500)
+    (tmp_path / "raw" / "a").chmod(0)
+    try:
+        for given, out in ((raw, closed / "out"), (raw, closed), (tmp_path / "raw", tmp_path / "out")):
+            assert prepare.main(["folder", "--raw", str(given), "--out", str(out)]) == 2
+            assert "Permission denied" in one_line(capsys.readouterr().err)
+    finally:
+        closed.chmod(0o700)
+        (tmp_path / "raw" / "a").chmod(0o700)
+
+
+def test_dask_that_is_not_installed(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--dask", "x"]) == 2
+    assert "--dask needs the package distributed" in one_line(capsys.readouterr().err)
+
+
+def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["unknown"], ["folder"], ["folder", "--raw", "x", "--out", "y", "--format", "zip"]):
+        with pytest.raises(SystemExit) as error:
+            prepare.main(arguments)
+        assert error.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dataset", prepare.DATASETS)
+def test_help_of_every_dataset(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        prepare.main([dataset, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--raw", "--out", "--format", "--size", "--workers", "--shard", "--verify", "--max-bad", "--dask"):
+        assert option in text
+
+
+def test_progress_lines_where_there_is_no_terminal(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_utils.progress.SECONDS_BETWEEN_LINES", 0.0)
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]) == 0
+    assert re.search(r"^converting: 10 of 20, about \d+ s left$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_signals_are_handled_as_before_afterwards(raw: Path, tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--format", "video"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
