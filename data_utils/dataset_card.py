@@ -6,9 +6,9 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import InputError
 from config.load import LoadedConfig
@@ -16,6 +16,7 @@ from config.schema import Config, MovingDigits
 
 FILE_NAME = "dataset.json"
 Format = Literal["packed", "frames", "hdf5", "video"]
+_AboveZero = Annotated[float, Field(gt=0)]
 # Of ImageNet's training images, as torchvision's models take them.
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -29,12 +30,12 @@ class DatasetCard(BaseModel):
 
     name: str
     format: Format
-    size: int | None
+    size: Annotated[int, Field(ge=1)] | None
     """Shorter side of the stored frames, pixels; smaller videos keep their size. None: as they were."""
     mean: tuple[float, float, float]
     """Per channel, of the training split's pixels in [0, 1]."""
-    std: tuple[float, float, float]
-    flip: float
+    std: tuple[_AboveZero, _AboveZero, _AboveZero]
+    flip: Annotated[float, Field(ge=0, le=1)]
     """Share of training windows to be mirrored: 0 where the labels know left from right."""
 
 
