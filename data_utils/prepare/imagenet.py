@@ -54,7 +54,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
     drawn = within_classes([label for *_, label in rows], None, {"val": options.val_share}, options.seed)
     table = pd.DataFrame(rows, columns=["split", "path", "label"]).assign(split=drawn)
     test, reasons, notes = _official_val(raw, tests, options.val_solution)
-    unknown = test[~test["label"].isin(set(table["label"]))]
+    unknown = test[~test["label"].isin(table["label"].unique())]
     if len(unknown):
         raise InputError(f"{unknown['path'].iloc[0]}: {unknown['label'].iloc[0]} is no class of {train}; correct it")
     table = pd.concat([table, test], ignore_index=True)
@@ -121,7 +121,7 @@ def _class_names(file: Path, labels: pd.Series[str]) -> pd.Series[str]:
         if not name.strip():
             raise InputError(f"{file}, line {number}: '{line}' is no `wnid names`; correct it")
         names[wnid] = name.strip()
-    lacking = sorted(set(labels) - set(names))
+    lacking = sorted(set(labels.unique()) - set(names))
     if lacking:
         raise InputError(f"{file} has no line for {lacking[0]}; add it, or set --classes to another file")
     return labels.map(names)

@@ -75,7 +75,7 @@ def make_listing(
             )
         refuse_bytes(raw, part["path"].tolist())
         for column in part.columns:
-            strange = [value for value in set(part[column].tolist()) if not is_text(value)]
+            strange = [value for value in part[column].unique().tolist() if not is_text(value)]
             if strange:
                 raise InputError(
                     f"{raw}: {min(strange)!a} is a {column} that no UTF-8 file can hold; correct the lists"
@@ -87,9 +87,9 @@ def make_listing(
 def _class_notes(table: pd.DataFrame) -> list[str]:
     """One line for each split that lacks classes of the others."""
     notes = []
-    classes = set(table["label"])
+    classes = set(table["label"].unique())
     for split in SPLITS:
-        lacking = sorted(classes - set(table["label"][table["split"] == split]))
+        lacking = sorted(classes - set(table["label"][table["split"] == split].unique()))
         if lacking:
             named = ", ".join(lacking[:_NAMED]) + (", ..." if len(lacking) > _NAMED else "")
             count = "1 class has" if len(lacking) == 1 else f"{len(lacking)} classes have"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from config.errors import InputError
@@ -32,11 +32,20 @@ class VideoIndex:
             raise InputError(f"{folder} is not inside {raw}; set --raw to the folder that holds it")
         self.prefix = "" if below == "." else f"{below}/"
         self.paths = [self.prefix + path for path in files_below(folder, extensions, leave_out)]
-        self._exact: dict[str, list[str]] = {}
-        self._any_case: dict[str, list[str]] = {}
+
+    @cached_property
+    def _exact(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         for path in self.paths:
-            self._exact.setdefault(stem(path), []).append(path)
-            self._any_case.setdefault(stem(path).lower(), []).append(path)
+            found.setdefault(stem(path), []).append(path)
+        return found
+
+    @cached_property
+    def _any_case(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, paths in self._exact.items():
+            found.setdefault(name.lower(), []).extend(paths)
+        return {name: sorted(paths) for name, paths in found.items()}
 
     def named(self, name: str) -> list[str]:
         """The files whose name without extension is `name`, in the order of their paths."""
@@ -67,4 +76,5 @@ class VideoIndex:
 
 def stem(path: str) -> str:
     """The name of a file without folder and extension."""
-    return posixpath.splitext(posixpath.basename(path))[0]
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
