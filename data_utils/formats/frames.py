@@ -113,12 +113,16 @@ class FramesReader:
         def picture(index: int) -> NDArray[np.uint8]:
             try:
                 data, stored = _frame(path, index)
-            except FileNotFoundError as error:
+            except _MissingFrameError:
                 require_frames(indices, _last_frame(Path(path)) + 1)
-                raise VideoError(f"damaged: {_file_name(index)} is missing") from error
+                raise
             return _decoded(data, index, stored, size)
 
         return each_once(indices, size, picture)
+
+
+class _MissingFrameError(VideoError):
+    """There is no file for a frame."""
 
 
 def folder_name(path: str) -> str:
@@ -167,14 +171,13 @@ def _frame(folder: str | Path, index: int) -> tuple[bytes, tuple[int, int]]:
     """A frame's file and its height and width.
 
     Raises:
-        FileNotFoundError: it is not there.
-        VideoError: it cannot be read, or is damaged.
+        VideoError: it is not there, cannot be read, or is damaged.
     """
     name = _file_name(index)
     try:
         data = Path(folder, name).read_bytes()
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise _MissingFrameError(f"damaged: {name} is missing") from error
     except OSError as error:
         raise VideoError(f"{name}: {(error.strerror or str(error)).lower()}") from error
     begin = len(_START)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data_utils.cover import cover
 from data_utils.formats.part import Part, write_part_file
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex
-from data_utils.formats.shard_reader import ShardFormat, ShardReader
+from data_utils.formats.shard_reader import OPEN_SHARDS, ShardFormat, ShardReader
 from data_utils.formats.shard_writing import allocate, finish_shard
 
 PART_SUFFIX = ".raw"
@@ -52,8 +52,9 @@ def check(out: Path, stored: str) -> int:
 class HDF5Reader(ShardReader):
     """Frames of shards; a place is `shards/00003.h5#17`: video 17 of that shard."""
 
-    def __init__(self) -> None:
-        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, _decode))
+    def __init__(self, open_shards: int = OPEN_SHARDS) -> None:
+        """`open_shards`: so many stay open."""
+        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, _decode), open_shards)
 
 
 def _encode(frame: NDArray[np.uint8]) -> bytes:

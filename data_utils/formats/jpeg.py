@@ -18,6 +18,7 @@ QUALITY = 90
 # Full colour resolution gives 60 x 80 frames 2.6 dB for 20 % more bytes; in large frames it makes decoding 35 % slower.
 HALF_COLOUR_FROM = 160
 """Shorter side, in pixels, from which on two by two pixels share their colour (4:2:0), as in most videos."""
+_LONGEST_SIDE = 65_535
 # IMREAD_REDUCED_*, shrinking while decoding, saves a quarter of the time at most (Huffman codes are what takes it), and
 # gives a sharper picture (34 to 39 dB from the other): windows would look different by the size of what is stored.
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -27,10 +28,13 @@ def encode(frame: NDArray[np.uint8]) -> bytes:
     """The frame [H, W, 3], RGB, as JPEG: the same bytes every time.
 
     Raises:
-        ValueError: it is no such frame, or larger than JPEG allows (65,535 pixels a side).
+        ValueError: it is no such frame.
+        VideoError: it is larger than JPEG allows.
     """
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not 0 < max(frame.shape) < 65_536:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"no RGB frame: {frame.dtype} {frame.shape}")
+    if max(frame.shape) > _LONGEST_SIDE:
+        raise VideoError(f"its {frame.shape[0]} x {frame.shape[1]} pixels are more than JPEG can hold; set --size")
     half = min(frame.shape[:2]) >= HALF_COLOUR_FROM
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if half else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]

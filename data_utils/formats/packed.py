@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data_utils.formats.jpeg import decode, encode
 from data_utils.formats.part import Part, write_part_file
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex
-from data_utils.formats.shard_reader import ShardFormat, ShardReader
+from data_utils.formats.shard_reader import OPEN_SHARDS, ShardFormat, ShardReader
 from data_utils.formats.shard_writing import allocate, finish_shard
 
 PART_SUFFIX = ".jpegs"
@@ -52,8 +52,9 @@ def check(out: Path, stored: str) -> int:
 class PackedReader(ShardReader):
     """Frames of shards; a place is `shards/00003.h5#17`: video 17 of that shard."""
 
-    def __init__(self) -> None:
-        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, decode))
+    def __init__(self, open_shards: int = OPEN_SHARDS) -> None:
+        """`open_shards`: so many stay open."""
+        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, decode), open_shards)
 
 
 def _lay_out(shard: h5py.File, parts: Sequence[Part]) -> list[int]:

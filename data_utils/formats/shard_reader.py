@@ -19,7 +19,7 @@ from data_utils.formats.asked_frames import each_once, require_frames, require_p
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex, open_index
 
 # An open shard costs a file descriptor and some 300 bytes per video; opening one, half a millisecond.
-_OPEN_SHARDS = 128
+OPEN_SHARDS = 128
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class ShardReader:
     The shards that were read last stay open; a copy for another process begins with none.
     """
 
-    def __init__(self, format: ShardFormat, limit: int = _OPEN_SHARDS) -> None:
-        """`limit`: so many shards stay open."""
-        self._format, self._limit = format, limit
+    def __init__(self, format: ShardFormat, open_shards: int) -> None:
+        """`open_shards`: so many stay open."""
+        self._format, self._limit = format, open_shards
         self._shards: OrderedDict[str, ShardIndex] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:

@@ -6,10 +6,12 @@ without it, piece by piece, so that a full disk is an ordinary error and memory 
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from data_utils.formats.part import Part, read_part_file
 from data_utils.formats.shard_index import VERSION, Arrays, tables_crc32
 from runs.atomic import replaced_file
+
+_TEXT = h5py.string_dtype("utf-8")
 
 Layout = Callable[[h5py.File, Sequence[Part]], Sequence[int]]
 """Makes the datasets of a format; gives the place in the file of each video's first byte."""
@@ -72,6 +76,7 @@ def allocate(shard: h5py.File, name: str, shape: tuple[int, ...]) -> int:
 def _write(file: Path, paths: Sequence[str], parts: Sequence[Part], kind: str, arrays: Arrays, lay_out: Layout) -> None:
     frames = np.array([len(part.lengths) for part in parts], "<i8")
     with replaced_file(file) as target:
+        _require_room(target, sum(part.bytes for part in parts), _index_bytes(paths, parts))
         with _new_hdf5(target.name) as shard:
             shard.create_dataset("path", data=[path.encode("utf-8", "surrogateescape") for path in paths], dtype=_TEXT)
             shard["fps"] = np.array([part.fps for part in parts], "<f8")
@@ -92,7 +97,17 @@ def _write(file: Path, paths: Sequence[str], parts: Sequence[Part], kind: str, a
             part.copy_into(target)
 
 
-_TEXT = h5py.string_dtype("utf-8")
+def _index_bytes(paths: Sequence[str], parts: Sequence[Part]) -> int:
+    """What everything but the frames takes in a shard, at most."""
+    return 32_768 + sum(2048 + 8 * len(path) + 16 * len(part.lengths) for path, part in zip(paths, parts, strict=True))
+
+
+def _require_room(target: BinaryIO, frames: int, index: int) -> None:
+    """Raises OSError where so many bytes do not fit, before HDF5 meets that, which leaves open files and traces."""
+    target.seek(frames)
+    target.write(bytes(index))
+    target.flush()
+    os.fsync(target.fileno())
 
 
 def _checksums(
