@@ -43,6 +43,18 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:  # noqa: ARG001
     Raises:
         InputError: the decoder that the config names does not load.
     """
+    if catalog.format == "packed":
+        from data_utils.formats.packed import PackedReader
+
+        return PackedReader()
+    if catalog.format == "frames":
+        from data_utils.formats.frames import FramesReader
+
+        return FramesReader()
+    if catalog.format == "hdf5":
+        from data_utils.formats.hdf5 import HDF5Reader
+
+        return HDF5Reader()
     from data_utils.formats.video import VideoReader
 
     points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
