@@ -21,6 +21,7 @@ from data_utils.prepare.npy_file import read_npy
 from data_utils.prepare.splits import add_draw_options, within_classes
 
 _SEPARATORS = {"tab": "\t", "comma": ",", "space": None}  # None: any number of blanks
+_EXTENSIONS = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
 _PAIR = re.compile(r"(.+\.npy),(.+\.npy)")
 _HEADERS = {"path,label", "path label", "path\tlabel"}
 Resolve = Callable[[str, str], str]
@@ -125,20 +126,25 @@ def _separator(file: Path, lines: list[tuple[int, str]], options: argparse.Names
     """The separator: as chosen, or the first with which all paths end like a video, else all labels are numbers."""
     if options.separator != "auto":
         return _SEPARATORS[options.separator]
-    split = {mark: [_fields(line, mark, options.fields) for _, line in lines] for mark in _SEPARATORS.values()}
-    whole = {mark: rows for mark, rows in split.items() if all(all(row) and len(row) == options.fields for row in rows)}
-    for mark, rows in whole.items():
-        if all(_unquoted(row[0]).lower().endswith((*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)) for row in rows):
-            return mark
-    for mark, rows in whole.items():
-        if all(row[-1].isdecimal() for row in rows):
-            return mark
+    for fits in (_ends_like_video, _label_is_number):
+        for mark in _SEPARATORS.values():
+            rows = (_fields(line, mark, options.fields) for _, line in lines)
+            if all(len(row) == options.fields and all(row) and fits(row) for row in rows):
+                return mark
     form = "path label" if options.fields == 2 else "path frames label"
     for number, line in lines:  # the line to blame: the first that fits none
-        rows = [_fields(line, mark, options.fields) for mark in _SEPARATORS.values()]
-        if not any(len(row) == options.fields and row[-1].isdecimal() for row in rows):
+        ways = [_fields(line, mark, options.fields) for mark in _SEPARATORS.values()]
+        if not any(len(row) == options.fields and _label_is_number(row) for row in ways):
             raise InputError(f"{file}, line {number}: '{line:.80}' is no `{form}`; correct it, or set --separator")
     raise InputError(f"{file}: lines differ in what stands between path and label; set --separator")
+
+
+def _ends_like_video(row: list[str]) -> bool:
+    return _unquoted(row[0]).lower().endswith(_EXTENSIONS)
+
+
+def _label_is_number(row: list[str]) -> bool:
+    return row[-1].isdecimal()
 
 
 def _fields(line: str, mark: str | None, fields: int) -> list[str]:
