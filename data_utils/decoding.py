@@ -16,6 +16,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from data_utils.cover import covering, cut_centre
+
 
 class VideoError(Exception):
     """A video cannot be read; the message is the reason, without the path."""
@@ -28,6 +30,27 @@ class SeekPoint(NamedTuple):
     """Position of the frame in presentation order."""
     pts: int
     """Presentation timestamp, in the stream's time base."""
+
+
+def too_short(frames: int, last: int) -> VideoError:
+    """The error of a video of `frames` frames of which number `last` was asked for."""
+    return VideoError(f"ends after {frames} frames, frame {last + 1} was asked for")
+
+
+def first_bytes(path: str | Path, count: int) -> bytes:
+    """The file's first bytes.
+
+    Raises:
+        VideoError: the file is missing, empty, or cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(count)
+    except OSError as error:
+        raise VideoError((error.strerror or str(error)).lower()) from error
+    if not start:
+        raise VideoError("empty file")
+    return start
 
 
 @contextmanager
@@ -102,11 +125,15 @@ def fit(frame: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter)
         reformatter: keeps the conversion's tables from frame to frame.
     """
     turns = quarter_turns(frame)
-    height, width = size if turns % 2 == 0 else size[::-1]
-    scale = max(height / frame.height, width / frame.width)
-    scaled_height, scaled_width = max(height, round(frame.height * scale)), max(width, round(frame.width * scale))
-    rgb = reformatter.reformat(frame, width=scaled_width, height=scaled_height, format="rgb24", threads=1)
-    rows = np.frombuffer(memoryview(rgb.planes[0]), np.uint8).reshape(scaled_height, rgb.planes[0].line_size)
-    top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
-    picture = rows[top : top + height, 3 * left : 3 * (left + width)].reshape(height, width, 3)
-    return np.rot90(picture, turns)
+    height, width = covering(frame.height, frame.width, size if turns % 2 == 0 else size[::-1])
+    rgb = reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+    rows = np.frombuffer(memoryview(rgb.planes[0]), np.uint8).reshape(height, rgb.planes[0].line_size)
+    picture = rows[:, : 3 * width].reshape(height, width, 3)
+    return cut_centre(np.rot90(picture, turns), size)
+
+
+def fit_picture(
+    picture: NDArray[np.uint8], size: tuple[int, int], reformatter: VideoReformatter, channels: str = "rgb24"
+) -> NDArray[np.uint8]:
+    """As `fit`, for an upright picture [H, W, 3] that another decoder gave; `channels`: "rgb24" or "bgr24"."""
+    return fit(VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=channels), size, reformatter)

@@ -33,7 +33,7 @@ class FrameReader(Protocol):
         ...
 
 
-def reader_for(catalog: Catalog, config: Config) -> FrameReader:  # noqa: ARG001
+def reader_for(catalog: Catalog, config: Config) -> FrameReader:
     """The reader of the catalog's storage format.
 
     Args:
@@ -55,7 +55,10 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:  # noqa: ARG001
         from data_utils.formats.hdf5 import HDF5Reader
 
         return HDF5Reader()
+    from data_utils.decoders.choice import decoder_for
+    from data_utils.formats.frame_counts import FrameCounts
     from data_utils.formats.video import VideoReader
 
     points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
-    return VideoReader(points)
+    counts = FrameCounts(str(catalog.root), catalog.stored, catalog.table["frames"])
+    return VideoReader(points, decoder_for(config.video_decoder), counts)

@@ -74,6 +74,11 @@ def write_video_fixture() -> Callable[..., Path]:
     return write_video
 
 
+@pytest.fixture(name="numbered_frame", scope="session")
+def numbered_frame_fixture() -> Callable[..., NDArray[np.uint8]]:
+    return numbered_frame
+
+
 @pytest.fixture(name="number_of", scope="session")
 def number_of_fixture() -> Callable[[NDArray[np.uint8]], int]:
     return number_of

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from config.errors import InputError
+from data_utils.decoders import pyav
+from data_utils.decoders.choice import decoder_for
 from data_utils.decoding import VideoError, numbered_frames
 from data_utils.formats import video
 from data_utils.formats.video import VideoReader
@@ -119,7 +123,7 @@ def test_long_videos_are_entered_at_key_frames_without_a_difference(
             decoded.append(number)
             yield number, frame
 
-    monkeypatch.setattr(video, "numbered_frames", counted)
+    monkeypatch.setattr(pyav, "numbered_frames", counted)
     everything = VideoReader().read(path, np.arange(700), SIZE)
     for start in (0, 290, 300, 310, 590, 599, 600, 660):
         decoded.clear()
@@ -138,3 +142,120 @@ def test_a_video_that_changed_is_not_entered_at_the_wrong_place(
     write_video(path, 310, rate=17, options=options)
     with pytest.raises(VideoError, match="verified"):
         VideoReader({str(path): points}).read(path, np.array([305]), SIZE)
+
+
+@pytest.mark.parametrize("decoder", ["torchcodec", "decord", "opencv"])
+@pytest.mark.parametrize("name", LONG_VIDEOS)
+def test_other_decoders_enter_long_videos_without_a_difference(
+    name: str, decoder: str, tmp_path: Path, write_video: Callable[..., Path], number_of: Callable[..., int]
+) -> None:
+    try:
+        chosen = decoder_for(decoder)
+    except InputError as error:
+        pytest.skip(str(error))
+    path = write_video(tmp_path / name, 400, options={"preset": "veryfast", **LONG_VIDEOS[name][0]})
+    indices = np.array([305, 99, 100, 101, 199, 200, 203, 301, 399])
+    pictures = VideoReader(None, chosen).read(path, indices, SIZE)
+    assert [number_of(picture) for picture in pictures] == indices.tolist()
+    assert np.abs(pictures.astype(int) - VideoReader().read(path, indices, SIZE)).mean() < 1
+
+
+def moving_picture(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Smooth colours that move."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    waves = [np.sin((rows + 3 * number) / 17), np.cos((columns - 2 * number) / 23), np.sin((rows + columns) / 29)]
+    return np.stack([128 + 90 * wave for wave in waves], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (65, 96), (64, 97), (17, 33), (1, 1)])
+def test_what_is_written_is_read_again(size: tuple[int, int], tmp_path: Path) -> None:
+    frames = [moving_picture(number, size) for number in range(40)]
+    part = tmp_path / f"00000{video.PART_SUFFIX}"
+    video.write_part(part, iter(frames), 29.97)
+    assert [file.name for file in tmp_path.iterdir()] == [part.name]
+    facts = inspect_video(part)
+    assert (facts.frames, facts.height, facts.width, facts.fps) == (40, *size, 29.97)
+    read = VideoReader().read(part, np.arange(40), size)
+    assert np.abs(read.astype(int) - np.stack(frames)).mean() < 3
+
+
+def test_written_files_have_a_key_frame_every_12_frames_and_their_index_in_front(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    rng = np.random.default_rng(0)
+    black, noise = np.zeros((5, 32, 48, 3), np.uint8), rng.integers(0, 256, (45, 32, 48, 3), np.uint8)
+    video.write_part(path, np.concatenate([black, noise]), 25)
+    with av.open(str(path)) as container:
+        decoded = list(container.decode(video=0))
+        assert [number for number, frame in enumerate(decoded) if frame.key_frame] == [0, 12, 24, 36, 48]
+        assert not any(frame.pict_type == av.video.frame.PictureType.B for frame in decoded)
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
+    frames = [moving_picture(number, (36, 36)) for number in range(30)]
+    for name in ("a.mp4", "b.mp4"):
+        video.write_part(tmp_path / name, frames, 12.0)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_nothing_is_left_of_a_part_that_fails(tmp_path: Path) -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+
+    def broken() -> Iterator[NDArray[np.uint8]]:
+        yield picture
+        raise VideoError("damaged: 1 of 2 frames decode")
+
+    for frames, fps, error, reason in (
+        (iter([]), 25.0, VideoError, "no frames"),
+        (broken(), 25.0, VideoError, "damaged: 1 of 2"),
+        (iter([picture, picture[:4]]), 25.0, ValueError, "a frame of"),
+        (iter([picture]), 0.0, VideoError, "frame rate is not known"),
+    ):
+        with pytest.raises(error, match=reason):
+            video.write_part(tmp_path / "a.mp4", frames, fps)
+        assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):
+        video.write_part(tmp_path / "missing/a.mp4", [picture], 25.0)
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"[Ff]ile too large"):
+            video.write_part(tmp_path / "a.mp4", noise, 25.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_get_their_places_and_finishing_may_be_repeated(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    paths = ["a/ü b'.mp4", "a/ü b'.avi", "../c.mp4"]
+    parts = [(path, tmp_path / f"{number:05d}.mp4") for number, path in enumerate(paths)]
+    for number, (_, part) in enumerate(parts):
+        video.write_part(part, [moving_picture(number, (32, 32))] * (number + 1), 25.0)
+    stored = video.finish(parts, out, 3)
+    assert len(set(stored)) == 3
+    assert all(place.startswith("videos/") and place.endswith(".mp4") and ".." not in place for place in stored)
+    assert not any(part.exists() for _, part in parts)
+    assert [video.check(out, place) for place in stored] == [1, 2, 3]
+    assert video.finish(parts, out, 3) == stored
+    (out / stored[1]).unlink()
+    with pytest.raises(FileNotFoundError, match=r"00001\.mp4 is missing"):
+        video.finish(parts, out, 3)
+
+
+def test_check_finds_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    video.write_part(path, [moving_picture(number, (64, 64)) for number in range(30)], 25.0)
+    assert video.check(tmp_path, "a.mp4") == 30
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    with pytest.raises(VideoError, match="damaged"):
+        video.check(tmp_path, "a.mp4")
