@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from config.errors import InputError
 from data_utils.catalog_file import SPLITS
 
-Groups = list[NDArray[np.intp]]
-"""The rows of each group."""
+Groups = Sequence[NDArray[np.intp]] | NDArray[np.intp]
+"""The rows of each group, or the only row of each."""
 
 
 def add_draw_options(
@@ -54,10 +54,14 @@ def within_classes(
         InputError: the shares leave nothing for train, or the seed is negative.
     """
     check_draw(shares, seed)
-    units = [np.array([row]) for row in range(len(labels))] if groups is None else list(rows_of(groups).values())
     by_class: dict[str, Groups] = {}
-    for unit in units:
-        by_class.setdefault(labels[int(unit[0])], []).append(unit)
+    if groups is None:
+        by_class |= rows_of(labels)  # single rows are dealt: millions of them need no arrays of their own
+    else:
+        lists: dict[str, list[NDArray[np.intp]]] = {}
+        for rows in rows_of(groups).values():
+            lists.setdefault(labels[int(rows[0])], []).append(rows)
+        by_class |= lists
     parts = np.full(len(labels), "train", dtype="<U5")
     for number, label in enumerate(sorted(by_class)):
         _deal(parts, by_class[label], shares, np.random.default_rng([seed, number]))
