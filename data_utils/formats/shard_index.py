@@ -65,7 +65,7 @@ class ShardIndex:
     """A shard that is open for reading."""
 
     file: RawFile
-    tables: Mapping[str, list[int]]
+    tables: Mapping[str, NDArray[np.int64]]
     """TABLES, by name."""
     arrays: Arrays
     positions: Mapping[str, int]
@@ -76,7 +76,7 @@ class ShardIndex:
         values = self.tables[table]
         if video >= len(values):
             raise VideoError(f"damaged shard: it holds {len(values)} videos, number {video} is wanted")
-        return values[video]
+        return int(values[video])
 
     def entries(self, video: int) -> Entries:
         """The video's part of every array. Raises VideoError where they are damaged."""
@@ -113,12 +113,12 @@ def open_index(path: str, kind: str, arrays: Arrays) -> ShardIndex:
             tables = {table: shard[table][()] for table in TABLES}
             expected = int(shard.attrs["tables_crc32"])
             positions = {array: shard[array].id.get_offset() for array in arrays}
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = "is cut off" if "truncated" in str(error) else "is no readable HDF5 file"
         raise VideoError(f"damaged shard: {name} {reason}") from error
     if tables_crc32(tables) != expected or None in positions.values():
         raise VideoError(f"damaged shard: the index of {name} does not fit its check sum")
-    return ShardIndex(file, {table: values.tolist() for table, values in tables.items()}, arrays, positions)
+    return ShardIndex(file, tables, arrays, positions)
 
 
 def tables_crc32(tables: Mapping[str, NDArray[np.int64]]) -> int:

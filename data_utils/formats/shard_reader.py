@@ -18,7 +18,7 @@ from data_utils.decoding import VideoError
 from data_utils.formats.asked_frames import each_once, require_frames, require_positions
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex, open_index
 
-# An open shard costs a file descriptor and some 300 bytes per video; opening one, half a millisecond.
+# An open shard costs a file descriptor and some 50 bytes per video; opening one, half a millisecond.
 OPEN_SHARDS = 128
 
 
