@@ -10,9 +10,10 @@ from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from config.data import DataConfig
 from config.keys import CHOICE, Key, alternatives, walk
 from config.load import CONFIG_FOLDER, read_file
-from config.schema import ArchConfig, DataConfig, TrainConfig
+from config.schema import ArchConfig, TrainConfig
 from config.section import Section
 from config.yaml_text import to_yaml
 
@@ -25,7 +26,7 @@ _SECTIONS: dict[str, type[Section]] = {
 _INTRODUCTION = """\
 # Every key of a config
 
-This page is made from `config/schema.py` by `python -m config.describe > docs/config.md`.
+This page is made from the classes of `config/` by `python -m config.describe > docs/config.md`.
 
     ./launcher.sh GPU_ID CONFIG [key=value ...]
 

@@ -1,10 +1,12 @@
-"""What every mapping of a config has in common, and the types of its numbers."""
+"""What every mapping of a config has in common, and the types of its values."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+LevelName = Literal["backbone", "space", "time", "clip"]
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]

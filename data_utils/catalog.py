@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from config.data import MovingDigits
 from config.errors import InputError
-from config.schema import Config, MovingDigits
+from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
 from data_utils.dataset_card import Format, catalog_folder, read_card

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from config.data import MovingDigits
 from config.errors import InputError
 from config.load import LoadedConfig
-from config.schema import Config, MovingDigits
+from config.schema import Config
 
 FILE_NAME = "dataset.json"
 Format = Literal["packed", "frames", "hdf5", "video"]

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
-from config.schema import CatalogDataset, MovingDigits
 
 SEPARATOR = "|"
 # Classes that a warning names.

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from config.schema import WindowConfig
+from config.data import WindowConfig
 
 ShortVideos = Literal["skip", "loop", "pad"]
 Numbers = int | NDArray[np.int64]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from architecture.heads import Predictor
 from config.losses import LOSS_PARAMS, CrossEntropyParams, NoRegularizer
-from config.schema import Config, Direction, LevelName, Weights
+from config.schema import Config, Direction, Weights
+from config.section import LevelName
 from losses import mse, prediction_loss
 from tasks.guard import CollapseGuard
 from tasks.positions import draw_below, draw_other_times, other_time_probabilities

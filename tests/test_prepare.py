@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import prepare
-from config.schema import CatalogDataset
+from config.data import CatalogDataset
 from data_utils.catalog_file import read_catalog_files, read_csv
 from data_utils.dataset_card import read_card
 from data_utils.prepare import moving_digits
@@ -47,7 +47,7 @@ def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
     assert result.stderr == ""
     lines = result.stdout.splitlines()
     assert lines[0] == f"20 videos in {raw}"
-    begin = lines.index("folder, packed, shorter side 32")
+    begin = lines.index("folder, packed, shorter side at most 32")
     assert [line.split() for line in lines[begin + 1 : begin + 4]] == [
         ["train", "12", "videos", "480", "frames", "19", "s"],
         ["val", "4", "videos", "160", "frames", "6", "s"],

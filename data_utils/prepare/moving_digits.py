@@ -28,9 +28,9 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
+from config.data import MovingDigits
 from config.errors import InputError
 from config.load import CONFIG_FOLDER, read_file
-from config.schema import MovingDigits
 from data_utils.catalog_file import read_csv
 from data_utils.prepare.listing import Listing
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from config.data import DataConfig
 from config.describe import describe, value_words
 from config.load import load_config
-from config.schema import DataConfig
 
 PAGE = Path(__file__).parents[2] / "docs/config.md"
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
+from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
-from config.schema import CatalogDataset, MovingDigits
 from data_utils.labels import columns_of, label_sets, own_labels, part_shares
 
 DIGITS = MovingDigits(name="moving_digits", root="x", videos={"train": 1, "val": 1, "test": 1}, seed=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from config.schema import WindowConfig
+from config.data import WindowConfig
 from data_utils.windows import (
     epoch_order,
     evaluation_starts,
