@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -17,6 +18,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from data_utils.cover import covering, cut_centre
+
+_REGULAR = "distance of key frames: "
 
 
 class VideoError(Exception):
@@ -109,6 +112,24 @@ def numbered_frames(
         if frame.pts is None or frame.pts >= start.pts:
             raise VideoError("its key frames are not where they were when it was verified")
     yield from enumerate(frames, start.number + 1)
+
+
+def mark_regular(container: OutputContainer, distance: int) -> None:
+    """Notes in a file that every `distance` frames a key frame stands alone, and that frames follow in their order."""
+    container.metadata["comment"] = f"{_REGULAR}{distance}"
+
+
+def regular_seek_point(container: InputContainer, stream: VideoStream, number: int) -> SeekPoint | None:
+    """The last key frame up to frame `number` of a file that `mark_regular` has marked; None for other files."""
+    mark = container.metadata.get("comment", "")
+    # Programs that encode a file anew may copy the mark.
+    if not re.fullmatch(_REGULAR + "[1-9][0-9]{0,3}", mark) or stream.codec_context.has_b_frames:
+        return None
+    key_frame = number - number % int(mark.removeprefix(_REGULAR))
+    entries = stream.index_entries
+    if key_frame == 0 or key_frame >= len(entries) or not entries[key_frame].is_keyframe:
+        return None
+    return SeekPoint(key_frame, entries[key_frame].timestamp)
 
 
 def quarter_turns(frame: VideoFrame) -> int:

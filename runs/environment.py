@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shlex
 import subprocess
 import sys
@@ -19,16 +18,19 @@ import torch
 _PACKAGES = (
     "torch",
     "torchvision",
+    "torchcodec",
     "numpy",
     "pandas",
     "av",
+    "decord",
+    "opencv-python-headless",
+    "h5py",
     "scikit-learn",
     "umap-learn",
     "matplotlib",
     "pydantic",
     "safetensors",
 )
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
 
 
 def describe_environment(device: torch.device | str) -> dict[str, Any]:
@@ -65,26 +67,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     status = _git(folder, "status", "--porcelain")
     return None if commit is None or status is None else {"commit": commit, "dirty": bool(status)}
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory so far, in MB (10^6 bytes): that of this process plus that of its largest ended child.
-
-    An upper bound for the two: pages that they share count twice, and Linux counts a child with the memory that this
-    process had when it started it. Children that still run, and all but the largest one, do not count.
-    """
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (_own_peak() + children * _MAXRSS_UNIT) / 1e6
-
-
-def _own_peak() -> int:
-    """Peak resident memory of this process, bytes."""
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    # Second choice: on Linux this number includes what the process that started this one held.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
 
 
 def _version(package: str) -> str | None:

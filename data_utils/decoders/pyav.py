@@ -10,11 +10,11 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from data_utils.decoders.protocol import Known
-from data_utils.decoding import VideoError, fit, numbered_frames, open_video, too_short
+from data_utils.decoding import VideoError, fit, numbered_frames, open_video, regular_seek_point, too_short
 
 
 class PyAVDecoder:
-    """Counts from the first frame, which is exact whatever the timestamps, or from a verified seek point.
+    """Counts from the first frame, which is exact whatever the timestamps, or from a key frame known to be right.
 
     Colour matrix and range are honoured, pixel aspect ratio and alpha are not.
     """
@@ -35,7 +35,8 @@ class PyAVDecoder:
         before = [point for point in known.seek_points if point.number <= numbers[0]]
         index, done = -1, 0
         with open_video(path) as (container, stream):
-            for index, frame in numbered_frames(container, stream, before[-1] if before else None):
+            start = regular_seek_point(container, stream, numbers[0]) or (before[-1] if before else None)
+            for index, frame in numbered_frames(container, stream, start):
                 if frame.is_corrupt:
                     raise VideoError(f"damaged: frame {index + 1} does not decode")
                 if index == numbers[done]:

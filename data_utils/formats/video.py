@@ -1,7 +1,8 @@
 """Format `video`: files as they are, or re-encoded ones, decoded when they are read.
 
-Re-encoded files are H.264 with a key frame every KEY_FRAMES frames and no B-frames, so that a window is decoded from
-shortly before its start. They keep the frames' size to the pixel: odd sizes, which 4:2:0 cannot have, become 4:4:4.
+Re-encoded files are H.264 with a key frame every KEY_FRAMES frames and no B-frames, and say so, so that a window is
+decoded from shortly before its start. They keep the frames' size to the pixel: odd sizes, which 4:2:0 cannot have,
+become 4:4:4.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from data_utils.decoders.protocol import Decoder, Known
 from data_utils.decoders.pyav import PyAVDecoder
-from data_utils.decoding import SeekPoint, VideoError
+from data_utils.decoding import SeekPoint, VideoError, mark_regular
 from data_utils.formats.asked_frames import require_positions
 from data_utils.formats.frame_counts import FrameCounts
 from data_utils.formats.frames import folder_name
@@ -121,6 +122,7 @@ def check(out: Path, stored: str) -> int:
 
 
 def _encode(container: av.container.OutputContainer, frames: Iterable[NDArray[np.uint8]], rate: Fraction) -> None:
+    mark_regular(container, KEY_FRAMES)
     stream: av.VideoStream | None = None
     for frame in frames:
         if stream is None:

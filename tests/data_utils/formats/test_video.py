@@ -192,6 +192,49 @@ def test_written_files_have_a_key_frame_every_12_frames_and_their_index_in_front
     assert content.index(b"moov") < content.index(b"mdat")
 
 
+@pytest.mark.parametrize("fps", [25.0, 29.97, 12.0, 6.369, 59.94])
+def test_written_files_are_entered_at_the_key_frame_before_the_window(
+    fps: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    video.write_part(path, [moving_picture(number, (32, 48)) for number in range(100)], fps)
+    everything = VideoReader().read(path, np.arange(100), SIZE)
+    decoded = []
+
+    def counted(*arguments: object) -> object:
+        for number, frame in numbered_frames(*arguments):  # type: ignore[arg-type]
+            decoded.append(number)
+            yield number, frame
+
+    monkeypatch.setattr(pyav, "numbered_frames", counted)
+    for first in (0, 11, 12, 13, 50, 96, 99):
+        decoded.clear()
+        indices = np.array([99, first])
+        assert np.array_equal(VideoReader().read(path, indices, SIZE), everything[indices])
+        assert decoded[0] == first // video.KEY_FRAMES * video.KEY_FRAMES
+    with pytest.raises(VideoError, match="ends after 100 frames, frame 131 was asked for"):
+        VideoReader().read(path, np.array([130]), SIZE)
+
+
+def test_a_copied_mark_is_not_trusted(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    ours, other = tmp_path / "ours.mp4", tmp_path / "other.mp4"
+    video.write_part(ours, [moving_picture(number, (32, 48)) for number in range(30)], 25.0)
+    with av.open(str(ours)) as container:
+        mark = container.metadata["comment"]
+    with av.open(str(other), "w") as container:
+        container.metadata["comment"] = mark
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "bframes=3:keyint=12:open-gop=1"})
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        for number in range(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_picture(number, (32, 48)))))
+        container.mux(stream.encode())
+    with av.open(str(other)) as container:
+        assert container.metadata["comment"] == mark
+    everything = VideoReader().read(other, np.arange(30), SIZE)
+    for first in (12, 13, 24, 29):
+        assert np.array_equal(VideoReader().read(other, np.array([first]), SIZE)[0], everything[first])
+
+
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     frames = [moving_picture(number, (36, 36)) for number in range(30)]
     for name in ("a.mp4", "b.mp4"):
