@@ -161,7 +161,7 @@ def test_stopped_and_continued(
     else:
         assert process.returncode == 128 + number
         assert errors.strip() == f"{number.name}: stopped; the same command goes on where it ended"
-        assert not (out / ".prepare" / "parts").exists()
+        assert not list(out.glob(".prepare/parts/*-*"))
     assert children
     psutil.wait_procs(children, timeout=10)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
@@ -171,6 +171,17 @@ def test_stopped_and_continued(
     assert f"{done} of 20 videos are converted already" in capsys.readouterr().out
     assert chunks.items() <= tree(out).items()
     assert contents(out) == at_once
+
+
+def test_started_twice_at_once(raw: Path, at_once: dict[str, bytes], tmp_path: Path) -> None:
+    arguments = ["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--workers", "1"]
+    command = [sys.executable, "prepare.py", *arguments]
+    settings = {"cwd": REPOSITORY, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    both = [subprocess.Popen(command, **settings) for _ in range(2)]  # type: ignore[call-overload]
+    for process in both:
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, printed
+    assert contents(tmp_path / "out") == at_once
 
 
 def test_shards_by_command(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

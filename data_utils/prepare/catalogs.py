@@ -45,7 +45,7 @@ def of_stored(listing: Listing, results: Results, plan: Preparation, made_by: di
     facts = {name: results.facts[name][rows] for name in FACTS}
     table = _with_facts(listing.table, facts).assign(stored=results.places[rows])
     bad = _bad(listing, results.reasons[rows])
-    size = "size as it was" if plan.size is None else f"shorter side {plan.size}"
+    size = "size as it was" if plan.size is None else f"shorter side at most {plan.size}"
     summary = _summary(listing, f"{plan.format}, {size}", table, bad, plan)
     summary.bytes = int(results.facts["bytes"].sum())
     summary.config = _config(root=plan.out)
@@ -161,7 +161,7 @@ def _sampled_sums(listing: Listing, plan: Preparation) -> PixelSums:
     drawn = np.random.default_rng(0).permutation(len(paths))[:_SAMPLED_VIDEOS]
     chosen = [paths[index] for index in sorted(drawn)]
     parts = [tuple(chosen[number :: plan.workers]) for number in range(min(plan.workers, len(chosen)))]
-    common = (plan.raw, plan.out, "", plan.format, None, plan.patience, plan.command)
+    common = (plan.raw, plan.out, "", plan.format, None, False, plan.patience, plan.command)
     jobs = [(ChunkJob(number, part, *common),) for number, part in enumerate(parts)]
     sums = PixelSums()
     for results in run_jobs(sample_chunk, jobs, plan.workers):

@@ -16,9 +16,10 @@ from joblib import Parallel, delayed
 from config.errors import InputError
 from data_utils.dataset_card import Format
 from data_utils.helper_process import HelperError, HelperProcess
+from data_utils.prepare.chunk_lock import chunk_lock
 from data_utils.prepare.converter import remove
 from data_utils.prepare.converter_pool import COMMAND, POOL
-from data_utils.prepare.out_folder import Record, parts_folder, unwritable, write_records
+from data_utils.prepare.out_folder import Record, parts_folder, read_records, unwritable, write_records
 from data_utils.prepare.pictures import is_image
 from data_utils.verify import PATIENCE
 
@@ -42,6 +43,8 @@ class ChunkJob:
     format: Format
     size: int | None
     """Shorter side; None: as it is."""
+    again: bool = False
+    """Although there are records: a bad file was mended."""
     patience: float = PATIENCE
     """Seconds without progress after which a decoder counts as hanging and is killed."""
     command: tuple[str, ...] = COMMAND
@@ -67,23 +70,32 @@ def prepare_chunk(job: ChunkJob) -> list[Record]:
         ClosedError: preparing was stopped.
     """
     folder = parts_folder(job.out, job.number)
-    suffix = import_module(f"data_utils.formats.{job.format}").PART_SUFFIX
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        with POOL.lend(job.patience, job.command) as converter:
-            parts = [folder / f"{index:05d}{suffix}" for index in range(len(job.paths))]
-            pairs = zip(job.paths, parts, strict=True)
-            records = [_convert(converter, job, path, part) for path, part in pairs]
-            good = [index for index, record in enumerate(records) if "reason" not in record]
-            stored = _finish(converter, job, [(job.paths[index], parts[index]) for index in good])
-        for index, place in zip(good, stored, strict=True):
-            records[index]["stored"] = place
-        write_records(job.out, job.number, job.spec, records)
+        with chunk_lock(folder.parent / f"{job.number:05d}.lock", POOL.check_stopped) as waited:
+            known = waited or not job.again
+            done = read_records(job.out, job.number, job.spec) if known else None  # another one may have been faster
+            if done is not None:
+                return done
+            try:
+                return _prepare_chunk(job, folder)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise unwritable(job.out, error.strerror or str(error)) from error
-    finally:
+
+
+def _prepare_chunk(job: ChunkJob, folder: Path) -> list[Record]:
+    suffix = import_module(f"data_utils.formats.{job.format}").PART_SUFFIX
+    with POOL.lend(job.patience, job.command) as converter:
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        parts = [folder / f"{index:05d}{suffix}" for index in range(len(job.paths))]
+        records = [_convert(converter, job, path, part) for path, part in zip(job.paths, parts, strict=True)]
+        good = [index for index, record in enumerate(records) if "reason" not in record]
+        stored = _finish(converter, job, [(job.paths[index], parts[index]) for index in good])
+    for index, place in zip(good, stored, strict=True):
+        records[index]["stored"] = place
+    write_records(job.out, job.number, job.spec, records)
     return records
 
 
@@ -91,18 +103,9 @@ def _convert(converter: HelperProcess, job: ChunkJob, path: str, part: Path) -> 
     source = job.raw / path
     before = stamp(source)
     request = {"source": os.fspath(source), "part": os.fspath(part), "format": job.format, "size": job.size}
-    try:
-        answer = converter.ask({"do": "convert", **request})
-    except HelperError as error:
-        if error.status == -signal.SIGKILL:  # not by us: the system's way to get memory back
-            raise InputError(
-                f"{path}: the process that converts it was killed, probably for want of memory; use fewer --workers; "
-                "the same command goes on where it ended"
-            ) from error
-        remove(part)
-        answer = {"reason": str(error)}
-    _raise_failures(job, answer)
+    answer = _ask(converter, job, path, {"do": "convert", **request})
     if "reason" in answer:
+        remove(part)
         return {"path": path, "reason": answer["reason"], "stamp": before}
     return {"path": path, **answer}
 
@@ -111,16 +114,29 @@ def _finish(converter: HelperProcess, job: ChunkJob, parts: Sequence[tuple[str, 
     if not parts:
         return []
     request = {"format": job.format, "parts": [(path, os.fspath(part)) for path, part in parts], "out": str(job.out)}
-    answer = converter.ask({"do": "finish", "number": job.number, **request})
-    _raise_failures(job, answer)
+    answer = _ask(converter, job, parts[0][0], {"do": "finish", "number": job.number, **request})
+    if "reason" in answer:  # it decodes nothing, so it is not the videos' fault
+        raise RuntimeError(f"chunk {job.number} cannot be put into its place: {answer['reason']}")
     return list(answer["stored"])
 
 
-def _raise_failures(job: ChunkJob, answer: dict[str, Any]) -> None:
+def _ask(converter: HelperProcess, job: ChunkJob, path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer; `reason` where the video is at fault. Raises what the machine or this program is at fault for."""
+    try:
+        answer = converter.ask(request)
+    except HelperError as error:
+        # SIGKILL, not by us, is the system's way to get memory back.
+        answer = {"memory": True} if error.status == -signal.SIGKILL else {"reason": str(error)}
+    if "memory" in answer:
+        raise InputError(
+            f"{path}: the memory does not suffice to convert it; use fewer --workers; the same command goes on "
+            "where it ended"
+        )
     if "error" in answer:
         raise unwritable(job.out, answer["error"])
     if "bug" in answer:
-        raise RuntimeError(f"converting failed in another process:\n{answer['bug']}")
+        raise RuntimeError(f"failed in another process:\n{answer['bug']}")
+    return answer
 
 
 def stamp(path: Path) -> list[int]:
@@ -145,13 +161,10 @@ def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[t
     failures = []
     with POOL.lend(job.patience, job.command) as converter:
         for path, place, frames in stored:
-            try:
-                answer = converter.ask({"do": "check", "format": job.format, "root": str(job.out), "stored": place})
-            except HelperError as error:
-                answer = {"reason": str(error)}
-            reason = answer.get("reason") or answer.get("error") or answer.get("bug")
-            if reason:
-                failures.append((path, str(reason)))
+            request = {"do": "check", "format": job.format, "root": str(job.out), "stored": place}
+            answer = _ask(converter, job, path, request)
+            if "reason" in answer:
+                failures.append((path, str(answer["reason"])))
             elif answer["frames"] != frames:
                 failures.append((path, f"{answer['frames']} of {frames} frames are stored"))
     return failures
@@ -159,16 +172,11 @@ def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[t
 
 def sample_chunk(job: ChunkJob) -> list[list[int] | str]:
     """PixelSums of a few frames of each video, or the reason why there are none."""
-    sums: list[list[int] | str] = []
     with POOL.lend(job.patience, job.command) as converter:
-        for path in job.paths:
-            try:
-                answer = converter.ask({"do": "sample", "source": os.fspath(job.raw / path)})
-            except HelperError as error:
-                answer = {"reason": str(error)}
-            _raise_failures(job, answer)
-            sums.append(answer["reason"] if "reason" in answer else answer["sums"])
-    return sums
+        answers = [
+            _ask(converter, job, path, {"do": "sample", "source": os.fspath(job.raw / path)}) for path in job.paths
+        ]
+    return [answer["reason"] if "reason" in answer else answer["sums"] for answer in answers]
 
 
 def run_jobs(
@@ -177,16 +185,12 @@ def run_jobs(
     """The results of `function(*job)` for all jobs, in the order of completion.
 
     Threads call it, for converting happens in processes of their own; within a `joblib.parallel_config(backend=...)`
-    that backend's workers do, so it must be possible to pickle function and jobs. Ends the processes at the end.
+    that backend's workers do, so it must be possible to pickle function and jobs.
     """
-    POOL.start()
     calls = (delayed(function)(*job) for job in jobs)
     settings = {"n_jobs": workers, "batch_size": 1, "prefer": "threads"}
     try:
-        try:
-            parallel = Parallel(return_as="generator_unordered", **settings)
-        except ValueError:  # ray's and multiprocessing's backends give nothing before all is done
-            parallel = Parallel(return_as="list", **settings)
-        yield from parallel(calls)
-    finally:
-        POOL.stop()
+        parallel = Parallel(return_as="generator_unordered", **settings)
+    except ValueError:  # ray's and multiprocessing's backends give nothing before all is done
+        parallel = Parallel(return_as="list", **settings)
+    yield from parallel(calls)

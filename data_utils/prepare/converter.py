@@ -1,7 +1,8 @@
 """A process that converts videos for us and may die doing so: `python -m data_utils.prepare.converter`.
 
 Requests are objects with `do`: `convert` a file into a part, `finish` the parts of a chunk, `check` a stored video,
-`sample` the pixels of a file. An answer holds `reason` where a video is bad, `error` where the machine is at fault.
+`sample` the pixels of a file. An answer holds `reason` where a video is bad, `error` where the disk is at fault,
+`memory` where it does not suffice, `bug` where this program is.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ def answer(request: dict[str, Any], voice: Voice) -> dict[str, Any]:
         return tasks[request.pop("do")](voice, **request)
     except VideoError as error:
         return {"reason": str(error)}
-    except (OSError, MemoryError) as error:  # of writing: reading raises VideoError
-        return {"error": getattr(error, "strerror", None) or str(error) or "out of memory"}
+    except OSError as error:  # of writing: reading raises VideoError
+        return {"error": error.strerror or str(error)}
+    except MemoryError:
+        return {"memory": True}
     except Exception:  # whoever asked raises it
         return {"bug": traceback.format_exc()}
 

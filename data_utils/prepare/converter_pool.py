@@ -46,6 +46,11 @@ class ConverterPool:
         with self._lock:
             self._stopped = False
 
+    def check_stopped(self) -> None:
+        """Raises ClosedError after `stop`."""
+        if self._stopped:
+            raise ClosedError
+
     def stop(self) -> None:
         """Ends all processes, busy ones too, and lends none any more."""
         with self._lock:

@@ -21,6 +21,7 @@ import pandas as pd
 from config.errors import InputError
 from data_utils.prepare import catalogs
 from data_utils.prepare.chunks import ChunkJob, check_chunk, cut, prepare_chunk, run_jobs, stamp
+from data_utils.prepare.converter_pool import POOL
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.out_folder import (
     STATE,
@@ -38,7 +39,7 @@ from data_utils.prepare.results import Results, Summary
 from data_utils.progress import Progress
 
 _VERSION = 1  # of what a spec gives; a change makes unfinished folders stale
-_PACKAGES = ("av", "h5py", "joblib", "numpy", "opencv-python-headless", "pandas", "pillow", "simplejpeg")
+_PACKAGES = ("av", "h5py", "joblib", "numpy", "opencv-python-headless", "pandas", "pillow")
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,14 @@ def prepare(listing: Listing, plan: Preparation) -> Outcome:
     plan = replace(plan, raw=plan.raw.absolute(), out=plan.out.absolute())
     spec = _spec(listing, table, plan)
     made_by = claim(plan.out, spec, _made_by())
-    if not plan.convert:
-        return Outcome(0, summary=catalogs.of_files_as_they_are(listing, plan, made_by))
     remove_leftovers(plan.out)
+    POOL.start()
     try:
+        if not plan.convert:
+            return Outcome(0, summary=catalogs.of_files_as_they_are(listing, plan, made_by))
         return _Work(listing, table, plan, digest(spec), made_by).done()
     finally:
+        POOL.stop()
         remove_leftovers(plan.out)
 
 
@@ -90,6 +93,7 @@ class _Work:
         index, count = plan.shard
         self._own = [number for number in range(len(self._chunks)) if number % count == index - 1]
         self._open = set(range(len(self._chunks)))
+        self._stale: set[int] = set()
 
     def done(self) -> Outcome:
         """Converts this shard's open chunks, checks them, and writes the catalogs where no chunk is open."""
@@ -107,7 +111,11 @@ class _Work:
     def _take_done(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             records = read_records(self._plan.out, number, self._spec)
-            if records is not None and not self._is_stale(records):
+            if records is None:
+                continue
+            if self._is_stale(records):
+                self._stale.add(number)
+            else:
                 self._take(number, records)
 
     def _take(self, number: int, records: list[Record]) -> None:
@@ -139,9 +147,9 @@ class _Work:
     def _job(self, number: int) -> ChunkJob:
         plan = self._plan
         paths = tuple(self._paths[row] for row in self._chunks[number])
-        return ChunkJob(
-            number, paths, plan.raw, plan.out, self._spec, plan.format, plan.size, plan.patience, plan.command
-        )
+        again = number in self._stale
+        common = (plan.raw, plan.out, self._spec, plan.format, plan.size, again, plan.patience, plan.command)
+        return ChunkJob(number, paths, *common)
 
     def _check(self) -> list[tuple[str, str]]:
         """Reads this shard's chunks back; wrong ones are open again."""
@@ -183,7 +191,7 @@ def _refuse_impossible(table: pd.DataFrame, plan: Preparation) -> None:
     if len(twice):
         raise InputError(f"{twice.iloc[0]} is listed twice; keep one")
     for path in table["path"]:
-        if any("\ud800" <= character <= "\udfff" for character in path):  # bytes that are no UTF-8
+        if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):  # bytes, no UTF-8
             raise InputError(f"{path!a}: a file name must be UTF-8; rename it")
         if posixpath.isabs(path) or posixpath.normpath(path) != path or path.split("/")[0] == "..":
             raise InputError(f"{path} is no plain path inside {plan.raw}; list it as one")
@@ -212,7 +220,7 @@ def _spec(listing: Listing, table: pd.DataFrame, plan: Preparation) -> dict[str,
 
 
 def _made_by() -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
+    versions: dict[str, Any] = {"preparation": _VERSION, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             versions[name] = metadata.version(name)

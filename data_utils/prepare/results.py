@@ -133,7 +133,7 @@ class Summary:
             lines.append(f"  {len(videos):>6,}  {reason}: {names}")
         if len(ranked) > _REASONS:
             lines.append(f"  and {len(ranked) - _REASONS} other reasons")
-        return [*lines, f"  all of them: {self.bad_videos}"]
+        return [*lines, f"  all of them: {self.bad_videos}; mended files are tried again, --retry-bad tries all again"]
 
 
 def shown(path: str) -> str:
