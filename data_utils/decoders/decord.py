@@ -74,4 +74,4 @@ def _decode(reader: Any, numbers: Sequence[int], size: tuple[int, int]) -> NDArr
 def _reason(error: Exception) -> str:
     """The message without time, source line and path."""
     line = (str(error).splitlines() or [type(error).__name__])[0].rpartition("] ")[2]
-    return "decord cannot read it: " + re.sub(r"^\S+:\d+: |^.*ERROR ", "", line)[:200]
+    return "decord cannot read it: " + re.sub(r"^\S+:\d+: (.*ERROR )?", "", line)[:200]

@@ -223,7 +223,9 @@ def test_a_copied_mark_is_not_trusted(tmp_path: Path, write_video: Callable[...,
         mark = container.metadata["comment"]
     with av.open(str(other), "w") as container:
         container.metadata["comment"] = mark
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": "bframes=3:keyint=12:open-gop=1"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"x264-params": "bframes=3:b-adapt=0:keyint=12:scenecut=0"}
+        )
         stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
         for number in range(30):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_picture(number, (32, 48)))))
