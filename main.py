@@ -22,6 +22,7 @@ from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
 from data_utils.dataset_card import complete
+from data_utils.frame_reader import describe_reading
 from data_utils.labels import own_labels
 from data_utils.loader import Loader
 from data_utils.views import middle_view
@@ -90,6 +91,8 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
     write_json(run.environment, environment)
 
     catalogs = open_catalogs(config, run.bad_videos)
+    environment["reading"] = describe_reading(catalogs["train"], config)
+    write_json(run.environment, environment)
     bad_videos = BadVideos(run.bad_videos, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 

@@ -62,3 +62,16 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:
     points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
     counts = FrameCounts(str(catalog.root), catalog.stored, catalog.table["frames"])
     return VideoReader(points, decoder_for(config.video_decoder), counts)
+
+
+def describe_reading(catalog: Catalog, config: Config) -> dict[str, str]:
+    """The storage format and, of video files, what decodes them in which version.
+
+    Raises:
+        InputError: the decoder that the config names does not load.
+    """
+    if catalog.format != "video":
+        return {"format": catalog.format}
+    from data_utils.decoders.choice import describe_decoder
+
+    return {"format": catalog.format} | describe_decoder(config.video_decoder)

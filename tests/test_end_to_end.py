@@ -119,9 +119,10 @@ def check_files(run: Path) -> None:
     assert (run / "bad_videos.csv").read_text().splitlines() == ["split,path,reason"]
     for figure in FIGURES:
         assert (run / "figures" / figure).read_bytes().startswith(b"\x89PNG")
-    assert {"python", "versions", "device", "git", "command"} <= json.loads(
-        (run / "environment.json").read_text()
-    ).keys()
+    environment = json.loads((run / "environment.json").read_text())
+    assert {"python", "versions", "device", "git", "command"} <= environment.keys()
+    assert environment["reading"]["format"] == "video"
+    assert environment["reading"]["pyav"] == environment["versions"]["av"]
     assert "# small.yaml" in re.sub(r"# \S+/small", "# small", (run / "config.yaml").read_text())
 
 

@@ -356,9 +356,10 @@ def test_real_videos_from_a_csv_to_a_report(program: Program) -> None:
 
     arguments = ["--raw", str(raw), "--out", str(catalog), "--csv", str(listing), "--group-column", "subject"]
     assert prepare.main(["folder", *arguments]) == 0
-    dataset = f'dataset={{name: catalog, root: "{raw}", catalog: "{catalog}"}}'
+    dataset = f'dataset={{name: catalog, root: "{catalog}"}}'
     assert program(dataset, "frame_size=[32, 64]", "short_videos=pad") == 0
 
+    assert program.json("environment.json")["reading"] == {"format": "packed"}
     groups = [{row["group"] for row in table} for table in rows_of(catalog).values()]
     assert [len(group) for group in groups] == [1, 1, 1]
     assert len(set.union(*groups)) == 3  # nobody is in two splits

@@ -52,31 +52,3 @@ def test_git_state_tells_the_commit_and_whether_files_differ_from_it(tmp_path: P
 def test_git_state_is_none_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state(REPOSITORY) is None
-
-
-def test_peak_memory_is_that_of_the_process_and_of_its_largest_child() -> None:
-    program = """
-import os
-from runs.environment import peak_memory_mb
-
-def child(size):
-    pid = os.fork()
-    if not pid:
-        held = b"x" * size
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return peak_memory_mb()
-
-peaks = [peak_memory_mb()]
-held = b"x" * 200_000_000
-del held
-peaks.append(peak_memory_mb())
-peaks += [child(200_000_000), child(500_000_000), child(100_000_000)]
-print(*(after - before for before, after in zip(peaks, peaks[1:])))
-"""
-    # In a process of its own: children of earlier tests would count, too.
-    answer = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    own, _, larger, smaller = map(float, answer.stdout.split())
-    assert 190 < own < 230
-    assert 290 < larger < 330
-    assert smaller == 0
