@@ -130,9 +130,10 @@ class _Work:
         return any(stamp(self._plan.raw / record["path"]) != record["stamp"] for record in bad)
 
     def _convert(self, numbers: list[int]) -> None:
-        if not numbers:
-            return
         total = sum(len(self._chunks[number]) for number in self._own)
+        if not numbers:
+            logger.info("all %d videos are converted already", total)
+            return
         left = sum(len(self._chunks[number]) for number in numbers)
         if left < total:
             logger.info("%d of %d videos are converted already", total - left, total)

@@ -27,6 +27,8 @@ STATE = ".prepare"
 BAD_VIDEOS = "bad_videos.csv"
 _FINAL = (*(f"{split}.csv" for split in SPLITS), FILE_NAME)
 
+_OTHER_LIST = "another list of videos (another --seed or lists, or videos were added or removed since)"
+
 Record = dict[str, Any]
 
 
@@ -100,7 +102,7 @@ def _refuse_other(out: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
     if not differing:
         return
     told = [
-        f"{key} {found.get(key)}, now {wanted[key]}" if key != "listing" else "another list of videos"
+        f"{key} {found.get(key)}, now {wanted[key]}" if key != "listing" else _OTHER_LIST
         for key in differing
         if key != "listing" or differing == ["listing"]
     ]

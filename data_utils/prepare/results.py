@@ -114,8 +114,9 @@ class Summary:
     def _extent(self, splits: list[str]) -> list[str]:
         if not self.frames:
             return []
+        frames = f"{sum(self.frames[split] for split in splits):,} frames"
         seconds = sum(self.seconds[split] for split in splits)
-        return [f"{sum(self.frames[split] for split in splits):,} frames", duration_of_video(seconds)]
+        return [frames, duration_of_video(seconds)] if any(self.seconds.values()) else [frames]
 
     def _bad_lines(self) -> list[str]:
         """The commonest reasons first, each with some names."""

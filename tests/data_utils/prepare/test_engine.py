@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from config.errors import InputError
 from config.schema import Config
@@ -27,6 +28,7 @@ from data_utils.helper_process import HelperProcess
 from data_utils.prepare import chunks, out_folder
 from data_utils.prepare.engine import prepare
 from data_utils.prepare.preparation import Preparation
+from tests.data_utils.conftest import numbered_frame
 from tests.data_utils.prepare.engine_scaffolding import (
     MISBEHAVING_COMMAND,
     contents,
@@ -144,6 +146,28 @@ def test_sizes(write_video: Callable[..., Path], tmp_path: Path) -> None:
 
     assert stored(20) == {"wide.mp4": [20, 40], "tall.mp4": [41, 20], "small.mp4": [16, 20], "turned.mp4": [40, 20]}
     assert stored(None) == {"wide.mp4": [40, 80], "tall.mp4": [82, 40], "small.mp4": [16, 20], "turned.mp4": [80, 40]}
+
+
+@pytest.mark.parametrize("format", ["packed", "frames", "hdf5"])
+def test_images_are_videos_of_one_frame(
+    format: Any, tmp_path: Path, make_config: Callable[..., Config], number_of: Callable[[NDArray[np.uint8]], int]
+) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    for number in range(8):
+        Image.fromarray(numbered_frame(number, 48, 96)).save(raw / f"{number}.PNG")
+    outcome = prepare(make_listing([f"{n}.PNG" for n in range(8)]), Preparation(raw, out, format, 24, verify=True))
+    assert outcome.summary is not None
+    assert outcome.failures == []
+    assert sum(outcome.summary.frames.values()) == 8
+    assert "8 frames" in outcome.summary.lines()[4]
+    config = make_config(out, "short_videos=loop")
+    for catalog in open_catalogs(config, tmp_path / "bad.csv").values():
+        reader = reader_for(catalog, config)
+        for row, stored in zip(catalog.table.itertuples(), catalog.stored, strict=True):
+            assert (row.frames, row.height, row.width, row.fps) == (1, 24, 48, 0)
+            picture = reader.read(catalog.root / stored, np.array([0]), (24, 48))[0]
+            assert number_of(picture) == int(str(row.path)[0])
 
 
 @pytest.mark.parametrize("verify", [False, True])
