@@ -54,27 +54,30 @@ LOSS_PARAMS: dict[LossName, type[Section]] = {
 }
 
 
-class VICReg(Section):
+class _Projected(Section):
+    """What the regularisers have in common."""
+
+    proj_dim: Positive = Field(description="width of the BatchNorm projector")
+    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
+
+
+class VICReg(_Projected):
     """VICReg's variance and covariance terms on the projected summaries."""
 
     name: Literal["vicreg"]
     variance: NonNegative = Field(description="weight of the variance term")
     covariance: NonNegative = Field(description="weight of the covariance term")
-    proj_dim: Positive = Field(description="width of the BatchNorm projector")
-    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
 
 
-class SIGReg(Section):
+class SIGReg(_Projected):
     """SIGReg: random projections of the projected summaries are pulled to N(0, 1)."""
 
     name: Literal["sigreg"]
     weight: NonNegative = Field(description="weight of the statistic, which grows with the number of vectors")
     num_slices: Annotated[int, Field(ge=256)] = Field(description="random directions, redrawn every step")
-    proj_dim: Positive = Field(description="width of the BatchNorm projector")
-    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
 
 
-class VISReg(Section):
+class VISReg(_Projected):
     """VISReg: scale by the variance of each dimension, shape by sliced Wasserstein distances to N(0, 1)."""
 
     name: Literal["visreg"]
@@ -82,8 +85,6 @@ class VISReg(Section):
     shape: NonNegative = Field(description="weight of the shape term")
     centre: NonNegative = Field(description="weight of the squared mean")
     num_slices: Annotated[int, Field(ge=256)] = Field(description="random directions, redrawn every step")
-    proj_dim: Positive = Field(description="width of the BatchNorm projector")
-    min_vectors: Positive = Field(description="vectors per statistic; a smaller batch is filled up with recent ones")
 
 
 class NoRegularizer(Section):

@@ -65,12 +65,16 @@ def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], s
         return f"{place.dotted}.{CHOICE} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
     dotted = f"{place.dotted}.{CHOICE}" if kind == "union_tag_invalid" else place.dotted
     value = detail["input"][CHOICE] if kind == "union_tag_invalid" else detail["input"]
+    return f"{dotted} ({origin(dotted)}): {wanted(detail)}, got {_shown(value)}"
+
+
+def wanted(detail: ErrorDetails) -> str:
+    """What a value should have been: "expected a number"."""
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind not in _EXPECTED:
-        return f"{dotted} ({origin(dotted)}): {detail['msg']}, got {_shown(value)}"
+        return detail["msg"]
     expected = _EXPECTED[kind].format(**{key: _plain(item) for key, item in context.items()})
-    if kind == "union_tag_invalid":
-        expected = " or ".join(expected.rsplit(", ", 1))
-    return f"{dotted} ({origin(dotted)}): expected {expected}, got {_shown(value)}"
+    return "expected " + (" or ".join(expected.rsplit(", ", 1)) if kind == "union_tag_invalid" else expected)
 
 
 def _why_missing(dotted: str, origin: Callable[[str], str]) -> str:

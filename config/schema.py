@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from config.data import DataConfig
 from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
+from config.messages import wanted
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, NonNegative, Positive, Section, Share, ShareRange
 
@@ -325,7 +326,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         self._check_that_every_level_learns()
         self._check_targets()
         self._check_turns()
-        self.check_loss_params()
+        self._check_loss_params()
         return self
 
     def _check_that_every_level_learns(self) -> None:
@@ -370,17 +371,17 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 "detach_targets=true would fit, or targets=online"
             )
 
-    def check_loss_params(self) -> None:
+    def _check_loss_params(self) -> None:
         """Raises ValueError where `loss_params` holds what `loss_fn` does not take."""
         try:
             LOSS_PARAMS[self.loss_fn].model_validate(self.loss_params)
         except ValidationError as error:
             first = error.errors()[0]
-            known = ", ".join(LOSS_PARAMS[self.loss_fn].model_fields) or "none"
             key = ".".join(map(str, first["loc"]))
-            raise ValueError(
-                f"loss_params.{key} and loss_fn disagree: {first['msg']}; {self.loss_fn} takes {known}"
-            ) from None
+            if first["type"] != "extra_forbidden":
+                raise ValueError(f"loss_params.{key}: {wanted(first)}, got {first['input']}") from None
+            known = ", ".join(LOSS_PARAMS[self.loss_fn].model_fields) or "none"
+            raise ValueError(f"loss_params.{key} and loss_fn disagree: {self.loss_fn} takes {known}") from None
 
     @property
     def levels(self) -> list[LevelName]:

@@ -92,11 +92,15 @@ from config.yaml_text import to_yaml
         ),
         (
             ["loss_fn=smooth_l1", "loss_params={betta: 1}"],
-            "loss_params.betta and loss_fn disagree: Extra inputs are not permitted; smooth_l1 takes beta",
+            "loss_params.betta and loss_fn disagree: smooth_l1 takes beta",
         ),
         (
             ["loss_params={beta: 1}"],
-            "loss_params.beta and loss_fn disagree: Extra inputs are not permitted; mse takes none",
+            "loss_params.beta and loss_fn disagree: mse takes none",
+        ),
+        (
+            ["loss_fn=smooth_l1", "loss_params={beta: -1}"],
+            "loss_params.beta: expected more than 0, got -1",
         ),
     ],
 )
