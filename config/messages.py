@@ -65,7 +65,7 @@ def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], s
         return f"{place.dotted}.{CHOICE} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
     dotted = f"{place.dotted}.{CHOICE}" if kind == "union_tag_invalid" else place.dotted
     value = detail["input"][CHOICE] if kind == "union_tag_invalid" else detail["input"]
-    return f"{dotted} ({origin(dotted)}): {wanted(detail)}, got {_shown(value)}"
+    return f"{dotted} ({origin(dotted)}): {wanted(detail)}, got {shown(value)}"
 
 
 def wanted(detail: ErrorDetails) -> str:
@@ -107,7 +107,8 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as the user would write it, shortened."""
     if isinstance(value, str):
         return repr(value)
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from config.data import DataConfig
 from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
-from config.messages import wanted
+from config.messages import shown, wanted
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, NonNegative, Positive, Section, Share, ShareRange
 
@@ -379,7 +379,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
             if first["type"] != "extra_forbidden":
-                raise ValueError(f"loss_params.{key}: {wanted(first)}, got {first['input']}") from None
+                raise ValueError(f"loss_params.{key}: {wanted(first)}, got {shown(first['input'])}") from None
             known = ", ".join(LOSS_PARAMS[self.loss_fn].model_fields) or "none"
             raise ValueError(f"loss_params.{key} and loss_fn disagree: {self.loss_fn} takes {known}") from None
 

@@ -100,7 +100,11 @@ from config.yaml_text import to_yaml
         ),
         (
             ["loss_fn=smooth_l1", "loss_params={beta: -1}"],
-            "loss_params.beta: expected more than 0, got -1",
+            "loss_params.beta: expected more than 0, got -1.0",
+        ),
+        (
+            ["loss_fn=smooth_l1", "loss_params={beta: null}"],
+            "loss_params.beta: expected a number, got null",
         ),
     ],
 )
