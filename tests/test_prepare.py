@@ -47,6 +47,7 @@ def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
     assert result.stderr == ""
     lines = result.stdout.splitlines()
     assert lines[0] == f"20 videos in {raw}"
+    assert "verified: all 20 stored videos were read back, with as many frames as listed" in lines
     begin = lines.index("folder, packed, shorter side at most 32")
     assert [line.split() for line in lines[begin + 1 : begin + 4]] == [
         ["train", "12", "videos", "480", "frames", "19", "s"],

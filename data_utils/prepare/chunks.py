@@ -21,6 +21,7 @@ from data_utils.prepare.converter import remove
 from data_utils.prepare.converter_pool import COMMAND, POOL
 from data_utils.prepare.out_folder import Record, parts_folder, read_records, unwritable, write_records
 from data_utils.prepare.pictures import is_image
+from data_utils.prepare.results import shown
 from data_utils.verify import PATIENCE
 
 _VIDEOS, _IMAGES = 64, 4096  # in a chunk, at most
@@ -47,8 +48,8 @@ class ChunkJob:
     """Although there are records: a bad file was mended."""
     patience: float = PATIENCE
     """Seconds without progress after which a decoder counts as hanging and is killed."""
-    command: tuple[str, ...] = COMMAND
-    """Starts a process that speaks like `data_utils.prepare.converter`."""
+    command: tuple[str, ...] | None = None
+    """Starts a process that speaks like `data_utils.prepare.converter`; None: that, by the worker's own Python."""
 
 
 def cut(paths: Sequence[str]) -> list[range]:
@@ -86,7 +87,7 @@ def prepare_chunk(job: ChunkJob) -> list[Record]:
 
 def _prepare_chunk(job: ChunkJob, folder: Path) -> list[Record]:
     suffix = import_module(f"data_utils.formats.{job.format}").PART_SUFFIX
-    with POOL.lend(job.patience, job.command) as converter:
+    with POOL.lend(job.patience, job.command or COMMAND) as converter:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         parts = [folder / f"{index:05d}{suffix}" for index in range(len(job.paths))]
@@ -129,7 +130,7 @@ def _ask(converter: HelperProcess, job: ChunkJob, path: str, request: dict[str, 
         answer = {"memory": True} if error.status == -signal.SIGKILL else {"reason": str(error)}
     if "memory" in answer:
         raise InputError(
-            f"{path}: the memory does not suffice to convert it; use fewer --workers; the same command goes on "
+            f"{shown(path)}: the memory does not suffice to convert it; use fewer --workers; the same command goes on "
             "where it ended"
         )
     if "error" in answer:
@@ -159,7 +160,7 @@ def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[t
         (path, reason) of those that are not as they should be.
     """
     failures = []
-    with POOL.lend(job.patience, job.command) as converter:
+    with POOL.lend(job.patience, job.command or COMMAND) as converter:
         for path, place, frames in stored:
             request = {"do": "check", "format": job.format, "root": str(job.out), "stored": place}
             answer = _ask(converter, job, path, request)
@@ -172,7 +173,7 @@ def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[t
 
 def sample_chunk(job: ChunkJob) -> list[list[int] | str]:
     """PixelSums of a few frames of each video, or the reason why there are none."""
-    with POOL.lend(job.patience, job.command) as converter:
+    with POOL.lend(job.patience, job.command or COMMAND) as converter:
         answers = [
             _ask(converter, job, path, {"do": "sample", "source": os.fspath(job.raw / path)}) for path in job.paths
         ]

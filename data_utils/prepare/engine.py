@@ -35,7 +35,7 @@ from data_utils.prepare.out_folder import (
 )
 from data_utils.prepare.pictures import is_image
 from data_utils.prepare.preparation import Preparation
-from data_utils.prepare.results import Results, Summary
+from data_utils.prepare.results import Results, Summary, shown
 from data_utils.progress import Progress
 
 _VERSION = 1  # of what a spec gives; a change makes unfinished folders stale
@@ -155,6 +155,7 @@ class _Work:
     def _check(self) -> list[tuple[str, str]]:
         """Reads this shard's chunks back; wrong ones are open again."""
         total = sum(len(self._chunks[number]) for number in self._own)
+        stored = sum(self._results.number_stored(self._chunks[number]) for number in self._own)
         failures = []
         with Progress("verifying", total, "video") as progress:
             for number, found in run_jobs(_checked_chunk, self._check_jobs(), self._plan.workers):
@@ -162,6 +163,8 @@ class _Work:
                 if found:
                     self._forget(number)
                 progress.add(len(self._chunks[number]), f"{len(failures)} wrong" if failures else "")
+        if not failures:
+            logger.info("verified: all %d stored videos were read back, with as many frames as listed", stored)
         return sorted(failures)
 
     def _check_jobs(self) -> Iterator[tuple[int, ChunkJob, list[tuple[str, str, int]]]]:
@@ -190,14 +193,16 @@ def _refuse_impossible(table: pd.DataFrame, plan: Preparation) -> None:
         raise InputError(f"{plan.raw} holds none of the listed videos; set --raw")
     twice = table["path"][table["path"].duplicated()]
     if len(twice):
-        raise InputError(f"{twice.iloc[0]} is listed twice; keep one")
+        raise InputError(f"{shown(twice.iloc[0])} is listed twice; keep one")
     for path in table["path"]:
         if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):  # bytes, no UTF-8
             raise InputError(f"{path!a}: a file name must be UTF-8; rename it")
         if posixpath.isabs(path) or posixpath.normpath(path) != path or path.split("/")[0] == "..":
-            raise InputError(f"{path} is no plain path inside {plan.raw}; list it as one")
+            raise InputError(f"{shown(path)} is no plain path inside {plan.raw}; list it as one")
         if plan.format == "video" and is_image(path):
-            raise InputError(f"{path} is an image, and format video is for videos: choose packed, frames or hdf5")
+            raise InputError(
+                f"{shown(path)} is an image, and format video is for videos: choose packed, frames or hdf5"
+            )
     if not plan.convert and plan.shard[1] > 1:
         raise InputError("--shard has nothing to share out where files stay as they are; leave it out, or set --size")
     raw, out = plan.raw.resolve(), plan.out.resolve()

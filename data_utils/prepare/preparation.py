@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_utils.dataset_card import Format
-from data_utils.prepare.converter_pool import COMMAND
 from data_utils.verify import PATIENCE
 
 
@@ -29,5 +28,5 @@ class Preparation:
     retry_bad: bool = False
     """Convert chunks with bad videos again, although their files are as they were."""
     patience: float = PATIENCE
-    command: tuple[str, ...] = COMMAND
+    command: tuple[str, ...] | None = None
     """See ChunkJob."""

@@ -51,6 +51,10 @@ class Results:
         paths, frames = self.table["path"], self.facts["frames"]
         return [(paths.iloc[row], self.places[row], int(frames[row])) for row in rows if not self.reasons[row]]
 
+    def number_stored(self, rows: range) -> int:
+        """How many of some rows are good."""
+        return int((self.reasons[rows.start : rows.stop] == "").sum())
+
     def sums(self) -> PixelSums:
         """Of the good training videos."""
         total = PixelSums()

@@ -379,9 +379,9 @@ def test_a_full_disk_is_told_and_continued(
     listing = make_listing([*paths, "full.mp4"])
     plan = Preparation(own, tmp_path / "out")
     with monkeypatch.context() as patch:
-        command: tuple[str, ...] = MISBEHAVING_COMMAND
+        command: tuple[str, ...] | None = MISBEHAVING_COMMAND
         if where == "in the catalogs":
-            command = plan.command
+            command = None
 
             def full(path: Path, text: str) -> None:
                 if path.suffix == ".csv":
@@ -515,6 +515,7 @@ def test_wrong_input_gets_one_line(raw: Path, paths: list[str], tmp_path: Path) 
         (make_listing([]), plan, "holds none of the listed videos"),
         (make_listing([paths[0], paths[0]]), plan, "is listed twice"),
         (make_listing(["../x.mp4"]), plan, "is no plain path inside"),
+        (make_listing(["new\nline/../x.mp4"]), plan, "is no plain path inside"),
         (make_listing(["/x.mp4"]), plan, "is no plain path inside"),
         (make_listing(["a//x.mp4"]), plan, "is no plain path inside"),
         (make_listing(["\udcff.mp4"]), plan, "must be UTF-8"),
