@@ -93,7 +93,7 @@ def make_data(folder: Path, videos: int, num_frames: int) -> Data:
     raw = folder / "raw"
     content = make_videos(raw, videos, num_frames)
     files = sorted(raw.rglob("*.mp4"))
-    frame_folders = {side: [folder / f"frames_{side}" / file.stem for file in files] for side in WIDTHS}
+    frame_folders = {side: [folder / f"jpeg_{side}" / file.stem for file in files] for side in WIDTHS}
     Parallel(n_jobs=2, prefer="threads")(
         delayed(write_frames)(file, place, (side, WIDTHS[side]))
         for side, places in frame_folders.items()
