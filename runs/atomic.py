@@ -39,17 +39,22 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """Like `atomic_write`, but every error is raised as it is."""
+def replaced_file(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
+    """Like `atomic_write`, but every error is raised as it is.
+
+    `durable=False` is quicker: the file may be lost, or cut off, when the power fails.
+    """
     # One fixed name: what a killed process left behind is overwritten by the next write instead of piling up.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink()

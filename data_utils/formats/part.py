@@ -67,7 +67,7 @@ def write_part_file(
     """
     lengths, sums = [], []
     shape: tuple[int, ...] | None = None
-    with replaced_file(part) as file:
+    with replaced_file(part, durable=False) as file:  # it lives for minutes, and its end tells whether it is whole
         for frame in frames:
             shape = shape or frame.shape
             if frame.shape != shape:
