@@ -27,11 +27,15 @@ def is_image(path: str) -> bool:
 
 
 def stored_size(height: int, width: int, shorter_side: int | None) -> tuple[int, int]:
-    """Height and width to store; never larger than they are."""
+    """Height and width to store; never larger than they are.
+
+    Where frames shrink, the longer side becomes even: video codecs share colour among two by two pixels, and odd sizes
+    would cost them the larger format without.
+    """
     if shorter_side is None or min(height, width) <= shorter_side:
         return height, width
-    scale = shorter_side / min(height, width)
-    return max(shorter_side, round(height * scale)), max(shorter_side, round(width * scale))
+    longer = max(shorter_side, 2 * round(max(height, width) * shorter_side / min(height, width) / 2))
+    return (shorter_side, longer) if height <= width else (longer, shorter_side)
 
 
 class VideoPictures:

@@ -144,7 +144,7 @@ def test_sizes(write_video: Callable[..., Path], tmp_path: Path) -> None:
         rows = [row for table in tables for row in table.itertuples()]
         return {str(row.path): [int(str(row.height)), int(str(row.width))] for row in rows}
 
-    assert stored(20) == {"wide.mp4": [20, 40], "tall.mp4": [41, 20], "small.mp4": [16, 20], "turned.mp4": [40, 20]}
+    assert stored(20) == {"wide.mp4": [20, 40], "tall.mp4": [40, 20], "small.mp4": [16, 20], "turned.mp4": [40, 20]}
     assert stored(None) == {"wide.mp4": [40, 80], "tall.mp4": [82, 40], "small.mp4": [16, 20], "turned.mp4": [80, 40]}
 
 

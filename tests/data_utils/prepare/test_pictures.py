@@ -15,8 +15,8 @@ from tests.data_utils.conftest import numbered_frame
 
 def test_stored_size_keeps_the_aspect_and_enlarges_nothing() -> None:
     assert stored_size(480, 640, 240) == (240, 320)
-    assert stored_size(1080, 1920, 256) == (256, 455)
-    assert stored_size(1920, 1080, 256) == (455, 256)
+    assert stored_size(1080, 1920, 256) == (256, 456)
+    assert stored_size(1920, 1080, 256) == (456, 256)
     assert stored_size(240, 320, 256) == (240, 320)
     assert stored_size(480, 640, None) == (480, 640)
     assert stored_size(256, 10_000, 256) == (256, 10_000)
