@@ -23,7 +23,6 @@ from data_utils.catalog import Catalog
 from data_utils.decoding import VideoError
 from data_utils.frame_reader import FrameReader, reader_for
 from data_utils.plan import Plan, Window
-from data_utils.worker_memory import keep_freed_memory
 
 # A decoder that hangs although its video was verified must end the run, not stop it for ever.
 _SECONDS_PER_BATCH = 600
@@ -206,10 +205,9 @@ def _empty(shape: tuple[int, ...]) -> Tensor:
 
 
 def _prepare_process(_number: int) -> None:
-    """Leaves signals and cores to the main process, and holds its memory flat."""
+    """Leaves signals and cores to the main process."""
     # Ctrl-C, and a scheduler's signal to the group, must find the workers alive until the main process has saved.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
-    keep_freed_memory()
