@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks import data_loading_formats
-from benchmarks.data_loading import (
+from benchmarks.data_loading import formats
+from benchmarks.data_loading.__main__ import (
     DECORD,
     DECORD_SCALES,
     OPENCV_224,
@@ -22,7 +22,7 @@ from benchmarks.data_loading import (
     speed_rows,
     targets,
 )
-from benchmarks.data_loading_baselines import (
+from benchmarks.data_loading.baselines import (
     MEAN,
     SIDE,
     STD,
@@ -34,8 +34,8 @@ from benchmarks.data_loading_baselines import (
     Windows,
     write_frames,
 )
-from benchmarks.data_loading_data import WIDTHS
-from benchmarks.data_loading_videos import make_videos
+from benchmarks.data_loading.data import WIDTHS
+from benchmarks.data_loading.videos import make_videos
 from data_utils.formats.video import VideoReader
 
 
@@ -99,7 +99,7 @@ def test_table_shows_median_range_and_ratio() -> None:
 
 
 def test_prints_all_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_loading_formats, "DECODERS", ("pyav",))  # the others differ in nothing but their name
+    monkeypatch.setattr(formats, "DECODERS", ("pyav",))  # the others differ in nothing but their name
     smallest = {"videos": 6, "frames": 96, "rounds": 1, "seconds": 0.01, "batch-size": 1, "workers": 1}
     main([f"--{name}={value}" for name, value in smallest.items()])
     printed = capsys.readouterr().out

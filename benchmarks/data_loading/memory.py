@@ -3,7 +3,7 @@
 `python -m benchmarks.data_loading --memory` makes the data and starts this file as a program of its own, so that
 nothing but what training needs is loaded:
 
-    python -m benchmarks.data_loading_memory FOLDER EPOCHS BATCHES WORKERS
+    python -m benchmarks.data_loading.memory FOLDER EPOCHS BATCHES WORKERS
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # when what is imported is measured here
 
     from data_utils.loader import Loader
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Shards of as many videos as prepare.py puts into one, a few of them with frames of their own.
 _VIDEOS, _DIFFERENT, _FRAMES, _SIZE = 64, 4, 100, (60, 80)
 
@@ -31,7 +31,7 @@ _VIDEOS, _DIFFERENT, _FRAMES, _SIZE = 64, 4, 100, (60, 80)
 def measure_memory(folder: Path, rows: int, starts: int, epochs: int, batches: int, num_workers: int) -> None:
     """Prints what starting takes and what memory does."""
     make_catalog(folder, rows)
-    arguments = [sys.executable, "-m", "benchmarks.data_loading_memory", str(folder)]
+    arguments = [sys.executable, "-m", "benchmarks.data_loading.memory", str(folder)]
     times = []
     for _ in range(starts):
         ended = subprocess.run(
@@ -75,7 +75,7 @@ def _make_shard(folder: Path, number: int) -> pd.DataFrame:
     """Writes a shard of videos with moving textures, and gives their rows."""
     import pandas as pd
 
-    from benchmarks.data_loading_videos import RATE, textures
+    from benchmarks.data_loading.videos import RATE, textures
     from data_utils.formats import packed
 
     paths = [f"{number}/{video}.mp4" for video in range(_VIDEOS)]
@@ -123,7 +123,7 @@ def main() -> None:
     """One start. Without epochs: prints seconds of the imports, of the catalogs, and up to the first batch."""
     folder, epochs, batches, num_workers = Path(sys.argv[1]), *map(int, sys.argv[2:])
     times = [time.monotonic()]
-    from benchmarks.data_loading_data import REDUCED, Loading, Place
+    from benchmarks.data_loading.data import REDUCED, Loading, Place
     from data_utils.loader import Loader
 
     times.append(time.monotonic())

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 from torch import Tensor
 
-from benchmarks.data_loading_data import Loading, Place
+from benchmarks.data_loading.data import Loading, Place
 from config.errors import InputError
 from data_utils.catalog import Catalog
 from data_utils.frame_reader import reader_for

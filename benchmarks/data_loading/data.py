@@ -11,8 +11,8 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 import prepare
-from benchmarks.data_loading_baselines import write_frames
-from benchmarks.data_loading_videos import SIZE, make_videos
+from benchmarks.data_loading.baselines import write_frames
+from benchmarks.data_loading.videos import SIZE, make_videos
 from config.load import load_config
 from config.schema import Config
 from data_utils.catalog import Catalog, open_catalogs
@@ -20,7 +20,7 @@ from data_utils.dataset_card import complete
 
 SIDE, SMALL = 224, 60
 FULL, REDUCED = (224, 224), (60, 80)
-WIDTHS = {side: round(SIZE[1] * side / SIZE[0]) for side in (SIZE[0], SIDE)}
+WIDTHS = {side: 2 * round(SIZE[1] * side / SIZE[0] / 2) for side in (SIZE[0], SIDE)}
 # Every format that is stored at a size of its own; None: the files as they are.
 STORED: tuple[tuple[str, int | None], ...] = (
     ("packed", SIDE),

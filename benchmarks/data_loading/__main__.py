@@ -24,11 +24,11 @@ from typing import Protocol
 
 from torch import Tensor
 
-from benchmarks.data_loading_baselines import Baseline, DecordWindows, OpenCVWindows, PillowWindows, Windows
-from benchmarks.data_loading_data import FULL, REDUCED, SIDE, SMALL, WIDTHS, Data, Loading, make_data
-from benchmarks.data_loading_formats import Prepared, format_rows, loading_decoders
-from benchmarks.data_loading_memory import measure_memory
-from benchmarks.data_loading_videos import SIZE
+from benchmarks.data_loading.baselines import Baseline, DecordWindows, OpenCVWindows, PillowWindows, Windows
+from benchmarks.data_loading.data import FULL, REDUCED, SIDE, SMALL, WIDTHS, Data, Loading, make_data
+from benchmarks.data_loading.formats import Prepared, format_rows, loading_decoders
+from benchmarks.data_loading.memory import measure_memory
+from benchmarks.data_loading.videos import SIZE
 
 WARM_UP = -1
 
@@ -52,7 +52,9 @@ class Contender(Protocol):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.data_loading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="of a contender's turn, about")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every contender, or starts")
     parser.add_argument("--workers", type=int, default=2, help="processes of every loader")
@@ -93,8 +95,8 @@ def measure_speed(folder: Path, options: argparse.Namespace) -> None:
 
 
 DECORD, DECORD_SCALES = "decord per sample", "decord per sample, which scales while it decodes"
-PILLOW_240, PILLOW_224 = "JPEG per frame, Pillow, from 320x240", "JPEG per frame, Pillow, from 299x224"
-OPENCV_224 = "JPEG per frame, OpenCV, from 299x224"
+PILLOW_240, PILLOW_224 = "JPEG per frame, Pillow, from 320x240", "JPEG per frame, Pillow, from 298x224"
+OPENCV_224 = "JPEG per frame, OpenCV, from 298x224"
 FORMATS: dict[str, tuple[str, int | None]] = {
     "packed": ("packed", SIDE),
     "frames": ("frames", SIDE),

@@ -17,7 +17,7 @@ from data_utils.decoding import fit, numbered_frames, open_video
 SIZE = (240, 320)
 RATE = 30
 CLASSES = ("a", "b")
-REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared/data/real_clips"
+REAL_CLIPS = Path(__file__).resolve().parents[3] / "shared/data/real_clips"
 # Ordinary colour clips that are at least as large as what is made of them.
 SOURCES = (
     "decord/flipping_a_pancake.mkv",
