@@ -17,10 +17,10 @@ from typing import Any, get_args
 import joblib
 
 from config.errors import InputError
+from data_utils.conversion.engine import Outcome, prepare
+from data_utils.conversion.preparation import Preparation
+from data_utils.conversion.results import shown
 from data_utils.dataset_card import Format
-from data_utils.prepare.engine import Outcome, prepare
-from data_utils.prepare.preparation import Preparation
-from data_utils.prepare.results import shown
 from runs.console import set_up_logging
 
 DATASETS = {

@@ -16,11 +16,11 @@ import yaml
 import prepare
 from config.data import CatalogDataset
 from data_utils.catalog_file import read_catalog_files, read_csv
+from data_utils.conversion.converter_pool import POOL
 from data_utils.dataset_card import read_card
 from data_utils.prepare import moving_digits
-from data_utils.prepare.converter_pool import POOL
 from tests.data_utils.conftest import write_video
-from tests.data_utils.prepare.engine_scaffolding import contents, tree
+from tests.data_utils.conversion.engine_scaffolding import contents, tree
 
 REPOSITORY = Path(prepare.__file__).resolve().parent
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from data_utils.catalog_file import SPLITS
-from data_utils.prepare.out_folder import Record
-from data_utils.prepare.pixel_statistics import PixelSums, Triple
+from data_utils.conversion.out_folder import Record
+from data_utils.conversion.pixel_statistics import PixelSums, Triple
 from data_utils.progress import duration
 
 FACTS = ("frames", "height", "width", "fps")

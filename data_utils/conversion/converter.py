@@ -1,4 +1,4 @@
-"""A process that converts videos for us and may die doing so: `python -m data_utils.prepare.converter`.
+"""A process that converts videos for us and may die doing so: `python -m data_utils.conversion.converter`.
 
 Requests are objects with `do`: `convert` a file into a part, `finish` the parts of a chunk, `check` a stored video,
 `sample` the pixels of a file. An answer holds `reason` where a video is bad, `error` where the disk is at fault,
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_utils.conversion.pictures import VideoPictures, image, is_image, sampled
+from data_utils.conversion.pixel_statistics import EVERY, PixelSums
 from data_utils.decoding import VideoError
 from data_utils.helper_process import Voice, answer_requests
-from data_utils.prepare.pictures import VideoPictures, image, is_image, sampled
-from data_utils.prepare.pixel_statistics import EVERY, PixelSums
 
 _SAMPLE_SIZE = 256
 

@@ -19,11 +19,10 @@ from typing import Any
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.prepare import catalogs
-from data_utils.prepare.chunks import ChunkJob, check_chunk, cut, prepare_chunk, run_jobs, stamp
-from data_utils.prepare.converter_pool import POOL
-from data_utils.prepare.listing import Listing
-from data_utils.prepare.out_folder import (
+from data_utils.conversion import catalogs
+from data_utils.conversion.chunks import ChunkJob, check_chunk, cut, prepare_chunk, run_jobs, stamp
+from data_utils.conversion.converter_pool import POOL
+from data_utils.conversion.out_folder import (
     STATE,
     Record,
     chunk_file,
@@ -33,9 +32,10 @@ from data_utils.prepare.out_folder import (
     remove_leftovers,
     unwritable,
 )
-from data_utils.prepare.pictures import is_image
-from data_utils.prepare.preparation import Preparation
-from data_utils.prepare.results import Results, Summary, shown
+from data_utils.conversion.pictures import is_image
+from data_utils.conversion.preparation import Preparation
+from data_utils.conversion.results import Results, Summary, shown
+from data_utils.prepare.listing import Listing
 from data_utils.progress import Progress
 
 _VERSION = 1  # of what a spec gives; a change makes unfinished folders stale

@@ -22,14 +22,14 @@ from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import open_catalogs
 from data_utils.catalog_file import read_csv
+from data_utils.conversion import chunks, out_folder
+from data_utils.conversion.engine import prepare
+from data_utils.conversion.preparation import Preparation
 from data_utils.dataset_card import read_card
 from data_utils.frame_reader import reader_for
 from data_utils.helper_process import HelperProcess
-from data_utils.prepare import chunks, out_folder
-from data_utils.prepare.engine import prepare
-from data_utils.prepare.preparation import Preparation
 from tests.data_utils.conftest import numbered_frame
-from tests.data_utils.prepare.engine_scaffolding import (
+from tests.data_utils.conversion.engine_scaffolding import (
     MISBEHAVING_COMMAND,
     contents,
     make_listing,
@@ -389,7 +389,7 @@ def test_a_full_disk_is_told_and_continued(
                 original(path, text)
 
             original = out_folder.write_file
-            patch.setattr("data_utils.prepare.catalogs.write_file", full)
+            patch.setattr("data_utils.conversion.catalogs.write_file", full)
         with pytest.raises(InputError, match=r"cannot be written: No space left on device; mend that") as error:
             prepare(listing, dataclasses.replace(plan, command=command))
         assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from data_utils.helper_process import ClosedError, HelperProcess
 
-COMMAND = (sys.executable, "-m", "data_utils.prepare.converter")
+COMMAND = (sys.executable, "-m", "data_utils.conversion.converter")
 
 
 class ConverterPool:

@@ -16,15 +16,15 @@ import yaml
 from config.errors import InputError
 from data_utils.bad_videos import COLUMNS
 from data_utils.catalog_file import SPLITS
+from data_utils.conversion.chunks import ChunkJob, run_jobs, sample_chunk
+from data_utils.conversion.out_folder import BAD_VIDEOS, write_file
+from data_utils.conversion.pixel_statistics import PixelSums
+from data_utils.conversion.preparation import Preparation
+from data_utils.conversion.results import FACTS, Results, Summary
 from data_utils.dataset_card import FILE_NAME, DatasetCard
 from data_utils.facts_cache import verified_facts
 from data_utils.inspection import VideoFacts
-from data_utils.prepare.chunks import ChunkJob, run_jobs, sample_chunk
 from data_utils.prepare.listing import Listing
-from data_utils.prepare.out_folder import BAD_VIDEOS, write_file
-from data_utils.prepare.pixel_statistics import PixelSums
-from data_utils.prepare.preparation import Preparation
-from data_utils.prepare.results import FACTS, Results, Summary
 
 _SAMPLED_VIDEOS = 256
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_utils.prepare.pixel_statistics import PixelSums
+from data_utils.conversion.pixel_statistics import PixelSums
 
 
 def test_parts_add_up_to_the_whole() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_utils.prepare.chunk_lock import chunk_lock
+from data_utils.conversion.chunk_lock import chunk_lock
 
 
 def nothing() -> None:

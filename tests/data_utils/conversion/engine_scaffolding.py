@@ -12,12 +12,12 @@ from data_utils.prepare.listing import Listing
 
 SPLITS = ("train", "train", "val", "test")
 
-# Converts as data_utils.prepare.converter does, but for files whose name says what goes wrong.
+# Converts as data_utils.conversion.converter does, but for files whose name says what goes wrong.
 MISBEHAVING = """
 import errno, os, time
 from data_utils.formats import packed
 from data_utils.helper_process import answer_requests
-from data_utils.prepare import converter
+from data_utils.conversion import converter
 
 def fail(part, frames, fps):
     part.write_bytes(b"half")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_utils.conversion.pictures import VideoPictures, image, is_image, sampled, stored_size
 from data_utils.decoding import VideoError
-from data_utils.prepare.pictures import VideoPictures, image, is_image, sampled, stored_size
 from tests.data_utils.conftest import numbered_frame
 
 

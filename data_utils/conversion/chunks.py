@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed
 
 from config.errors import InputError
+from data_utils.conversion.chunk_lock import chunk_lock
+from data_utils.conversion.converter import remove
+from data_utils.conversion.converter_pool import COMMAND, POOL
+from data_utils.conversion.out_folder import Record, parts_folder, read_records, unwritable, write_records
+from data_utils.conversion.pictures import is_image
+from data_utils.conversion.results import shown
 from data_utils.dataset_card import Format
 from data_utils.helper_process import HelperError, HelperProcess
-from data_utils.prepare.chunk_lock import chunk_lock
-from data_utils.prepare.converter import remove
-from data_utils.prepare.converter_pool import COMMAND, POOL
-from data_utils.prepare.out_folder import Record, parts_folder, read_records, unwritable, write_records
-from data_utils.prepare.pictures import is_image
-from data_utils.prepare.results import shown
 from data_utils.verify import PATIENCE
 
 _VIDEOS, _IMAGES = 64, 4096  # in a chunk, at most
@@ -49,7 +49,7 @@ class ChunkJob:
     patience: float = PATIENCE
     """Seconds without progress after which a decoder counts as hanging and is killed."""
     command: tuple[str, ...] | None = None
-    """Starts a process that speaks like `data_utils.prepare.converter`; None: that, by the worker's own Python."""
+    """Starts a process that speaks like `data_utils.conversion.converter`; None: that, by the worker's own Python."""
 
 
 def cut(paths: Sequence[str]) -> list[range]:

@@ -1,0 +1,1 @@
+"""From a listing of a download to a dataset that training reads: what `prepare.py` does for every dataset alike."""
