@@ -86,13 +86,11 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
     checkpoint = load_checkpoint(run.last) if config.resume else None
     if checkpoint:
         check_same_experiment(checkpoint["config"], config.model_dump(), run.last)
-    environment = describe_environment(device)
+    environment = describe_environment(device) | {"reading": describe_reading(config)}
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
 
     catalogs = open_catalogs(config, run.bad_videos)
-    environment["reading"] = describe_reading(catalogs["train"], config)
-    write_json(run.environment, environment)
     bad_videos = BadVideos(run.bad_videos, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
@@ -269,6 +267,8 @@ def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
     own = summary["own_labels"]
     logger.info("test, kNN, %% (step %d)\n%s", summary["best_step"], score_table(summary["knn"], own, {}))
     logger.info("test, linear probe, %%\n%s", score_table(summary["linear_probe"], own, {}))
+    if summary["bad_videos"]:
+        logger.warning("%d videos could not be read and were left out: see %s", summary["bad_videos"], run.bad_videos)
     if "supervised" in summary:
         logger.info("test, supervised: %(top1).1f %% (chance %(chance).1f)", summary["supervised"])
     logger.info(

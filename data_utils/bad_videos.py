@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from config.errors import InputError
 
 COLUMNS = ("split", "path", "reason")
+
+logger = logging.getLogger(__name__)
 
 
 class BadVideos:
@@ -61,6 +64,9 @@ class BadVideos:
         if new:
             self._reasons |= new
             self._append([(*key, reason) for key, reason in new.items()])
+            (_, path), reason = next(iter(new.items()))
+            count = "1 video" if len(new) == 1 else f"{len(new)} videos, the first"
+            logger.warning("cannot be read and left out: %s: %s (%s); see %s", count, path, reason, self._file)
         if len(self._reasons) > self._max_share * self._total:
             reason, count = Counter(self._reasons.values()).most_common(1)[0]
             raise InputError(

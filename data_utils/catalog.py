@@ -16,7 +16,7 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
-from data_utils.dataset_card import Format, catalog_folder, read_card
+from data_utils.dataset_card import FILE_NAME, Format, catalog_folder, read_card
 from data_utils.decoding import SeekPoint
 from data_utils.facts_cache import verified_videos
 from data_utils.labels import LabelSet, columns_of, label_sets, own_labels
@@ -96,6 +96,8 @@ def open_catalogs(config: Config, bad_videos_csv: Path) -> dict[str, Catalog]:
         for split, table in tables.items()
     }
     reasons: dict[str, dict[int, str]] = {split: {} for split in SPLITS}
+    if card is None and any("#" in table["stored"].iloc[0] for table in tables.values() if "stored" in table):
+        raise InputError(f"{folder / FILE_NAME} is missing; run prepare.py again")
     if card is None or card.format == "video":
         catalogs, reasons = _verified(catalogs, folder, config.num_workers)
     else:
@@ -147,8 +149,6 @@ def _list_bad(
         raise InputError(f"{file} cannot be written: {error.strerror}") from error
     bad = BadVideos(file, sum(catalog.listed for catalog in catalogs.values()), max_share)
     bad.add(failure for split, catalog in catalogs.items() for failure in catalog.failures(reasons[split].items()))
-    if len(bad):
-        logger.warning("%d videos cannot be read and are left out: see %s", len(bad), file)
 
 
 def _without_bad(catalog: Catalog, reasons: Mapping[int, str]) -> Catalog:

@@ -62,7 +62,7 @@ def read_card(folder: Path) -> DatasetCard | None:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, AttributeError, ValidationError):
-        raise InputError(f"{file} does not describe a dataset; remove it, or run prepare.py again") from None
+        raise InputError(f"{file} does not describe a dataset; run prepare.py again") from None
 
 
 def catalog_folder(config: Config) -> Path:

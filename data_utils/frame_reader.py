@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from config.data import MovingDigits
 from config.schema import Config
 from data_utils.catalog import Catalog
+from data_utils.dataset_card import catalog_folder, read_card
 
 
 class FrameReader(Protocol):
@@ -64,14 +66,15 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:
     return VideoReader(points, decoder_for(config.video_decoder), counts)
 
 
-def describe_reading(catalog: Catalog, config: Config) -> dict[str, str]:
-    """The storage format and, of video files, what decodes them in which version.
+def describe_reading(config: Config) -> dict[str, str]:
+    """The storage format of the config's dataset and, of video files, what decodes them in which version.
 
     Raises:
-        InputError: the decoder that the config names does not load.
+        InputError: the decoder that the config names does not load, or `dataset.json` cannot be read.
     """
-    if catalog.format != "video":
-        return {"format": catalog.format}
+    card = None if isinstance(config.dataset, MovingDigits) else read_card(catalog_folder(config))
+    if card is not None and card.format != "video":
+        return {"format": card.format}
     from data_utils.decoders.choice import describe_decoder
 
-    return {"format": catalog.format} | describe_decoder(config.video_decoder)
+    return {"format": "video"} | describe_decoder(config.video_decoder)

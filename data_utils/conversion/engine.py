@@ -123,7 +123,10 @@ class _Work:
         self._open.discard(number)
 
     def _is_stale(self, records: list[Record]) -> bool:
-        """Whether bad files were mended since."""
+        """Whether what was stored is gone, or bad files were mended since."""
+        places = {str(record["stored"]).partition("#")[0] for record in records if "stored" in record}
+        if not all((self._plan.out / place).exists() for place in places):
+            return True
         bad = [record for record in records if "reason" in record]
         if self._plan.retry_bad:
             return bool(bad)

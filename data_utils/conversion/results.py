@@ -126,7 +126,8 @@ class Summary:
         """The commonest reasons first, each with some names."""
         listed = len(self.bad) + sum(self.videos.values())
         if not self.bad:
-            return ["left out: none"]
+            unknown = "not known yet: --verify, or the first training, decodes every file"
+            return [f"left out: {'none' if self.frames else unknown}"]
         kinds: dict[str, list[tuple[str, str]]] = {}
         for _, path, reason in self.bad:
             kinds.setdefault(re.sub(r"[0-9.]+", "N", reason), []).append((path, reason))

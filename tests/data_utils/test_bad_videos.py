@@ -41,3 +41,13 @@ def test_files_that_are_no_list_or_cannot_be_written(tmp_path: Path) -> None:
         BadVideos(other, 1, 1)
     with pytest.raises(InputError, match="cannot be written"):
         BadVideos(tmp_path / "no" / "folder.csv", 1, 1)
+
+
+def test_what_is_left_out_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = BadVideos(tmp_path / "bad.csv", total=10, max_share=1)
+    bad.add([("train", "a.mp4", "empty file"), ("val", "b.mp4", "empty file")])
+    bad.add([("train", "a.mp4", "empty file")])
+    bad.add([("train", "c.mp4", "damaged")])
+    first, second = caplog.messages
+    assert first.startswith("cannot be read and left out: 2 videos, the first: a.mp4 (empty file); see ")
+    assert second.startswith("cannot be read and left out: 1 video: c.mp4 (damaged); see ")

@@ -84,7 +84,7 @@ def test_bad_videos_are_listed_and_left_out(
     assert catalogs["train"].listed == 6
     listed = "split,path,reason\ntrain,train/1.mp4,empty file\nval,val/0.mp4,no such file or directory\n"
     assert (tmp_path / "bad.csv").read_text() == listed
-    assert "2 videos cannot be read and are left out" in caplog.text
+    assert "cannot be read and left out: 2 videos, the first: " in caplog.text
 
     shutil.copy(small_dataset / "test/0.mp4", small_dataset / "train/1.mp4")
     assert len(open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")["train"].table) == 6
@@ -252,6 +252,9 @@ def test_what_is_wrong_with_a_prepared_dataset_is_told(
         open_catalogs(make_config(prepared), tmp_path / "bad.csv")
     (prepared / FILE_NAME).write_text("{")
     with pytest.raises(InputError, match=r"dataset\.json does not describe a dataset"):
+        open_catalogs(make_config(prepared), tmp_path / "bad.csv")
+    (prepared / FILE_NAME).unlink()
+    with pytest.raises(InputError, match=r"dataset\.json is missing; run prepare\.py again"):
         open_catalogs(make_config(prepared), tmp_path / "bad.csv")
 
 

@@ -57,7 +57,7 @@ def test_the_generators_own_file_is_known(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_card_with_other_values_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"dataset\.json does not describe a dataset; remove it, or run prepare\.py"):
+    with pytest.raises(InputError, match=r"dataset\.json does not describe a dataset; run prepare\.py"):
         read_card(write(tmp_path, **change))
 
 

@@ -86,6 +86,19 @@ def test_what_is_stored_is_what_the_videos_show(
             assert [number_of(picture) for picture in pictures] == [100 * number + index for index in indices]
 
 
+@pytest.mark.parametrize("format", STORED)
+def test_what_was_stored_and_is_gone_is_made_again(format: Any, raw: Path, paths: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = Preparation(raw, out, format, size=24, workers=2)
+    prepare(make_listing(paths), plan)
+    before = contents(out)
+    gone = next(place for place in sorted(out.glob("*/*")) if place.parent.name in ("shards", "frames", "videos"))
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert contents(out) != before
+    prepare(make_listing(paths), plan)
+    assert contents(out) == before
+
+
 def test_the_files_that_it_writes(raw: Path, paths: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     listing = make_listing(paths[::-1], absent=[("val", "gone.mp4", "missing")])
