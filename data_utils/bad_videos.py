@@ -65,8 +65,8 @@ class BadVideos:
             self._reasons |= new
             self._append([(*key, reason) for key, reason in new.items()])
             (_, path), reason = next(iter(new.items()))
-            count = "1 video" if len(new) == 1 else f"{len(new)} videos, the first"
-            logger.warning("cannot be read and left out: %s: %s (%s); see %s", count, path, reason, self._file)
+            who = "1 video" if len(new) == 1 else f"{len(new)} videos, the first"
+            logger.warning("cannot be read and left out: %s: %s (%s); see %s", who, path, reason, self._file)
         if len(self._reasons) > self._max_share * self._total:
             reason, count = Counter(self._reasons.values()).most_common(1)[0]
             raise InputError(
