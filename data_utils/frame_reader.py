@@ -45,24 +45,24 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:
     Raises:
         InputError: the decoder that the config names does not load.
     """
-    if catalog.format == "packed":
-        from data_utils.formats.packed import PackedReader
+    from data_utils.formats.numbers_by_path import NumbersByPath, hashes_of
 
-        return PackedReader()
+    root, stored = str(catalog.root), catalog.stored
     if catalog.format == "frames":
         from data_utils.formats.frames import FramesReader
 
         return FramesReader()
-    if catalog.format == "hdf5":
+    if catalog.format != "video":
         from data_utils.formats.hdf5 import HDF5Reader
+        from data_utils.formats.packed import PackedReader
 
-        return HDF5Reader()
+        paths = NumbersByPath(root, stored, hashes_of(catalog.table["path"].to_numpy(object)))
+        return PackedReader(paths=paths) if catalog.format == "packed" else HDF5Reader(paths=paths)
     from data_utils.decoders.choice import decoder_for
-    from data_utils.formats.frame_counts import FrameCounts
     from data_utils.formats.video import VideoReader
 
     points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
-    counts = FrameCounts(str(catalog.root), catalog.stored, catalog.table["frames"])
+    counts = NumbersByPath(root, stored, catalog.table["frames"])
     return VideoReader(points, decoder_for(config.video_decoder), counts)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_utils.formats.jpeg import decode, encode
+from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.formats.part import Part, write_part_file
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex
 from data_utils.formats.shard_reader import OPEN_SHARDS, ShardFormat, ShardReader
@@ -52,9 +53,9 @@ def check(out: Path, stored: str) -> int:
 class PackedReader(ShardReader):
     """Frames of shards; a place is `shards/00003.h5#17`: video 17 of that shard."""
 
-    def __init__(self, open_shards: int = OPEN_SHARDS) -> None:
-        """`open_shards`: so many stay open."""
-        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, decode), open_shards)
+    def __init__(self, open_shards: int = OPEN_SHARDS, paths: NumbersByPath | None = None) -> None:
+        """See `ShardReader`."""
+        super().__init__(ShardFormat(_KIND, _ARRAYS, _starts, decode), open_shards, paths)
 
 
 def _lay_out(shard: h5py.File, parts: Sequence[Part]) -> list[int]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_utils.decoding import VideoError
+from data_utils.formats.numbers_by_path import hashes_of
 
 VERSION = 1
 TABLES = ("frames", "height", "width", "first_frame", "position", "checksum")
@@ -70,6 +71,8 @@ class ShardIndex:
     arrays: Arrays
     positions: Mapping[str, int]
     """Where in the file the arrays begin, by name."""
+    paths: NDArray[np.int64]
+    """`hashes_of` the paths of the videos."""
 
     def fact(self, table: str, video: int) -> int:
         """The video's entry in one of TABLES. Raises VideoError where there is no such video."""
@@ -113,12 +116,13 @@ def open_index(path: str, kind: str, arrays: Arrays) -> ShardIndex:
             tables = {table: shard[table][()] for table in TABLES}
             expected = int(shard.attrs["tables_crc32"])
             positions = {array: shard[array].id.get_offset() for array in arrays}
+            paths = np.array([path.decode("utf-8", "replace") for path in shard["path"][()]], object)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = "is cut off" if "truncated" in str(error) else "is no readable HDF5 file"
         raise VideoError(f"damaged shard: {name} {reason}") from error
     if tables_crc32(tables) != expected or None in positions.values():
         raise VideoError(f"damaged shard: the index of {name} does not fit its check sum")
-    return ShardIndex(file, tables, arrays, positions)
+    return ShardIndex(file, tables, arrays, positions, hashes_of(paths))
 
 
 def tables_crc32(tables: Mapping[str, NDArray[np.int64]]) -> int:

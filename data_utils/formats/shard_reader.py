@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from data_utils.decoding import VideoError
 from data_utils.formats.asked_frames import each_once, require_frames, require_positions
+from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex, open_index
 
 # An open shard costs a file descriptor and some 50 bytes per video; opening one, half a millisecond.
@@ -42,9 +43,16 @@ class ShardReader:
     The shards that were read last stay open; a copy for another process begins with none.
     """
 
-    def __init__(self, format: ShardFormat, open_shards: int) -> None:
-        """`open_shards`: so many stay open."""
-        self._format, self._limit = format, open_shards
+    def __init__(self, format: ShardFormat, open_shards: int, paths: NumbersByPath | None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            format: of the shards.
+            open_shards: so many stay open.
+            paths: `hashes_of` the videos' own paths by place: whether a shard holds the video that is wanted; None:
+                nobody asks.
+        """
+        self._format, self._limit, self._paths = format, open_shards, paths
         self._shards: OrderedDict[str, ShardIndex] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
@@ -84,7 +92,11 @@ class ShardReader:
                 self._shards.popitem(last=False)
         else:
             self._shards.move_to_end(file)
-        return _Video(self._format, shard, int(number))
+        video = _Video(self._format, shard, int(number))
+        wanted = self._paths.of(str(path)) if self._paths else None
+        if wanted is not None and shard.paths[int(number)] != wanted:
+            raise VideoError(f"{Path(path).name} is another video; CSV files and shards are not of one preparation")
+        return video
 
 
 class _Video:

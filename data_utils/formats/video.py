@@ -21,8 +21,8 @@ from data_utils.decoders.protocol import Decoder, Known
 from data_utils.decoders.pyav import PyAVDecoder
 from data_utils.decoding import SeekPoint, VideoError, mark_regular
 from data_utils.formats.asked_frames import require_positions
-from data_utils.formats.frame_counts import FrameCounts
 from data_utils.formats.frames import folder_name
+from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.inspection import CheckedVideo
 from runs.atomic import sync_folder
 
@@ -38,7 +38,7 @@ class VideoReader:
         self,
         seek_points: Mapping[str, Sequence[SeekPoint]] | None = None,
         decoder: Decoder | None = None,
-        counts: FrameCounts | None = None,
+        counts: NumbersByPath | None = None,
     ) -> None:
         """Opens nothing.
 

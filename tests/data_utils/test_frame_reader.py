@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from config.schema import Config
 from data_utils.catalog import Catalog
+from data_utils.decoding import VideoError
 from data_utils.frame_reader import reader_for
 from tests.data_utils.formats.stored_videos import store
 
@@ -36,3 +37,18 @@ def test_the_catalogs_format_decides(
     indices = np.array([5, 0, 3])
     frames = reader.read(tmp_path / catalog.stored[0], indices, SIZE)
     assert [number_of(frame) for frame in frames] == indices.tolist()
+
+
+@pytest.mark.parametrize("format", ["packed", "hdf5"])
+def test_a_shard_that_holds_another_video_is_refused(
+    format: str, tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    places = store(format, tmp_path, {"a.mp4": (6, *SIZE), "ü.mp4": (6, *SIZE), "c.mp4": (6, *SIZE)})
+    facts = {"frames": [6] * 3, "height": [32] * 3, "width": [48] * 3, "fps": [25.0] * 3}
+    table = pd.DataFrame({"path": ["c.mp4", "ü.mp4", "a.mp4"], **facts, "stored": places})
+    catalog = Catalog("train", tmp_path, table, {}, 3, format=format)  # type: ignore[arg-type]
+    reader = reader_for(catalog, make_config(tmp_path))
+    assert reader.read(tmp_path / places[1], np.array([0]), SIZE).shape == (1, *SIZE, 3)
+    for place in (places[0], places[2]):
+        with pytest.raises(VideoError, match=r"#\d is another video; CSV files and shards are not of one preparation"):
+            reader.read(tmp_path / place, np.array([0]), SIZE)

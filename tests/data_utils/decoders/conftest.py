@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.decoders.choice import decoder_for
-from data_utils.formats.frame_counts import FrameCounts
+from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.formats.video import VideoReader
 from data_utils.inspection import VideoFacts, inspect_video
 
@@ -155,7 +155,7 @@ def reader() -> Callable[..., VideoReader]:
     """A reader with the decoder of a name, held to a file's number of frames; skips where torchcodec does not load."""
 
     def make(decoder: str, path: Path, frames: int | None = None) -> VideoReader:
-        counts = None if frames is None else FrameCounts(str(path.parent), np.array([path.name], object), [frames])
+        counts = None if frames is None else NumbersByPath(str(path.parent), np.array([path.name], object), [frames])
         try:
             return VideoReader(None, decoder_for(decoder), counts)
         except InputError as error:
