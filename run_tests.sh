@@ -10,4 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 python=$(run_scripts/setup_environment.sh dev)
 # Two workers that each take every core would wait for each other.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+# What torchcodec decodes with, where the system has no FFmpeg; its tests would be skipped.
+LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$("$python" run_scripts/ffmpeg_of_pyav.py)
+export LD_LIBRARY_PATH
 exec "$python" -m pytest -n 2 -m "not slow" "$@"
