@@ -28,6 +28,20 @@ class Units:
     states: dict[str, Tensor]
     """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
 
+    def chunk(self, parts: int) -> list[Units]:
+        """The units of as many batches of the same size, which were encoded as one."""
+        patches = self.patches_BTPD.chunk(parts)
+        summaries = {name: units.chunk(parts) for name, units in self.summaries.items()}
+        states = {name: units.chunk(parts) for name, units in self.states.items()}
+        return [
+            Units(
+                patches[part],
+                {name: units[part] for name, units in summaries.items()},
+                {name: units[part] for name, units in states.items()},
+            )
+            for part in range(parts)
+        ]
+
 
 class HierarchicalTransformer(nn.Module):
     """The stem and the levels.
@@ -103,11 +117,12 @@ class HierarchicalTransformer(nn.Module):
         """The summaries of every group, lowest first; see `Units`."""
         return self.encode(video_BTCHW).summaries
 
-    def encode(self, video_BTCHW: Tensor) -> Units:
+    def encode(self, video_BTCHW: Tensor, last: str | None = None) -> Units:
         """Encodes normalised windows.
 
         Args:
             video_BTCHW: [B, T, C, H, W] float; T is frames per clip times clips.
+            last: the level to stop at; None: the last one.
         """
         patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
@@ -123,6 +138,8 @@ class HierarchicalTransformer(nn.Module):
             summaries[name], level_states = self._run(name, inside_BGND)
             if level_states is not None:
                 states[name] = level_states
+            if name == last:
+                break
             below = name
         return Units(patches_BTPD, summaries, states)
 

@@ -73,8 +73,10 @@ class DataConfig(Section):
         description="per channel, of pixels in [0, 1]; null: as for mean"
     )
     augmentation: Augmentation
+    weak_augmentation: Augmentation
     augment_training: bool = Field(
-        description="augment every training window; views that must differ (`second_view`, `vicreg`, `svt`) always are"
+        description="`task: supervised` augments its training windows; `views` says it for `hierarchical`, and the "
+        "windows of `vicreg` and `svt` always are"
     )
     max_bad_videos: float = Field(ge=0, le=1, description="share of unreadable videos above which a run ends")
     num_workers: Annotated[int, Field(ge=0)] = Field(description="processes that decode; 0: in the main process")

@@ -13,6 +13,7 @@ from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, NonNegative, Positive, Section, Share, ShareRange
 
 Direction = Literal["up", "down", "side"]
+Strength = Literal["none", "weak", "strong"]
 HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("space", "time"),
     ("space", "time", "clip"),
@@ -115,6 +116,11 @@ class Weights(Section):
     side: NonNegative = Field(
         default=0.0, description="predict the level's other units, given how far; ignored where there is only one"
     )
+    invariance: NonNegative = Field(
+        default=0.0,
+        description="be the same in both `views` of the level: the squared distance of the two views of a unit, seen "
+        "through the regulariser's projector",
+    )
 
 
 class EMA(Section):
@@ -209,9 +215,18 @@ class TrainConfig(Section):
         description="`side` draws its target at time p of n from a truncated normal around p of standard deviation "
         "max(p, n - p) / std_divisor"
     )
-    targets: Literal["online", "ema", "second_view"] = Field(
-        description="whose summaries are predicted: the model's own, those of its running mean, or those of another "
-        "view of the video"
+    views: dict[LevelName, Annotated[list[Strength], Field(min_length=1, max_length=2)]] = Field(
+        description="the looks at a window that a level learns from, one or two: as it is (`none`), or with what is "
+        "drawn from `weak_augmentation` or `augmentation` (`strong`); looks that levels share are encoded once"
+    )
+    second_view: Literal["augmentation", "window"] = Field(
+        description="the second of two views: the same window augmented anew, or another window of the video"
+    )
+    predict_across_views: bool = Field(
+        description="a unit of one view predicts units of the other view (patches always those of its own)"
+    )
+    targets: Literal["online", "ema"] = Field(
+        description="whose summaries are predicted: the model's own, or those of its running mean"
     )
     target_norm: Literal["standardize", "layer", "none"] = Field(
         description="summaries as targets: standardised over the batch and layer-normalised, layer-normalised, raw"
@@ -219,10 +234,11 @@ class TrainConfig(Section):
     detach_targets: bool = Field(
         description="false: gradient flows into targets, as in the published attempt; breaks the isolation of levels"
     )
-    ema: EMA
-    second_view: Literal["augmentation", "window"] = Field(
-        description="the other view: the same window augmented anew, or another window of the video"
+    detach_side_targets: bool = Field(
+        description="false: gradient flows into both ends of `side`, which are units of the same level, so that levels "
+        "stay isolated; then only the regulariser keeps them from becoming all the same"
     )
+    ema: EMA
     regularizer: Annotated[VICReg | SIGReg | VISReg | NoRegularizer, Field(discriminator="name")]
     vicreg: VICRegTaskConfig
     svt: SVTTaskConfig
@@ -325,6 +341,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                 )
         self._check_that_every_level_learns()
         self._check_targets()
+        self._check_views()
         self._check_turns()
         self._check_loss_params()
         return self
@@ -365,11 +382,34 @@ class Config(ArchConfig, DataConfig, TrainConfig):
 
     def _check_targets(self) -> None:
         """Raises ValueError where gradient is asked to flow into targets that are computed without any."""
-        if not self.detach_targets and self.targets != "online":
-            raise ValueError(
-                f"detach_targets and targets disagree: targets of {self.targets} are computed without gradient; "
-                "detach_targets=true would fit, or targets=online"
-            )
+        for key in ("detach_targets", "detach_side_targets"):
+            if not getattr(self, key) and self.targets != "online":
+                raise ValueError(
+                    f"{key} and targets disagree: targets of {self.targets} are computed without gradient; "
+                    f"{key}=true would fit, or targets=online"
+                )
+
+    def _check_views(self) -> None:
+        """Raises ValueError where a level of the hierarchical task lacks the views that its losses ask for."""
+        if self.task != "hierarchical":
+            return
+        for level in self.groups:
+            if level not in self.views:
+                raise ValueError(
+                    f"views.{level} is missing: say which views {level} learns from, such as [strong, strong]"
+                )
+            if not self.loss_weights.get(level, Weights()).invariance:
+                continue
+            if len(self.views[level]) < 2:
+                raise ValueError(
+                    f"loss_weights.{level}.invariance and views.{level} disagree: the invariance is between two views; "
+                    f"views.{level}=[strong,strong] would fit, or a weight of 0"
+                )
+            if isinstance(self.regularizer, NoRegularizer):
+                raise ValueError(
+                    f"loss_weights.{level}.invariance and regularizer disagree: without a regulariser two views are "
+                    "most alike when everything is; a weight of 0 would fit, or regularizer.name=vicreg"
+                )
 
     def _check_loss_params(self) -> None:
         """Raises ValueError where `loss_params` holds what `loss_fn` does not take."""

@@ -73,7 +73,7 @@ def catalog_folder(config: Config) -> Path:
 
 
 def complete(loaded: LoadedConfig) -> LoadedConfig:
-    """The config with what it leaves to the dataset: `mean`, `std` and `augmentation.flip`.
+    """The config with what it leaves to the dataset: `mean`, `std`, and `flip` of both augmentations.
 
     Raises:
         InputError: the dataset's `dataset.json` cannot be read.
@@ -88,7 +88,8 @@ def complete(loaded: LoadedConfig) -> LoadedConfig:
         merged["mean"] = list(card.mean if card else _IMAGENET_MEAN)
         merged["std"] = list(card.std if card else _IMAGENET_STD)
         source |= {"mean": origin, "std": origin}
-    if config.augmentation.flip is None:
-        merged["augmentation"] = merged["augmentation"] | {"flip": card.flip if card else 0.0}
-        source["augmentation.flip"] = origin if card else "no dataset.json"
+    for key in ("augmentation", "weak_augmentation"):
+        if merged[key]["flip"] is None:
+            merged[key] = merged[key] | {"flip": card.flip if card else 0.0}
+            source[f"{key}.flip"] = origin if card else "no dataset.json"
     return replace(loaded, config=Config.model_validate(merged), merged=merged, source=source)

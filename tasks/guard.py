@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from architecture.heads import Projector
 from config.losses import SIGReg, VICReg, VISReg
-from losses import covariance_term, sigreg, variance_term, visreg
+from losses import covariance_term, mse, sigreg, variance_term, visreg
 
 
 class CollapseGuard(nn.Module):
-    """A regulariser of a level's units, which it sees through a projector of its own.
+    """What a level's units are seen through by a regulariser, and by the invariance that would make them all alike.
 
     Args:
         regularizer: which, and its numbers.
@@ -25,12 +27,34 @@ class CollapseGuard(nn.Module):
         self.projector = Projector(dim, regularizer.proj_dim, batchnorm_momentum)
         self.recent = RecentVectors(regularizer.min_vectors, dim)
 
-    def forward(self, units_ND: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The weighted terms of [N, D] units; `generator`, on the CPU, draws random directions."""
-        vectors_ND = self.recent.fill_up(units_ND)
-        if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
-            vectors_ND = vectors_ND.expand(2, -1)
-        projected_ND = self.projector(vectors_ND)
+    def forward(self, views_ND: Sequence[Tensor], invariance: float, generator: torch.Generator) -> dict[str, Tensor]:
+        """The weighted terms of a level.
+
+        Args:
+            views_ND: [N, D] units of each view, in the same order; one view or two.
+            invariance: weight of the distance of the two; VICReg's (Bardes et al., 2022, arXiv 2105.04906), with
+                gradient into both.
+            generator: on the CPU; draws random directions.
+        """
+        terms: dict[str, Tensor] = {}
+        projected = []
+        for vectors_ND in self.recent.fill_up(views_ND):
+            if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
+                vectors_ND = vectors_ND.expand(2, -1)
+            # Each view by itself, as two branches of a siamese network: together, BatchNorm's statistics would tell
+            # one view what the other is.
+            projected.append(self.projector(vectors_ND))
+        if invariance and len(views_ND) > 1:
+            units = len(views_ND[0])
+            terms["invariance"] = invariance * mse(projected[0][:units], projected[1][:units])
+        for projected_ND in projected:
+            for name, term in self._regularised(projected_ND, generator).items():
+                share = term / len(projected)
+                terms[name] = terms[name] + share if name in terms else share
+        return terms
+
+    def _regularised(self, projected_ND: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """The weighted terms of the regulariser for one view."""
         regularizer = self.regularizer
         if isinstance(regularizer, VICReg):
             return {
@@ -59,16 +83,17 @@ class RecentVectors(nn.Module):
         self.register_buffer("store_SD", torch.zeros(size, dim))
         self.register_buffer("stored", torch.zeros((), dtype=torch.int64))
 
-    def fill_up(self, vectors_ND: Tensor) -> Tensor:
-        """[N, D] to [max(N, at most `size`), D]: the batch, then detached vectors of the latest steps."""
-        vectors_ND = vectors_ND.float()
-        if len(vectors_ND) >= self.size:
-            return vectors_ND
+    def fill_up(self, views_ND: Sequence[Tensor]) -> list[Tensor]:
+        """Each view [N, D] to [max(N, at most `size`), D]: its vectors, then detached ones of the latest steps."""
+        vectors = [view_ND.float() for view_ND in views_ND]
+        if len(vectors[0]) >= self.size:
+            return vectors
         known_MD = self.store_SD[: int(self.stored)]
-        filled = torch.cat([vectors_ND, known_MD])[: self.size]
+        filled = [torch.cat([view_ND, known_MD])[: self.size] for view_ND in vectors]
         if self.training:
-            size = len(filled)
-            sound = filled.detach().isfinite().all()  # a step that is skipped must not spoil those that follow
-            self.store_SD[:size] = torch.where(sound, filled.detach(), self.store_SD[:size])
+            latest_MD = torch.cat([*vectors, known_MD])[: self.size].detach()
+            size = len(latest_MD)
+            sound = latest_MD.isfinite().all()  # a step that is skipped must not spoil those that follow
+            self.store_SD[:size] = torch.where(sound, latest_MD, self.store_SD[:size])
             self.stored.copy_(torch.where(sound, size, self.stored))
         return filled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 from architecture.hierarchy import HierarchicalTransformer, Units
 from architecture.stem import build_stem, patchify
 from config.schema import Config
-from data_utils.views import TrainingViews, View, default_view
+from data_utils.views import TrainingViews, View
 from losses import patch_target, summary_target
 from tasks.encoder_checkpoint import load_encoder_checkpoint
-from tasks.objective import LevelObjective, Targets
+from tasks.looks import Look, looks_of_levels, view_of
+from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
@@ -55,8 +57,11 @@ class HierarchicalTask(Task):
     With `isolation: strict` and `detach_targets` the loss of a level moves that level alone: its input and its targets
     are detached. `overlap` and `end2end` let it move the level below, or all levels below.
 
-    Where the targets are not the model's own (`ema`, `second_view`), they are made in evaluation mode: without dropout
-    and noise, and by a BatchNorm's running statistics, so that a window's target is a function of that window alone.
+    Every level learns from one view of a window or from two (`views`). With two, each unit meets itself in the other
+    view (`invariance`), and predictions go from either view to the other; see `tasks/looks.py`.
+
+    A teacher (`targets: ema`) encodes in evaluation mode: without dropout and noise, and by a BatchNorm's running
+    statistics, so that a window's target is a function of that window alone.
 
     Raises:
         InputError: see `load_encoder_checkpoint`.
@@ -68,6 +73,8 @@ class HierarchicalTask(Task):
         self.hierarchy = build_hierarchy(config)
         load_encoder_checkpoint(self.hierarchy, config)
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
+        self.looks_of_levels = looks_of_levels(config)
+        self.looks = list(dict.fromkeys(look for looks in self.looks_of_levels.values() for look in looks))
         self.teacher: HierarchicalTransformer | None = None
         if config.targets == "ema":
             self.teacher = copy.deepcopy(self.hierarchy).requires_grad_(False).eval()
@@ -79,12 +86,8 @@ class HierarchicalTask(Task):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The window; with `targets: second_view` two views, both augmented, the second one for targets."""
-        if self.config.targets != "second_view":
-            return (default_view(self.config),)
-        augmentation = self.config.augmentation
-        second = View(window=int(self.config.second_view == "window"), augmentation=augmentation)
-        return (View(augmentation=augmentation), second)
+        """The looks of all levels, each once."""
+        return tuple(view_of(look, self.config) for look in self.looks)
 
     def train(self, mode: bool = True) -> HierarchicalTask:
         """As ever, but for the teacher, which stays in evaluation mode."""
@@ -94,25 +97,53 @@ class HierarchicalTask(Task):
         return self
 
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
-        """See `Task.losses`; terms are up, down, side and those of the regulariser."""
-        units = self.hierarchy.encode(batch.videos[0])
-        targets = self._targets(self._target_units(batch, units), batch.videos[-1])
+        """See `Task.losses`; terms are up, down, side, invariance and those of the regulariser."""
+        videos = dict(zip(self.looks, batch.videos, strict=True))
+        units = self._encode(self.hierarchy, videos)
+        followed = units
+        if self.teacher is not None:
+            with torch.no_grad():
+                followed = self._encode(self.teacher, videos)
+        targets = {look: self._targets(followed[look], video) for look, video in videos.items()}
         # A generator per level: what is drawn for one does not depend on which others are asked for.
         limit = torch.iinfo(torch.int64).max
         seeds = torch.randint(limit, (len(self.objectives),), generator=step.generator).tolist()
-        return {
-            name: objective(*of_level(units, name), targets[name], torch.Generator().manual_seed(seed), step.progress)
-            for (name, objective), seed in zip(self.objectives.items(), seeds, strict=True)
-            if step.levels is None or name in step.levels
-        }
+        losses: Losses = {}
+        for (name, objective), seed in zip(self.objectives.items(), seeds, strict=True):
+            if step.levels is None or name in step.levels:
+                views = self._views_of(name, units, targets)
+                losses[name] = objective(views, torch.Generator().manual_seed(seed), step.progress)
+        return losses
 
-    def _target_units(self, batch: TrainingViews, units: Units) -> Units:
-        """The units that are predicted: the model's `units`, its teacher's, or those of the second view."""
-        if self.config.targets == "online":
-            return units
-        followed = self.hierarchy if self.teacher is None else self.teacher
-        with torch.no_grad(), evaluating(followed):
-            return followed.encode(batch.videos[-1])
+    def _encode(self, hierarchy: HierarchicalTransformer, videos: dict[Look, Tensor]) -> dict[Look, Units]:
+        """The units of every look, as far up as any level needs them; looks that go as far are one batch."""
+        names = list(self.config.groups)
+        height: dict[Look, int] = {}
+        for number, name in enumerate(names):
+            objective = cast(LevelObjective, self.objectives[name])
+            for look in self.looks_of_levels[name]:
+                height[look] = max(height.get(look, 0), number + ("up" in objective.predictors))
+        units: dict[Look, Units] = {}
+        for top in sorted(set(height.values())):
+            looks = [look for look in self.looks if height[look] == top]
+            video = torch.cat([videos[look] for look in looks])
+            units |= zip(looks, hierarchy.encode(video, names[top]).chunk(len(looks)), strict=True)
+        return units
+
+    def _views_of(
+        self, level: str, units: dict[Look, Units], targets: dict[Look, dict[str, Targets]]
+    ) -> list[LevelView]:
+        """What `level` learns from: its units in each of its views, and what they predict there."""
+        looks = self.looks_of_levels[level]
+        views = []
+        for number, look in enumerate(looks):
+            aims = targets[look][level]
+            if self.config.predict_across_views:
+                across = targets[looks[1 - number if len(looks) > 1 else 0]][level]
+                # In another crop, a patch's place shows something else: patches are predicted in their own view.
+                aims = replace(across, below_BME=aims.below_BME) if level == "space" else across
+            views.append(LevelView(*of_level(units[look], level), aims))
+        return views
 
     def _targets(self, units: Units, video_BTCHW: Tensor) -> dict[str, Targets]:
         """By level, what it predicts.
@@ -123,6 +154,7 @@ class HierarchicalTask(Task):
         """
         config = self.config
         target = partial(summary_target, norm=config.target_norm, detach=config.detach_targets)
+        beside = partial(summary_target, norm=config.target_norm, detach=config.detach_side_targets)
         own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
         # The last state has nothing after it, and so no supervision: it is no target.
         above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
@@ -130,13 +162,14 @@ class HierarchicalTask(Task):
             patches = patch_target(patchify(video_BTCHW, config.patch_size)).flatten(1, 2)
         else:
             patches = own["backbone"] if "backbone" in own else target(units.patches_BTPD.flatten(1, 2))
-        names: list[str] = list(config.groups)
+        names = list(own)
         below: dict[str, Tensor | None] = {"backbone": None} | dict(zip(names[1:], own.values(), strict=False))
         below["space"] = patches
-        return {
-            name: Targets(own[name], below[name], above[higher] if higher else None)
-            for name, higher in zip(names, [*names[1:], None], strict=True)
-        }
+        targets = {}
+        for name, higher in zip(names, [*names[1:], None], strict=True):
+            same = own[name] if config.detach_side_targets else beside(units.summaries[name])
+            targets[name] = Targets(same, below[name], above[higher] if higher else None)
+        return targets
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group per level: the level, its input projection and its regulariser's projector; and its predictors."""
@@ -159,7 +192,7 @@ class HierarchicalTask(Task):
     def prediction_errors(
         self, video_BTCHW: Tensor, generator: torch.Generator
     ) -> dict[str, dict[str, tuple[float, float]]]:
-        """See `Task.prediction_errors`; `targets: second_view` has no other view here, and takes the model's own."""
+        """See `Task.prediction_errors`; the windows are seen as they are, and predict units of their own view."""
         if len(video_BTCHW) < 2:
             return {}
         with evaluating(self):
@@ -167,7 +200,7 @@ class HierarchicalTask(Task):
             aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
             seed = int(torch.randint(torch.iinfo(torch.int64).max, (), generator=generator))
             return {
-                name: cast(LevelObjective, objective).errors(*of_level(units, name), aims[name], seed)
+                name: cast(LevelObjective, objective).errors(LevelView(*of_level(units, name), aims[name]), seed)
                 for name, objective in self.objectives.items()
             }
 

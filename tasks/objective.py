@@ -1,9 +1,11 @@
-"""Up, down and side: how a level learns by predicting its neighbours."""
+"""Up, down and side, and the same in another view: how a level learns from its neighbours and from itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,18 @@ class Targets:
         """The same with the windows of the batch moved on by one, so that everything belongs to another window."""
         moved = (x if x is None else x.roll(1, dims=0) for x in (self.below_BME, self.above_BVF))
         return Targets(self.own_BUD.roll(1, dims=0), *moved)
+
+
+@dataclass(frozen=True)
+class LevelView:
+    """One view of a batch of windows as one level learns from it."""
+
+    own_BUD: Tensor
+    """The level's summaries, with gradient."""
+    states_BMD: Tensor | None
+    """Of a causal level the states of all its tokens, with gradient; None for others."""
+    targets: Targets
+    """What they predict."""
 
 
 class LevelObjective(nn.Module):
@@ -93,46 +107,39 @@ class LevelObjective(nn.Module):
                 self.register_buffer(f"{direction}_centre_D", torch.zeros(width))
 
     def forward(
-        self,
-        own_BUD: Tensor,
-        states_BMD: Tensor | None,
-        targets: Targets,
-        generator: torch.Generator,
-        progress: float = 0.0,
+        self, views: Sequence[LevelView], generator: torch.Generator, progress: float = 0.0
     ) -> dict[str, Tensor]:
-        """The weighted loss terms of the level: a term per predictor, and those of the regulariser.
+        """The weighted loss terms of the level: a term per predictor, the invariance, and those of the regulariser.
 
         Args:
-            own_BUD: the level's summaries, with gradient.
-            states_BMD: of a causal level the states of all its tokens, with gradient; None for others.
-            targets: what they predict.
+            views: one or two, of the same windows; a term is the mean over the views.
             generator: on the CPU; draws targets, and what is random in a regulariser.
             progress: share of the training that is done, in [0, 1].
         """
-        pairs = self.predict(own_BUD, states_BMD, targets, generator)
-        terms: dict[str, Tensor] = {
-            direction: self.weight(direction, progress) * self._loss(direction, *pair)
-            for direction, pair in pairs.items()
-        }
+        terms: dict[str, Tensor] = {}
+        for view in views:
+            for direction, pair in self.predict(view, generator).items():
+                term = self.weight(direction, progress) * self._loss(direction, *pair) / len(views)
+                terms[direction] = terms[direction] + term if direction in terms else term
         if isinstance(self.config.regularizer, NoRegularizer):
             return terms
-        guard_terms: dict[str, Tensor] = self.guard(own_BUD.flatten(0, 1), generator)
+        invariance = self.weight("invariance", progress)
+        guard_terms: dict[str, Tensor] = self.guard([v.own_BUD.flatten(0, 1) for v in views], invariance, generator)
         return terms | guard_terms
 
-    def weight(self, direction: Direction, progress: float) -> float:
+    def weight(self, direction: Direction | Literal["invariance"], progress: float) -> float:
         """The weight of a direction, which may be on a straight line to 1."""
         weight: float = getattr(self.weights, direction)
         if weight and self.config.interpolate_loss_weights_to_uniformity:
             return weight + (1 - weight) * progress
         return weight
 
-    def predict(
-        self, own_BUD: Tensor, states_BMD: Tensor | None, targets: Targets, generator: torch.Generator
-    ) -> dict[Direction, tuple[Tensor, Tensor]]:
-        """By direction the predictions [..., E] and what they should be, of the same shape; arguments as `forward`'s.
+    def predict(self, view: LevelView, generator: torch.Generator) -> dict[Direction, tuple[Tensor, Tensor]]:
+        """By direction the predictions [..., E] and what they should be, of the same shape.
 
         Both begin with the axis of windows. Draws the same positions from the same state of the generator.
         """
+        own_BUD, states_BMD, targets = view.own_BUD, view.states_BMD, view.targets
         pairs: dict[Direction, tuple[Tensor, Tensor]] = {}
         if "up" in self.predictors and targets.above_BVF is not None:
             pairs["up"] = self._up(own_BUD, targets.above_BVF)
@@ -190,23 +197,19 @@ class LevelObjective(nn.Module):
         return loss
 
     @torch.no_grad()
-    def errors(
-        self, own_BUD: Tensor, states_BMD: Tensor | None, targets: Targets, seed: int
-    ) -> dict[str, tuple[float, float]]:
+    def errors(self, view: LevelView, seed: int) -> dict[str, tuple[float, float]]:
         """By direction, the mean squared errors against the targets and against those of another window.
 
         Both are asked for the same positions, so that knowing the place helps neither. Losses that leave the scale of a
         prediction free are judged by directions alone.
 
         Args:
-            own_BUD: the level's summaries, of two windows or more.
-            states_BMD: of a causal level the states of all its tokens.
-            targets: what they predict.
+            view: of two windows or more.
             seed: of the positions that are drawn.
         """
         own, other = (
-            self.predict(own_BUD, states_BMD, each, torch.Generator().manual_seed(seed))
-            for each in (targets, targets.of_another_window())
+            self.predict(replace(view, targets=each), torch.Generator().manual_seed(seed))
+            for each in (view.targets, view.targets.of_another_window())
         )
         scale_free = self.config.loss_fn in ("cs", "barlow")
 
