@@ -204,13 +204,14 @@ def _swap(video: Tensor, pixels: Tensor, draws: Sequence[Draw]) -> Tensor:
         return video
     static_BCHW = static_part(pixels)
     static_BCHW = static_BCHW.float().div_(255) if pixels.dtype == torch.uint8 else static_BCHW
-    from_B = partners(draws)
+    others_B = torch.tensor(partners(draws), device=video.device)
     for mode in sorted({one.swap for one in draws if one.swap}):
         rows = [row for row, one in enumerate(draws) if one.swap == mode]
+        if len(rows) == len(draws):
+            return swap_static(video, static_BCHW, static_BCHW[others_B], mode)
         index_S = torch.tensor(rows, device=video.device)
-        others_S = torch.tensor([from_B[row] for row in rows], device=video.device)
-        changed = swap_static(video[index_S], static_BCHW[index_S], static_BCHW[others_S], mode)
-        video = changed if len(rows) == len(draws) else video.index_copy(0, index_S, changed)
+        changed = swap_static(video[index_S], static_BCHW[index_S], static_BCHW[others_B[index_S]], mode)
+        video = video.index_copy(0, index_S, changed)
     return video
 
 
