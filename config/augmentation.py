@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from config.section import AboveZeroRange, NonNegative, Section, Share, ShareRange
+
+
+class StaticSwap(Section):
+    """What stands still in a window exchanged for what stands still in another window of the batch."""
+
+    probability: Share = Field(
+        description="share of windows that are changed; none in a batch of one window or where windows have one frame"
+    )
+    mode: Literal["add", "mask"] = Field(
+        description="add: each pixel keeps its difference from its median over the window's frames, and the other "
+        "window's median is added; mask: the other window's median wherever a pixel stays near its own"
+    )
 
 
 class Crop(Section):
@@ -16,6 +30,20 @@ class Crop(Section):
         description="least and largest width / height of the rectangle as a share of `frame_size`'s; 1: nothing is "
         "stretched"
     )
+
+
+class Shift(Section):
+    """The whole picture moved, the same for all frames of a window; the frame's border reflects."""
+
+    probability: Share = Field(description="share of windows that are moved")
+    pixels: NonNegative = Field(description="largest distance along each axis, pixels of `frame_size`")
+
+
+class Rotation(Section):
+    """The whole picture turned about its centre, the same for all frames of a window; the frame's border reflects."""
+
+    probability: Share = Field(description="share of windows that are turned")
+    degrees: Annotated[float, Field(ge=0, le=180)] = Field(description="angle from [-x, x]")
 
 
 class ColorJitter(Section):
@@ -35,14 +63,27 @@ class Blur(Section):
     sigma: AboveZeroRange = Field(description="least and largest standard deviation, pixels")
 
 
-class Augmentation(Section):
-    """How one window becomes many: the same draw for all of its frames."""
+class Noise(Section):
+    """Gaussian noise, another in every pixel, frame and view."""
 
+    probability: Share = Field(description="share of windows that get noise")
+    std: AboveZeroRange = Field(
+        description="least and largest standard deviation, of pixels in [0, 1]; one for all frames of a window"
+    )
+
+
+class Augmentation(Section):
+    """How one window becomes many: the same draw for all of its frames, in the order of the keys."""
+
+    static_swap: StaticSwap
     crop: Crop
     flip: Share | None = Field(
         description="share of windows that are mirrored; null: what the dataset's dataset.json says, 0.5 or, where its "
         "labels know left from right, 0; 0 without a dataset.json"
     )
+    rotation: Rotation
+    shift: Shift
     color_jitter: ColorJitter
     grayscale: Share = Field(description="share of windows that lose their colour")
     blur: Blur
+    noise: Noise

@@ -1,7 +1,9 @@
 """Augmentation of windows, batched on their device; every frame of a window gets the same draw, else motion changes.
 
-Random resized crop (Szegedy et al., 2014, arXiv 1409.4842), flip, colour jitter, grayscale and blur, in the order of
-SimCLR (Chen et al., 2020, arXiv 2002.05709).
+First the static part is swapped, in the frames as they are read. Then random resized crop (Szegedy et al., 2014,
+arXiv 1409.4842), flip, turn and shift in one resampling; colour jitter, grayscale and blur in the order of SimCLR (Chen
+et al., 2020, arXiv 2002.05709). Noise comes last, so that no blur takes it out again; it alone differs between frames.
+What leaves [0, 1] is cut after the swap, after the colours and after the noise.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor
 
 from config.augmentation import Augmentation
-from data_utils.crops import Box, Size, drawn_box, like, relative_aspect, resample
+from data_utils.crops import STILL, Box, Move, Size, drawn_box, like, relative_aspect, resample
+from data_utils.static_swap import SwapMode, static_part, swap_static
 
 # The last word of a generator's seed keeps its stream apart from every other draw, see windows.py.
 _AUGMENT = 4
@@ -40,6 +43,15 @@ class Draw(NamedTuple):
     """Turn of the chroma, 1 is the whole circle; red turns towards green."""
     sigma: float = 0.0
     """Standard deviation of the blur, pixels."""
+    swap: SwapMode | None = None
+    """How the static part is exchanged for that of another window of the batch."""
+    partner: float = 0.0
+    """In [0, 1): which of the others that is, see `partners`."""
+    move: Move = STILL
+    """Turn and shift of what crop and flip make."""
+    noise: float = 0.0
+    """Standard deviation of the noise, of pixels in [0, 1]."""
+    noise_seed: int = 0
 
     @property
     def colour(self) -> tuple[float, float, float, float]:
@@ -54,7 +66,9 @@ def augment(
     size: Size | None = None,
     uncropped: Box | None = None,
 ) -> Tensor:
-    """Every window with what is drawn for it, whatever batch it is in.
+    """Every window with what is drawn for it, which is the same in every batch.
+
+    Only whose static part it gets depends on the batch, see `partners`.
 
     Args:
         video_BTCHW: uint8 pixels, or float32 or float64 in [0, 1]; left as it is.
@@ -88,7 +102,8 @@ def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) ->
     """
     crop, jitter, blur = augmentation.crop, augmentation.color_jitter, augmentation.blur
     chances = (crop.probability, augmentation.flip or 0.0, jitter.probability, augmentation.grayscale, blur.probability)
-    if not any(chances):
+    later_chances = _later_chances(augmentation)
+    if not any(chances) and not any(later_chances):
         return Draw()
     generator = np.random.default_rng([*key, _AUGMENT])
     cropped, flipped, jittered, gray, blurred = generator.random(len(chances)) < chances
@@ -100,7 +115,43 @@ def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) ->
         result = result._replace(brightness=factors[0], contrast=factors[1], saturation=factors[2], hue=hue)
     if gray:
         result = result._replace(saturation=0.0)
-    return result._replace(sigma=generator.uniform(blur.sigma[0], blur.sigma[1])) if blurred else result
+    if blurred:
+        result = result._replace(sigma=generator.uniform(blur.sigma[0], blur.sigma[1]))
+    # These came later and are drawn last, so that everything above has the numbers that it always had.
+    return _with_later_draws(result, augmentation, generator) if any(later_chances) else result
+
+
+def _later_chances(augmentation: Augmentation) -> tuple[float, ...]:
+    later = (augmentation.static_swap, augmentation.shift, augmentation.rotation, augmentation.noise)
+    return tuple(one.probability for one in later)
+
+
+def _with_later_draws(result: Draw, augmentation: Augmentation, generator: np.random.Generator) -> Draw:
+    """The draw with static swap, shift, rotation and noise; as many numbers are drawn whichever of them happen."""
+    swapped, shifted, turned, noisy = generator.random(4) < _later_chances(augmentation)
+    partner, right, down, turn, strength, seed = generator.random(6).tolist()
+    if swapped:
+        result = result._replace(swap=augmentation.static_swap.mode, partner=partner)
+    if shifted:
+        pixels = augmentation.shift.pixels
+        result = result._replace(move=Move(pixels * (2 * right - 1), pixels * (2 * down - 1)))
+    if turned:
+        result = result._replace(move=result.move._replace(degrees=augmentation.rotation.degrees * (2 * turn - 1)))
+    if noisy:
+        least, largest = augmentation.noise.std
+        # Generators of CPUs take 32 bits of a seed.
+        result = result._replace(noise=least + (largest - least) * strength, noise_seed=int(seed * 2**32))
+    return result
+
+
+def partners(draws: Sequence[Draw]) -> list[int]:
+    """Which window of the batch gives its static part to each: never itself, but in a batch of one window.
+
+    Row i of B takes row (i + 1 + n) mod B, where n in [0, B - 2] is the window's own draw: every other row is as
+    likely. They may be windows of one video.
+    """
+    others = len(draws) - 1
+    return [(row + 1 + int(one.partner * others)) % len(draws) for row, one in enumerate(draws)]
 
 
 @torch.no_grad()
@@ -118,14 +169,17 @@ def transform(video_BTCHW: Tensor, draws: Sequence[Draw], size: Size | None = No
     # The same as video / 255, in half the time on a CPU.
     video = video_BTCHW.float().div_(255) if video_BTCHW.dtype == torch.uint8 else video_BTCHW
     with torch.autocast(video.device.type, enabled=False):  # half precision has fewer levels than a pixel
-        # Flips without a crop move pixels as they are; with one, the crop's grid runs backwards.
-        video = _some(video, draws, [one.flip and one.box is None for one in draws], _flip)
+        video = _swap(video, video_BTCHW, draws)
+        # A flip alone moves pixels as they are; with a crop or a move, the grid runs backwards.
+        sampled = [one.box is not None or one.move != STILL for one in draws]
+        video = _some(video, draws, [one.flip and not its for one, its in zip(draws, sampled, strict=True)], _flip)
         if size != (height, width):
-            video = _crop(video, draws, size)
+            video = _sample(video, draws, size)
         else:
-            video = _some(video, draws, boxed, partial(_crop, size=size))
+            video = _some(video, draws, sampled, partial(_sample, size=size))
         video = _some(video, draws, [one.colour != Draw().colour for one in draws], _recolour)
-        return _some(video, draws, [one.sigma > 0 for one in draws], _blur)
+        video = _some(video, draws, [one.sigma > 0 for one in draws], _blur)
+        return _some(video, draws, [one.noise > 0 for one in draws], _add_noise)
 
 
 def _some(
@@ -144,8 +198,26 @@ def _flip(video: Tensor, _draws: Sequence[Draw]) -> Tensor:
     return video.flip(-1)
 
 
-def _crop(video: Tensor, draws: Sequence[Draw], size: Size) -> Tensor:
-    return resample(video, [one.box for one in draws if one.box], [one.flip for one in draws], size)
+def _swap(video: Tensor, pixels: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """The video with static parts swapped, found in the pixels as they came: bytes are faster to compare."""
+    if video.shape[1] < 2 or len(draws) < 2 or not any(one.swap for one in draws):
+        return video
+    static_BCHW = static_part(pixels)
+    static_BCHW = static_BCHW.float().div_(255) if pixels.dtype == torch.uint8 else static_BCHW
+    others_B = torch.tensor(partners(draws), device=video.device)
+    for mode in sorted({one.swap for one in draws if one.swap}):
+        rows = [row for row, one in enumerate(draws) if one.swap == mode]
+        if len(rows) == len(draws):
+            return swap_static(video, static_BCHW, static_BCHW[others_B], mode)
+        index_S = torch.tensor(rows, device=video.device)
+        changed = swap_static(video[index_S], static_BCHW[index_S], static_BCHW[others_B[index_S]], mode)
+        video = video.index_copy(0, index_S, changed)
+    return video
+
+
+def _sample(video: Tensor, draws: Sequence[Draw], size: Size) -> Tensor:
+    boxes = [one.box or Box(0.0, 0.0, 1.0, 1.0) for one in draws]
+    return resample(video, boxes, [one.flip for one in draws], size, [one.move for one in draws])
 
 
 def _recolour(video: Tensor, draws: Sequence[Draw]) -> Tensor:
@@ -178,3 +250,13 @@ def _blur(video: Tensor, draws: Sequence[Draw]) -> Tensor:
         weights.append(like(video, gaussian / gaussian.sum(axis=2, keepdims=True))[:, None])
     blurred = weights[0] @ video.flatten(1, 2) @ weights[1].mT
     return blurred.clamp_(0, 1).view_as(video)
+
+
+def _add_noise(video: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Noise of each window's own seed, drawn on the device: kinds of devices draw other numbers."""
+    generator = torch.Generator(video.device)
+    noise = video.new_empty(video.shape)
+    for window, one in zip(noise, draws, strict=True):
+        generator.manual_seed(one.noise_seed)
+        window.normal_(0.0, one.noise, generator=generator)
+    return noise.add_(video).clamp_(0, 1)

@@ -1,6 +1,7 @@
 """From frames as they are read to frames as the model takes them: which rectangle, and its pixels.
 
-A rectangle, its scale and a flip are one affine grid per window, the same for all of its frames. Bilinear sampling
+A rectangle, its scale, a flip, a turn and a shift are one affine grid per window, the same for all of its frames, so
+that pixels are sampled once. Bilinear sampling
 alone sees two pixels of the source along an axis however much it shrinks; the others turn into false patterns that
 flicker when things move. So n points per axis and pixel of the result are sampled and averaged, n being the nearest
 whole number to source pixels per pixel. Shrinking real frames to a half, a third and a quarter, that comes within 45,
@@ -35,6 +36,20 @@ class Box(NamedTuple):
     top: float
     width: float
     height: float
+
+
+class Move(NamedTuple):
+    """How a picture that fills the result is moved on it: first turned about its centre, then shifted."""
+
+    right: float = 0.0
+    """Pixels of the result; below 0: to the left."""
+    down: float = 0.0
+    """Pixels of the result; below 0: up."""
+    degrees: float = 0.0
+    """Clockwise as one sees it, also where the picture was mirrored before."""
+
+
+STILL = Move()
 
 
 def relative_aspect(source: Size, size: Size) -> float:
@@ -88,25 +103,37 @@ def fixed_boxes(source: Size, size: Size, eval_crop: EvalCrop) -> list[Box]:
     return [Box(left / width, top / height, wide / width, high / height) for top, left in corners]
 
 
-def resample(video_BTCHW: Tensor, boxes: Sequence[Box], flips: Sequence[bool], size: Size) -> Tensor:
-    """The rectangle of each window, mirrored where wanted, at `size`: a pure function of the window, not of its batch.
+def resample(
+    video_BTCHW: Tensor,
+    boxes: Sequence[Box],
+    flips: Sequence[bool],
+    size: Size,
+    moves: Sequence[Move] | None = None,
+) -> Tensor:
+    """The rectangle of each window, mirrored and then moved where wanted, at `size`: whatever batch it is in.
+
+    A move may show what lies outside the rectangle and, as if its border were a mirror, outside the frame.
 
     Args:
         video_BTCHW: float32 or float64 in [0, 1].
         boxes: one per window.
         flips: one per window.
         size: of the result.
+        moves: one per window; None: no window moves.
     """
-    source = video_BTCHW.shape[-2:]
-    points = [(_points(box.height * source[0], size[0]), _points(box.width * source[1], size[1])) for box in boxes]
-    if len(set(points)) == 1:
-        return _sampled(video_BTCHW, boxes, flips, size, points[0])
+    height, width = video_BTCHW.shape[-2:]
+    places = list(zip(boxes, flips, moves or [STILL] * len(boxes), strict=True))
+    kinds = [
+        (_points(box.height * height, size[0]), _points(box.width * width, size[1]), move != STILL)
+        for box, _, move in places
+    ]
+    if len(set(kinds)) == 1:
+        return _sampled(video_BTCHW, places, size, kinds[0])
     result = video_BTCHW.new_empty((*video_BTCHW.shape[:3], *size))
-    for number in sorted(set(points)):
-        chosen = [index for index, its in enumerate(points) if its == number]
+    for kind in sorted(set(kinds)):
+        chosen = [index for index, its in enumerate(kinds) if its == kind]
         index_G = torch.tensor(chosen, device=video_BTCHW.device)
-        some, flipped = [boxes[index] for index in chosen], [flips[index] for index in chosen]
-        result.index_copy_(0, index_G, _sampled(video_BTCHW[index_G], some, flipped, size, number))
+        result.index_copy_(0, index_G, _sampled(video_BTCHW[index_G], [places[i] for i in chosen], size, kind))
     return result
 
 
@@ -115,18 +142,30 @@ def _points(pixels: float, size: int) -> int:
     return max(1, int(pixels / size + 0.5))
 
 
-def _sampled(video: Tensor, boxes: Sequence[Box], flips: Sequence[bool], size: Size, points: tuple[int, int]) -> Tensor:
-    """One affine grid per window; its frames are the channels of what is sampled."""
-    num_windows = len(video)
-    left, top, wide, high = np.array(boxes).T[:, :, None]
-    backwards = np.where(flips, -1, 1)[:, None]
+def _sampled(
+    video: Tensor, places: Sequence[tuple[Box, bool, Move]], size: Size, kind: tuple[int, int, bool]
+) -> Tensor:
+    """One affine grid per window; its frames are the channels of what is sampled.
+
+    The kind says how many points per pixel are averaged down and across, and whether the windows move.
+    """
+    points, moved = kind[:2], kind[2]
+    left, top, wide, high = np.array([box for box, _, _ in places]).T[:, :, None]
+    backwards = np.array([-1 if flip else 1 for _, flip, _ in places])[:, None]
+    right, lower, degrees = np.array([move for _, _, move in places]).T[:, :, None]
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    # From a point of the result back to the source: the shift, then the turn, then the flip are undone.
     down, across = (length * number for length, number in zip(size, points, strict=True))
-    x = like(video, 2 * left + wide - 1 + wide * backwards * _centres(across))
-    y = like(video, 2 * top + high - 1 + high * _centres(down))
-    shape = (num_windows, down, across)
-    grid = torch.stack([x[:, None].expand(shape), y[:, :, None].expand(shape)], dim=-1)
+    u, v = _centres(across) - 2 * right / size[1], _centres(down) - 2 * lower / size[0]
+    aspect = size[1] / size[0]  # a turn keeps shapes in pixels, and [-1, 1] is as long across as down
+    x_of_u, x_of_v = 2 * left + wide - 1 + wide * backwards * cosine * u, wide * backwards * sine * v / aspect
+    y_of_v, y_of_u = 2 * top + high - 1 + high * cosine * v, -high * sine * u * aspect
+    x = like(video, x_of_u)[:, None] + like(video, x_of_v)[:, :, None]
+    y = like(video, y_of_v)[:, :, None] + like(video, y_of_u)[:, None]
     # Rounding may leave a pixel of 1 at 1 + 1e-7; the border repeats where the box touches the frame's edge.
-    sampled = functional.grid_sample(video.flatten(1, 2), grid, padding_mode="border", align_corners=False)
+    padding = "reflection" if moved else "border"
+    grid = torch.stack([x, y], dim=-1)
+    sampled = functional.grid_sample(video.flatten(1, 2), grid, padding_mode=padding, align_corners=False)
     if points != (1, 1):
         sampled = functional.avg_pool2d(sampled, points)
     return sampled.clamp_(0, 1).view(*video.shape[:3], *size)

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
-from torch import Tensor
 
-from config.augmentation import Augmentation
+from config.schema import Config
 from data_utils.augment import Draw, augment, draw, transform
-from data_utils.crops import Box
+from data_utils.crops import Box, Move
+from tests.data_utils.augment_cases import augmentation, everything, keys, pixels
 
 Pixel = tuple[float, float, float]
 PINNED = (
@@ -26,40 +26,6 @@ PINNED = (
 )  # a crop that this program has drawn since it could
 
 
-def augmentation(**changes: Any) -> Augmentation:
-    """Changes nothing, but for `changes`: `crop=0.5` sets a probability, `crop={...}` any key."""
-    keys: dict[str, Any] = {
-        "crop": {"probability": 0.0, "scale": [0.3, 0.6], "ratio": [0.8, 1.25]},
-        "flip": 0.0,
-        "color_jitter": {"probability": 0.0, "brightness": 0.4, "contrast": 0.3, "saturation": 0.2, "hue": 0.1},
-        "grayscale": 0.0,
-        "blur": {"probability": 0.0, "sigma": [0.5, 2.0]},
-    }
-    for name, change in changes.items():
-        if isinstance(change, dict):
-            keys[name] |= change
-        elif isinstance(keys[name], dict):
-            keys[name]["probability"] = change
-        else:
-            keys[name] = change
-    return Augmentation(**keys)
-
-
-def everything(probability: float) -> Augmentation:
-    names = ("crop", "flip", "color_jitter", "grayscale", "blur")
-    return augmentation(**dict.fromkeys(names, probability))
-
-
-def pixels(windows: int = 3, frames: int = 2, height: int = 9, width: int = 12, seed: int = 0) -> Tensor:
-    """Random uint8 video [B, T, 3, H, W]."""
-    numbers = np.random.default_rng(seed).integers(0, 256, (windows, frames, 3, height, width), np.uint8)
-    return torch.from_numpy(numbers)
-
-
-def keys(number: int) -> list[tuple[int, int]]:
-    return [(7, index) for index in range(number)]
-
-
 def test_probabilities_of_zero_change_no_bit_and_cost_no_copy() -> None:
     video = pixels()
     assert torch.equal(augment(video, augmentation(), keys(3)), video.float() / 255)
@@ -68,10 +34,16 @@ def test_probabilities_of_zero_change_no_bit_and_cost_no_copy() -> None:
     assert draw(augmentation(), (1, 2)) == Draw()
 
 
-def test_strengths_of_zero_change_no_bit() -> None:
-    still = {"probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+@pytest.mark.parametrize(
+    "still",
+    [
+        {"color_jitter": {"probability": 1.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}},
+        {"shift": {"probability": 1.0, "pixels": 0.0}, "rotation": {"probability": 1.0, "degrees": 0.0}},
+    ],
+)
+def test_strengths_of_zero_change_no_bit(still: dict[str, Any]) -> None:
     video = pixels()
-    assert torch.equal(augment(video, augmentation(color_jitter=still), keys(3)), video.float() / 255)
+    assert torch.equal(augment(video, augmentation(**still), keys(3)), video.float() / 255)
 
 
 def test_a_flip_is_a_flip() -> None:
@@ -349,3 +321,60 @@ def test_no_windows_and_wrong_input() -> None:
         augment(pixels(), everything(1.0), keys(2))
     with pytest.raises(TypeError, match="float16"):
         augment(pixels().half(), everything(1.0), keys(3))
+
+
+NEW = ("static_swap", "shift", "rotation", "noise")
+
+
+def test_new_draws_have_the_configs_probabilities_and_ranges() -> None:
+    config = augmentation(static_swap=0.7, shift=0.4, rotation=0.8, noise=0.3)
+    draws = [draw(config, (0, 0, index)) for index in range(2000)]
+    shares = {
+        0.7: [d.swap is not None for d in draws],
+        0.4: [d.move.right != 0 for d in draws],
+        0.8: [d.move.degrees != 0 for d in draws],
+        0.3: [d.noise > 0 for d in draws],
+    }
+    for probability, happened in shares.items():
+        assert abs(np.mean(happened) - probability) < 4 * math.sqrt(probability * (1 - probability) / 2000)
+    correlations = np.corrcoef(np.array(list(shares.values()), float)) - np.eye(4)
+    assert np.abs(correlations).max() < 4 / math.sqrt(2000)
+    ranges: list[tuple[float, float, list[float]]] = [
+        (0.0, 1.0, [d.partner for d in draws if d.swap]),
+        (-2.5, 2.5, [d.move.right for d in draws if d.move.right]),
+        (-2.5, 2.5, [d.move.down for d in draws if d.move.right]),
+        (-20.0, 20.0, [d.move.degrees for d in draws if d.move.degrees]),
+        (0.02, 0.05, [d.noise for d in draws if d.noise]),
+        (0.0, 2.0**32, [d.noise_seed for d in draws if d.noise]),
+    ]
+    for low, high, values in ranges:
+        assert low <= min(values) <= max(values) <= high
+        assert kstest(values, "uniform", (low, high - low)).pvalue > 1e-3, (low, high)
+
+
+def test_new_options_leave_the_draws_of_the_others_and_of_each_other_as_they_are() -> None:
+    old = {"crop": 0.5, "flip": 0.5, "color_jitter": 0.5, "grayscale": 0.3, "blur": 0.5}
+    fields = {"static_swap": ("swap", "partner"), "shift": (), "rotation": (), "noise": ("noise", "noise_seed")}
+    first = Draw._fields.index("swap")
+    for index in range(40):
+        plain = draw(augmentation(**old), (index,))
+        full = draw(augmentation(**old, **dict.fromkeys(NEW, 1.0)), (index,))
+        assert full[:first] == plain[:first]
+        assert plain[first:] == Draw()[first:]
+        for name, its in fields.items():
+            alone = draw(augmentation(**old, **{name: 1.0}), (index,))
+            assert all(getattr(alone, field) == getattr(full, field) for field in its)
+        shift, rotation = (draw(augmentation(**old, **{name: 1.0}), (index,)).move for name in ("shift", "rotation"))
+        assert full.move == Move(shift.right, shift.down, rotation.degrees)
+
+
+def test_everything_at_once_at_another_size_as_the_config_file_has_it(tiny_config: Callable[..., Config]) -> None:
+    switched = [f"augmentation.{name}.probability=0.5" for name in (*NEW, "crop", "color_jitter", "blur")]
+    config = tiny_config(*switched, "augmentation.static_swap.mode=mask", "augmentation.flip=0.5").augmentation
+    video = pixels(24, 4, 20, 30)
+    result = augment(video, config, keys(24), (8, 10), Box(0.1, 0.0, 0.8, 1.0))
+    assert result.shape == (24, 4, 3, 8, 10)
+    assert 0 <= result.min() < result.max() <= 1
+    assert len({draw(config, key) for key in keys(24)}) == 24
+    again = augment(video, config, keys(24), (8, 10), Box(0.1, 0.0, 0.8, 1.0))
+    assert torch.equal(again, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import resized_crop
 
 from config.augmentation import Crop
-from data_utils.crops import Box, Size, drawn_box, fixed_boxes, relative_aspect, resample
+from data_utils.crops import Box, Move, Size, drawn_box, fixed_boxes, relative_aspect, resample
 
 FRAME: Size = (20, 36)
 
@@ -153,6 +154,38 @@ def test_pixels_are_the_means_of_a_loop_over_points(box: Box, size: Size, points
         assert float(result[0, 1, 2, row, column]) == pytest.approx(np.mean(values), abs=1e-12)
 
 
+def mirrored(place: float, length: int) -> float:
+    """A place on an axis whose ends, 0 and `length`, are mirrors."""
+    place %= 2 * length
+    return 2 * length - place if place > length else place
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("box", [Box(0.0, 0.0, 1.0, 1.0), Box(0.3, 0.25, 0.6, 0.75), Box(0.4, 0.4, 0.1, 0.2)])
+@pytest.mark.parametrize(
+    "move", [Move(2.3, -1.7), Move(0.0, 0.0, 12.0), Move(-3.0, 4.25, -30.0), Move(30.0, 0.0), Move(0.0, 0.0, 180.0)]
+)
+@pytest.mark.parametrize("size", [(20, 36), (7, 9), (30, 15)])
+def test_moved_pixels_are_those_of_a_loop_in_complex_numbers(box: Box, move: Move, size: Size, flip: bool) -> None:
+    video = random_video(1)
+    result = resample(video, [box], [flip], size, [move])
+    picture, (height, width) = video[0, 1, 2].numpy(), FRAME
+    points = [
+        max(1, int(share * n / m + 0.5)) for share, n, m in zip((box.height, box.width), FRAME, size, strict=True)
+    ]
+    for row, column in ((0, 0), (1, 3), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 2)):
+        values = []
+        for down in range(points[0]):
+            for across in range(points[1]):
+                place = complex(column + (across + 0.5) / points[1], row + (down + 0.5) / points[0])
+                place -= complex(move.right, move.down) + complex(size[1], size[0]) / 2
+                place *= cmath.exp(-1j * math.radians(move.degrees))
+                x = width * (box.left + box.width * (0.5 + (-1 if flip else 1) * place.real / size[1]))
+                y = height * (box.top + box.height * (0.5 + place.imag / size[0]))
+                values.append(naive_pixel(picture, mirrored(y, height), mirrored(x, width)))
+        assert float(result[0, 1, 2, row, column]) == pytest.approx(np.mean(values), abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("size", "tolerance"),
     [((56, 72), 1e-6), ((90, 130), 1e-6), ((40, 52), 0.012), ((30, 41), 0.012), ((20, 25), 0.025), ((14, 18), 0.025)],
@@ -192,9 +225,13 @@ def test_a_window_is_the_same_in_every_batch() -> None:
     boxes = [Box(0, 0, 1, 1), Box(0.1, 0.2, 0.3, 0.3), Box(0, 0, 0.9, 0.6), Box(0.5, 0.5, 0.5, 0.5)]
     boxes += [Box(0, 0, 1, 0.4), Box(0.2, 0.2, 0.8, 0.8)]
     flips = [False, True, True, False, False, True]
-    together = resample(video, boxes, flips, (6, 9))
-    for index in range(6):
-        alone = resample(video[index : index + 1], boxes[index : index + 1], flips[index : index + 1], (6, 9))
-        assert torch.equal(alone[0], together[index])
-    assert torch.equal(resample(video[2:4], boxes[2:4], flips[2:4], (6, 9)), together[2:4])
+    moves = [Move(), Move(1.5), Move(), Move(0.0, -2.0, 9.0), Move(), Move(degrees=30.0)]
+    for its in ([Move()] * 6, moves):
+        together = resample(video, boxes, flips, (6, 9), its)
+        for index in range(6):
+            one = slice(index, index + 1)
+            assert torch.equal(resample(video[one], boxes[one], flips[one], (6, 9), its[one])[0], together[index])
+        assert torch.equal(resample(video[2:4], boxes[2:4], flips[2:4], (6, 9), its[2:4]), together[2:4])
+    still = [0, 2, 4]
+    assert torch.equal(together[still], resample(video, boxes, flips, (6, 9))[still])
     assert resample(video[:0], [], [], (6, 9)).shape == (0, 2, 3, 6, 9)
