@@ -2,7 +2,7 @@
 
     python -m benchmarks.stability [--seeds 5] [--jobs 2] [--out outputs/stability] [key=value ...]
 
-Trains `quickstart.yaml` with both recipes by `main.py` itself, one process a run, and prints one row for each run and
+Trains `published.yaml` and `quickstart.yaml` by `main.py` itself, one process a run, and prints one row for each run and
 one table for docs/stability.md: kNN of every level on its own labels and RankMe on the validation split at the
 end of training, each with its value at random initialisation, steps that were not finite, and alarms of collapse (rank,
 LiDAR or std that fell) in any validation. Runs that are there already are not repeated.
@@ -23,23 +23,7 @@ from joblib import Parallel, delayed
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What the keys cannot take back is the layer norm between levels, and that projections belong to the level above them.
-PUBLISHED = (
-    "predictor.standardize=false",
-    "clip_grad_norm=null",
-    "scheduler={name: cosine, warmup: 0.0}",
-    "architecture_backbone.weight_init=torch",
-    "architecture_space.weight_init=torch",
-    "detach_targets=false",
-    "target_norm=none",
-    "down_target=stem",
-    "output_batchnorm=true",
-    "regularizer={name: none}",
-    "optimizer={name: sgd, lr: 0.1, weight_decay: 0.0, momentum: 0.9}",
-    "loss_weights={space: {up: 1, down: 1, side: 1}, time: {up: 1, down: 1, side: 1}, clip: {down: 1}}",
-    "lr_scale={space: 1.0, time: 1.0, clip: 1.0}",
-)
-RECIPES: dict[str, tuple[str, ...]] = {"published": PUBLISHED, "ours": ()}
+RECIPES = {"published": "published.yaml", "ours": "quickstart.yaml"}
 
 
 def main() -> None:
@@ -53,7 +37,7 @@ def main() -> None:
     runs = [(recipe, seed) for seed in range(options.seeds) for recipe in RECIPES]
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     outcomes = Parallel(n_jobs=options.jobs, backend="threading", return_as="generator")(
-        delayed(run)(options.out, f"{recipe}-{seed}", [*RECIPES[recipe], f"seed={seed}", *options.overrides], threads)
+        delayed(run)(options.out, f"{recipe}-{seed}", [RECIPES[recipe], f"seed={seed}", *options.overrides], threads)
         for recipe, seed in runs
     )
     table: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in RECIPES}
@@ -64,12 +48,12 @@ def main() -> None:
     print("\n".join(rows(table)))
 
 
-def run(folder: Path, name: str, overrides: list[str], threads: int) -> dict[str, Any]:
+def run(folder: Path, name: str, arguments: list[str], threads: int) -> dict[str, Any]:
     """Trains one run by a process of so many threads, or finds it done, and says what became of it."""
     run_folder = folder / name
     if not (run_folder / "summary.json").is_file():
         resume = f"resume={'true' if (run_folder / 'checkpoints/last.pt').is_file() else 'false'}"
-        arguments = ["quickstart.yaml", *overrides, f"save_path={folder}", f"model_name={name}", resume]
+        arguments = [*arguments, f"save_path={folder}", f"model_name={name}", resume]
         ended = subprocess.run(
             [sys.executable, "main.py", *arguments],
             cwd=ROOT,
