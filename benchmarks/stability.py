@@ -2,7 +2,7 @@
 
     python -m benchmarks.stability [--seeds 5] [--jobs 2] [--out outputs/stability] [key=value ...]
 
-Trains `published.yaml` and `quickstart.yaml` by `main.py` itself, one process a run, and prints one row for each run and
+Trains `published.yaml` and `quickstart.yaml` by `main.py` itself, one process a run, and prints a row for each run and
 one table for docs/stability.md: kNN of every level on its own labels and RankMe on the validation split at the
 end of training, each with its value at random initialisation, steps that were not finite, and alarms of collapse (rank,
 LiDAR or std that fell) in any validation. Runs that are there already are not repeated.
