@@ -121,11 +121,6 @@ class Weights(Section):
         description="be the same in both `views` of the level: the squared distance of the two views of a unit, seen "
         "through the regulariser's projector",
     )
-    spread: NonNegative = Field(
-        default=0.0,
-        description="the regulariser on the level's summaries themselves, beside what it does through its projector, "
-        "which is free to drop things; a factor of the regulariser's own weights",
-    )
 
 
 class EMA(Section):

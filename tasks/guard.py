@@ -27,18 +27,13 @@ class CollapseGuard(nn.Module):
         self.projector = Projector(dim, regularizer.proj_dim, batchnorm_momentum)
         self.recent = RecentVectors(regularizer.min_vectors, dim)
 
-    def forward(
-        self, views_ND: Sequence[Tensor], invariance: float, spread: float, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def forward(self, views_ND: Sequence[Tensor], invariance: float, generator: torch.Generator) -> dict[str, Tensor]:
         """The weighted terms of a level.
 
         Args:
             views_ND: [N, D] units of each view, in the same order; one view or two.
             invariance: weight of the distance of the two; VICReg's (Bardes et al., 2022, arXiv 2105.04906), with
                 gradient into both.
-            spread: factor of the regulariser's terms of the units as they are, not projected. The projector may drop
-                what two views do not share, and the units then need not hold it either (measured: frames that know
-                their digit fall from 34 to 14 % in kNN); this asks them to hold as much as they can.
             generator: on the CPU; draws random directions.
         """
         terms: dict[str, Tensor] = {}
@@ -46,9 +41,6 @@ class CollapseGuard(nn.Module):
         for vectors_ND in self.recent.fill_up(views_ND):
             if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
                 vectors_ND = vectors_ND.expand(2, -1)
-            if spread:
-                raw = torch.stack(list(self._regularised(vectors_ND, generator).values())).sum()
-                terms["spread"] = terms.get("spread", 0) + spread * raw / len(views_ND)
             # Each view by itself, as two branches of a siamese network: together, BatchNorm's statistics would tell
             # one view what the other is.
             projected.append(self.projector(vectors_ND))

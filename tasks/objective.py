@@ -123,9 +123,9 @@ class LevelObjective(nn.Module):
                 terms[direction] = terms[direction] + term if direction in terms else term
         if isinstance(self.config.regularizer, NoRegularizer):
             return terms
-        invariance, spread = self.weight("invariance", progress), self.weights.spread
+        invariance = self.weight("invariance", progress)
         units = [view.own_BUD.flatten(0, 1) for view in views]
-        guard_terms: dict[str, Tensor] = self.guard(units, invariance, spread, generator)
+        guard_terms: dict[str, Tensor] = self.guard(units, invariance, generator)
         return terms | guard_terms
 
     def weight(self, direction: Direction | Literal["invariance"], progress: float) -> float:
