@@ -386,16 +386,65 @@ def draw_windows(windows: NDArray[np.uint8], captions: Sequence[str], clips: int
         ValueError: `windows` has another shape, or captions or clips do not fit it.
         InputError: the figure cannot be written.
     """
+    _check_windows(windows, captions, clips)
+    return _draw_strips([_strip(window, clips) for window in windows], list(captions), path)
+
+
+def draw_views(
+    windows: NDArray[np.uint8],
+    looks: Mapping[str, NDArray[np.uint8]],
+    captions: Sequence[str],
+    clips: int,
+    path: Path,
+) -> Path:
+    """Draw windows as `draw_windows` does, and beneath each of them a strip for everything that is made of it.
+
+    Args:
+        windows: [W, T, H, W, 3], as they are read.
+        looks: the same windows after augmentation, by the text to write above them; frames may have another size.
+        captions: one for each window.
+        clips: clips of a window; T is a multiple of it.
+        path: the PNG file to write.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: `windows` or a look has another shape, or captions or clips do not fit it.
+        InputError: the figure cannot be written.
+    """
+    for pixels in (windows, *looks.values()):
+        _check_windows(pixels, captions, clips)
+    strips, titles = [], []
+    for index, caption in enumerate(captions):
+        strips.append(_strip(windows[index], clips))
+        titles.append(caption)
+        for name, pixels in looks.items():
+            strips.append(_strip(pixels[index], clips))
+            titles.append(name)
+    return _draw_strips(strips, titles, path, group=1 + len(looks))
+
+
+def _check_windows(windows: NDArray[np.uint8], captions: Sequence[str], clips: int) -> None:
     if windows.ndim != 5 or len(captions) != len(windows) or windows.shape[1] % clips:
         raise ValueError(f"{len(captions)} captions and {clips} clips do not fit windows {windows.shape}")
-    strips = [_strip(window, clips) for window in windows]
-    height, width = strips[0].shape[:2] if strips else (1, 1)
+
+
+def _draw_strips(strips: Sequence[NDArray[np.uint8]], titles: Sequence[str], path: Path, group: int = 1) -> Path:
+    """Strips below one another, each under its title; of every `group` of them the first stands out."""
+    heads = [index % group == 0 for index in range(len(strips))]
+    heights = [
+        9 * strip.shape[0] / strip.shape[1] + (0.35 if head else 0.25)
+        for strip, head in zip(strips, heads, strict=True)
+    ] or [9.35]
     with mpl.rc_context(STYLE):
-        fig = Figure((9, max(1, len(strips)) * (9 * height / width + 0.35)), layout="constrained")
-        axes = fig.subplots(max(1, len(strips)), squeeze=False)[:, 0]
-        for ax, strip, caption in zip(axes, strips, captions, strict=bool(strips)):
+        fig = Figure((9, sum(heights)), layout="constrained")
+        axes = fig.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
+        for ax, strip, title, head in zip(axes, strips, titles, heads, strict=bool(strips)):
             ax.imshow(strip, interpolation="nearest", aspect="equal")
-            ax.set_title(caption, loc="left", fontsize=9)
+            look = {"fontsize": 9, "fontweight": "bold" if group > 1 else "normal"} if head else {"fontsize": 8}
+            # A path or a label may hold "$", which would start a formula.
+            ax.set_title(title, loc="left", parse_math=False, **look)
         for ax in axes:
             ax.axis("off")
         return _save(fig, path)

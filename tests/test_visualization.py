@@ -13,7 +13,7 @@ from PIL import Image
 import visualization
 from config.errors import InputError
 from data_utils.labels import LabelSet
-from visualization import COLOURS, draw_curves, draw_embeddings, draw_windows
+from visualization import COLOURS, draw_curves, draw_embeddings, draw_views, draw_windows
 
 RNG_SEED = 3
 
@@ -330,6 +330,46 @@ def test_windows_of_another_shape_are_a_bug(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="do not fit windows"):
             draw_windows(windows, captions, clips, tmp_path / "windows.png")
+
+
+def test_views_are_drawn_beneath_their_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips and titles as they reach the figure; what a strip shows is tested above."""
+    figures: list[Figure] = []
+    save = visualization._save
+
+    def keep(fig: Figure, path: Path) -> Path:
+        figures.append(fig)
+        return save(fig, path)
+
+    monkeypatch.setattr(visualization, "_save", keep)
+    windows, small = make_windows(), 255 - make_windows(side=8)
+    looks = {"weak: space": windows + 5, "$x_1$: clip": small}
+    path = draw_views(windows, looks, ["a $1$", "$b"], 2, tmp_path / "views.png")
+    panels = figures[0].axes
+    titles = [ax.get_title(loc="left") for ax in panels]
+    assert titles == ["a $1$", "weak: space", "$x_1$: clip", "$b", "weak: space", "$x_1$: clip"]
+    expected = [video[index] for index in range(2) for video in (windows, windows + 5, small)]
+    for ax, video in zip(panels, expected, strict=True):
+        assert np.array_equal(np.asarray(ax.images[0].get_array()), visualization._strip(video, 2))
+    assert pixels(path).shape[1] > 900
+
+
+def test_text_that_is_no_formula_is_drawn_as_it_is(tmp_path: Path) -> None:
+    windows, caption = make_windows(1), "$\\frac$.mp4"  # no formula: matplotlib would refuse it
+    with pytest.raises(ValueError, match="frac"):
+        Figure().suptitle(caption).figure.savefig(tmp_path / "formula.png")  # type: ignore[union-attr]
+    draw_windows(windows, [caption], 2, tmp_path / "windows.png")
+    draw_views(windows, {caption: windows}, [caption], 2, tmp_path / "views.png")
+
+
+def test_views_of_another_shape_are_a_bug_and_none_are_an_empty_figure(tmp_path: Path) -> None:
+    windows = make_windows()
+    for look in (windows[:1], windows[:, :7], windows[0]):
+        with pytest.raises(ValueError, match="do not fit windows"):
+            draw_views(windows, {"look": look}, ["a", "b"], 2, tmp_path / "views.png")
+    assert draw_views(windows[:0], {"look": windows[:0]}, [], 2, tmp_path / "views.png").stat().st_size > 0
+    with pytest.raises(InputError, match=r"cannot write .*views\.png: No such file"):
+        draw_views(windows, {}, ["a", "b"], 2, tmp_path / "absent" / "views.png")
 
 
 def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
