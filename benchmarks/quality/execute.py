@@ -67,7 +67,7 @@ class Executor:
         """Trains, scores, and puts together what both have left."""
         name = f"{run.name}-{run.fingerprint[:8]}"  # a run is never resumed with another config
         if ended := train(self.runs, name, run.config, run.overrides, self.threads):
-            raise RunFailed(ended)
+            raise RunFailed(ended.removeprefix("error: "))
         folder, scores = self.runs.resolve() / name, self.runs.resolve() / f"{name}.scores.json"
         skip = [] if self.val_probes else ["--skip-val-probes"]
         self._python(run, "benchmarks.quality.score", str(folder), str(scores), *skip)

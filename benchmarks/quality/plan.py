@@ -134,6 +134,9 @@ def read_book(file: Path, given: Sequence[str] = ()) -> Book:
     for name, recipe in book.recipes.items():
         if recipe.at_init_of is not None and (recipe.overrides or recipe.at_init_of not in book.recipes):
             raise InputError(f"recipes.{name} ({file.name}): at_init_of names another recipe, and has no overrides")
+    for name, dataset in book.datasets.items():
+        if unknown := dataset.recipes.keys() - book.recipes.keys():
+            raise InputError(f"datasets.{name}.recipes ({file.name}): there is no recipe {min(unknown)}")
     return book
 
 

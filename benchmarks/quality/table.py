@@ -177,7 +177,7 @@ def _origin(group: Sequence[Result]) -> str:
         str(run["git"]["commit"])[:7] + (" with changes" if run["git"]["dirty"] else "") for run in group
     )
     machines = dict.fromkeys(
-        "{device_name}, {cpus} CPUs, {threads} threads a run, {jobs} side by side".format(**run["machine"])
+        "{device_name}, {cpus} CPUs, threads of a run: {threads}, runs side by side: {jobs}".format(**run["machine"])
         for run in group
     )
     settings = [f"{key}: {to_yaml(value)}" for key, value in group[0]["config_settings"].items()]
