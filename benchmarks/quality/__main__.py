@@ -54,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, help="of each run; the cores, divided by jobs")
     add("--out", type=Path, default=ROOT / "outputs/quality", help="folder of the run folders")
     add("--results", type=Path, default=RESULTS, help="folder of the result files")
-    add("--skip-val-probes", action="store_true", help="no linear probes on validation videos: saves up to a fifth")
+    add(
+        "--skip-val-probes",
+        action="store_true",
+        help="no linear probes on validation videos, which take another encoding",
+    )
     add("--skip-floors", action="store_true", help="do not score pixels")
     add("--table", action="store_true", help="run nothing, print the table of all results that are there")
     add("--split", choices=["val", "test"], default="test", help="which videos' scores the table has")
@@ -67,12 +71,13 @@ def compare(options: argparse.Namespace) -> int:
     for name in ("seeds", "jobs", "threads"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise InputError(f"--{name} {value}: expected 1 or more")
-    book = read_book(options.recipe_file, options.dataset)
+    names = [item.partition("=")[0] for item in options.dataset]
+    book = read_book(options.recipe_file, [] if options.table else options.dataset)
     recipes = choose_recipes(book, options.recipe)
     failed = 0 if options.table else run_all(book, recipes, options)
     results = [read_result(file) for file in sorted(options.results.glob("*.json"))]
-    if options.dataset:
-        results = [result for result in results if result["dataset"] in book.datasets]
+    if names:
+        results = [result for result in results if result["dataset"] in names]
     if options.recipe:
         keep = {*options.recipe, *recipes, "floors"}
         results = [result for result in results if result["recipe"] in keep]

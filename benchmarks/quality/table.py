@@ -22,6 +22,10 @@ LEGEND = (
     "level is judged by. RankMe on test windows. Windows seen in training, and views of each; seconds (of the training "
     "alone) and memory are means over seeds."
 )
+OF_VALIDATION = (
+    " kNN of the runs is that of their last validation, whose bank is `knn_bank` training videos; that of the floors "
+    "has all of them. At random init no probe is fitted for validation videos."
+)
 NONE = "–"
 
 
@@ -34,7 +38,7 @@ def render(results: Sequence[Result], book: Book, split: str) -> str:
         split: `val` or `test`.
     """
     datasets = _in_order([result["dataset"] for result in results], list(book.datasets))
-    parts = [LEGEND.format(split="validation" if split == "val" else "test")]
+    parts = [LEGEND.format(split="test") if split == "test" else LEGEND.format(split="validation") + OF_VALIDATION]
     for dataset in datasets:
         of_dataset = [result for result in results if result["dataset"] == dataset]
         parts.append("\n".join(_section(dataset, of_dataset, book, split)))

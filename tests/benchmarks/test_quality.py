@@ -177,6 +177,7 @@ def test_a_wrong_recipe_file_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--dataset", "lips", "--table"], "has no results of these datasets"),
         (["--dataset", "lips"], "--dataset lips: recipes.yaml has small; give others as lips=CONFIG"),
         (["--recipe", "best"], "--recipe best: there are random_init, ours, rival"),
         (["--jobs", "0"], "--jobs 0: expected 1 or more"),
@@ -234,17 +235,25 @@ def test_results_of_different_configs_are_not_averaged() -> None:
     assert rows["default (fedcba98)", "clip"][0].startswith("**80.0")
 
 
-def test_datasets_have_tables_of_their_own_and_settings_of_foreign_configs_are_told() -> None:
+def test_datasets_have_tables_of_their_own_and_settings_of_foreign_configs_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lips = {"config": "lips.yaml", "config_settings": {"frame_size": [36, 72], "num_epochs": 20}}
     classifier = {"top1": 99.0, "labels": "program"}
     results = [
         result("lips", "default", 0, 40.0, **lips),
         result("digits", "supervised", 0, 97.0, classifier=classifier, git={"commit": None, "dirty": None}),
     ]
-    text = render(results, read_book(BOOK), "test")
+    for made in results:
+        (tmp_path / f"{made['dataset']}.json").write_text(json.dumps(made))
+    assert main(["--table", "--results", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
     assert text.index("### digits") < text.index("### lips")
     assert "(lips.yaml: `frame_size: [36, 72]; num_epochs: 20`)" in text
     assert "Its own classifier knows 99.0 ± 0.8 v % of program." in text
+    assert main(["--table", "--results", str(tmp_path), "--dataset", "lips"]) == 0
+    assert "### digits" not in (text := capsys.readouterr().out)
+    assert "### lips" in text
 
 
 def test_the_larger_interval_counts() -> None:
