@@ -289,7 +289,7 @@ def test_what_has_a_result_of_the_same_config_is_not_repeated(
 def test_a_failed_run_is_told_and_stops_no_other(
     book_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rival's config is wrong; the result of ours is of another config and its data are gone; one is complete."""
+    """The rival's config is wrong; ours has a result of another config, and its folder is taken; one is complete."""
     book_file.write_text(
         book_file.read_text().replace("proj_dim: 12", "proj_dim: none") + "  third: {shows: another}\n"
     )
@@ -299,12 +299,15 @@ def test_a_failed_run_is_told_and_stops_no_other(
     (results / "small-ours-0.json").write_text(json.dumps(old))
     third = result("small", "third", 0, 50.0, fingerprint=planned(book_file, "third").fingerprint)
     (results / "small-third-0.json").write_text(json.dumps(third))
-    (tmp_path / "digits" / "dataset.json").write_text("{}")
+    taken = tmp_path / "runs" / f"small-ours-0-{planned(book_file, 'ours').fingerprint[:8]}"
+    taken.mkdir(parents=True)
+    (taken / "thesis").write_text("nobody's but its owner's")
     options = ["--recipe-file", str(book_file), "--results", str(results), "--out", str(tmp_path / "runs")]
     assert main([*options, "--seeds", "1", "--skip-floors", "--skip-val-probes"]) == 1
     out, err = capsys.readouterr()
     assert "small, rival, seed 0: failed: vicreg.proj_dim (command line): expected a whole number, got 'none'" in out
-    assert f"small, ours, seed 0: failed: {tmp_path / 'digits'} holds moving_digits made with" in out
+    assert f"small, ours, seed 0: failed: run folder {taken} exists without a checkpoint to resume from" in out
+    assert [path.name for path in taken.iterdir()] == ["thesis"]
     assert "small, third, seed 0: complete already" in out
     assert err.startswith("\n2 of 3 runs failed:\n")
     assert json.loads((results / "small-ours-0.json").read_text()) == old
@@ -365,17 +368,20 @@ def test_floors_of_any_dataset(tiny_config: Callable[..., Config], tiny_dataset:
                 assert all(0 <= score <= 100 for score in by_label.values())
 
 
-def test_floors_are_right_where_the_answer_is_known(tiny_config: Callable[..., Config], tiny_dataset: Path) -> None:
-    """Where the bank holds the very videos that are asked for, a nearest neighbour of a look knows everything."""
-    root = tiny_dataset
-    copy = root.with_name("test_is_train")
-    if not copy.exists():
-        shutil.copytree(root, copy)
-    for split in ("val", "test"):
-        shutil.copy(copy / "train.csv", copy / f"{split}.csv")
+def test_floors_are_right_where_the_answer_is_known(
+    tiny_config: Callable[..., Config], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """Where the bank holds copies of the videos that are asked for, a nearest neighbour of a look knows everything."""
+    copy = tmp_path / "copies"
+    for split in ("train", "val", "test"):
+        shutil.copytree(tiny_dataset / "train", copy / split)
+        rows = (tiny_dataset / "train.csv").read_text()
+        (copy / f"{split}.csv").write_text(rows.replace("train/", f"{split}/"))
     labels = "{space: digit, time: motion, clip: program}"
     config = tiny_config(f'dataset={{name: catalog, root: "{copy}", labels: {labels}}}', "knn_k=1")
-    for by_look in (measure_floors(config)[split]["knn"] for split in ("val", "test")):
+    found = measure_floors(config)
+    for split in ("val", "test"):
+        by_look = found[split]["knn"]
         assert {score for by_label in by_look.values() for score in by_label.values()} == {100.0}
 
 

@@ -30,15 +30,3 @@ def test_a_complete_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run" / "summary.json").write_text("{}")
     assert train(tmp_path, "run", "no such config", [], 1) is None
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "summary.json"]
-
-
-def test_a_folder_that_is_no_run_is_kept(tmp_path: Path) -> None:
-    """Only what main.py itself began, and killed before its first checkpoint, makes way for a new start."""
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "text").write_text("precious")
-    config = tmp_path / "small.yaml"
-    config.touch()
-    ended = train(tmp_path, "thesis", str(config), [], 1)
-    assert ended is not None
-    assert "thesis exists without a checkpoint" in ended
-    assert (tmp_path / "thesis" / "text").read_text() == "precious"
