@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from joblib import Parallel, delayed
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.training_run import ROOT, train
 
 RECIPES = {"published": "published.yaml", "ours": "quickstart.yaml"}
 
@@ -37,7 +35,7 @@ def main() -> None:
     runs = [(recipe, seed) for seed in range(options.seeds) for recipe in RECIPES]
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     outcomes = Parallel(n_jobs=options.jobs, backend="threading", return_as="generator")(
-        delayed(run)(options.out, f"{recipe}-{seed}", [RECIPES[recipe], f"seed={seed}", *options.overrides], threads)
+        delayed(run)(options.out, f"{recipe}-{seed}", RECIPES[recipe], [f"seed={seed}", *options.overrides], threads)
         for recipe, seed in runs
     )
     table: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in RECIPES}
@@ -48,22 +46,11 @@ def main() -> None:
     print("\n".join(rows(table)))
 
 
-def run(folder: Path, name: str, arguments: list[str], threads: int) -> dict[str, Any]:
+def run(folder: Path, name: str, config: str, overrides: list[str], threads: int) -> dict[str, Any]:
     """Trains one run by a process of so many threads, or finds it done, and says what became of it."""
     run_folder = folder / name
-    if not (run_folder / "summary.json").is_file():
-        resume = f"resume={'true' if (run_folder / 'checkpoints/last.pt').is_file() else 'false'}"
-        arguments = [*arguments, f"save_path={folder}", f"model_name={name}", resume]
-        ended = subprocess.run(
-            [sys.executable, "main.py", *arguments],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            return {"ended": ended.stderr.strip().splitlines()[-1]}
+    if ended := train(folder, name, config, overrides, threads):
+        return {"ended": ended}
     summary = json.loads((run_folder / "summary.json").read_text())
     records = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
     validations = [record for record in records if record["kind"] == "validation"]

@@ -1,0 +1,72 @@
+"""What main.py does not say of a finished run: linear probes on the validation videos, and how much it looked at.
+
+`python -m benchmarks.quality.score RUN_FOLDER OUT.json [--skip-val-probes]` writes them to OUT.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from config.load import load_config
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import open_catalogs
+from data_utils.dataset_card import complete
+from eval import encode_split, probe_scores
+from main import initial_task
+from runs.atomic import write_json
+
+
+def main() -> None:
+    """Writes OUT.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--skip-val-probes", action="store_true")
+    options = parser.parse_args()
+    config = complete(load_config(str(options.run / "config.yaml"))).config
+    encoder = options.run / "checkpoints/encoder.safetensors"
+    write_json(options.out, score(config, encoder, probes=not options.skip_val_probes))
+
+
+def score(config: Config, encoder: Path, *, probes: bool) -> dict[str, Any]:
+    """Linear probes of a run's encoder, fitted on all training videos.
+
+    Args:
+        config: the run's.
+        encoder: its encoder.safetensors.
+        probes: whether to fit them.
+
+    Returns:
+        `batch_size`, `views` (looks at each window in training), `videos` (by split), and `linear_probe` (accuracy on
+        the validation videos in percent by level and label set; None without probes).
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        list_of_bad = Path(folder) / "bad_videos.csv"
+        catalogs = open_catalogs(config, list_of_bad)
+        bad_videos = BadVideos(list_of_bad, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+        task = initial_task(config, catalogs, device, pretrained=False)
+        scores = None
+        if probes:
+            task.encoder.load_state_dict(load_file(encoder))
+            known, asked = (
+                encode_split(task.encoder, catalogs[split], config, device, bad_videos) for split in ("train", "val")
+            )
+            scores = probe_scores(known, asked)
+    return {
+        "batch_size": config.batch_size,
+        "views": len(task.views),
+        "videos": {split: len(catalog.table) for split, catalog in catalogs.items()},
+        "linear_probe": scores,
+    }
+
+
+if __name__ == "__main__":
+    main()
