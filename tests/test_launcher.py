@@ -17,6 +17,7 @@ MAIN = """\
 import json, os, signal, sys
 seen = {"argv": sys.argv[1:], "cwd": os.getcwd(), "pid": os.getpid()}
 seen |= {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "order": os.environ["CUDA_DEVICE_ORDER"]}
+seen["wait policy"] = os.environ["OMP_WAIT_POLICY"]
 print(json.dumps(seen), flush=True)
 if "wait=true" in sys.argv:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -123,6 +124,12 @@ def test_a_driver_without_gpu_runs_on_the_cpu_and_says_so(launcher: Launcher, ou
     assert json.loads(done.stdout)["gpu"] == ""
     said = output.removesuffix("\\n")
     assert done.stderr == f"launcher: no usable GPU (nvidia-smi says: {said}): running on the CPU\n"
+
+
+def test_waiting_threads_sleep_unless_the_user_wants_otherwise(launcher: Launcher) -> None:
+    assert json.loads(launcher("cpu", "own.yaml").stdout)["wait policy"] == "passive"
+    launcher.environment["OMP_WAIT_POLICY"] = "active"
+    assert json.loads(launcher("cpu", "own.yaml").stdout)["wait policy"] == "active"
 
 
 def test_signals_reach_python(launcher: Launcher) -> None:

@@ -43,9 +43,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "my out"
     command = [sys.executable, "prepare.py", "folder", "--raw", str(raw), "--out", str(out), "--size", "32"]
-    result = subprocess.run(
-        [*command, "--workers", "2", "--verify"], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    result = subprocess.run([*command, "--workers", "2", "--verify"], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     lines = result.stdout.splitlines()
