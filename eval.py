@@ -13,9 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from config.errors import InputError
@@ -158,6 +155,10 @@ def knn_scores(bank: EncodedSplit, queries: EncodedSplit, k: int, temperature: f
 
 def probe_scores(train: EncodedSplit, test: EncodedSplit) -> Scores:
     """Accuracy of a linear probe (logistic regression on standardised features) fitted on train, in percent."""
+    # Late: their imports take seconds, and training is under way by then.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     def score(train_ND: FloatArray, train_N: IntArray, test_MD: FloatArray, test_M: IntArray) -> float:
         if len(np.unique(train_N)) < 2:

@@ -50,6 +50,8 @@ else
     export CUDA_VISIBLE_DEVICES=$gpu
 fi
 
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} # threads that wait leave their core to other runs
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=$("$root/run_scripts/setup_environment.sh")
 exec "$python" "$root/main.py" "${@:2}" # exec: Ctrl-C and SIGTERM reach Python itself

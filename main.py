@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -11,13 +11,19 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter
 from typing import Any
+
+from config.command_line import end_without_experiment, read_command_line
+
+if __name__ == "__main__":
+    # Before the imports below: they take seconds, and they start the threads that compute.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
+    end_without_experiment()
 
 import torch
 
 from config.errors import InputError
-from config.load import LoadedConfig, load_config, render_config
+from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
@@ -30,6 +36,7 @@ from eval import Validation, Validator, final_test
 from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
 from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
+from runs.clock import seconds_since_start
 from runs.console import Progress, monitor_table, score_table, set_up_logging
 from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
@@ -55,16 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 2 for bad input; 128 + the signal's number when a signal stopped the run.
     """
-    parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
-    parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
-    parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
-    parser.add_argument("--print-config", action="store_true", help="print the merged config with its sources, and end")
-    options = parser.parse_intermixed_args(arguments)
     set_up_logging()
     try:
-        loaded = load_config(options.config, options.overrides)
-        if options.print_config:
-            print(render_config(loaded), end="")
+        loaded = read_command_line(arguments)
+        if loaded is None:
             return 0
         loaded = complete(loaded)
         run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) -> int:
     """Config, data, task, [train, validate]*, final test, figures. Returns the exit status."""
-    config, began = loaded.config, perf_counter()
+    config = loaded.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
     checkpoint = load_checkpoint(run.last) if config.resume else None
@@ -121,7 +122,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
         "bad_videos": len(bad_videos),
         "device": device_name(device),
         "command": environment["command"],
-        "wall_seconds": earlier + perf_counter() - began,
+        "wall_seconds": earlier + seconds_since_start(),
         "peak_memory_mb": memory.peak_mb,
         **history.speed(),
     }
@@ -161,7 +162,6 @@ def train_and_validate(
     stop: StopRequest,
 ) -> History:
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
-    began = perf_counter()
     with MetricLog(run.metrics) as log, closing(training_loader(task, catalogs["train"], config)) as batches:
         trainer = Trainer(task, config, len(batches), device)
         validator = Validator(task, catalogs, config, device, bad_videos)
@@ -182,7 +182,7 @@ def train_and_validate(
             bad_videos.add(catalogs["train"].failures(failed))
 
         def save(path: Path) -> None:
-            history.wall_seconds = earlier + perf_counter() - began
+            history.wall_seconds = earlier + seconds_since_start()
             history.bad_steps = trainer.bad_steps
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump()}, path)

@@ -36,7 +36,7 @@ DATASETS = {
 DEFAULT_SIZE, ORIGINAL = 256, "original"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NAMED_FAILURES = 20
-_DASK_SECONDS = 10
+_DASK_SECONDS = 30
 
 logger = logging.getLogger(__name__)
 

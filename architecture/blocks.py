@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torchvision.ops import stochastic_depth
 
 
 def init_lecun(module: nn.Module) -> None:
@@ -76,5 +75,7 @@ class Block(nn.Module):
         mixed_BND = tokens_BND + self.attention(self.attention_norm(tokens_BND))
         output_BND: Tensor = mixed_BND + self.mlp(self.mlp_norm(mixed_BND))
         if self.training and self.skip:
+            from torchvision.ops import stochastic_depth  # its import takes seconds, and most runs do without it
+
             output_BND = tokens_BND + stochastic_depth(output_BND - tokens_BND, self.skip, "row")
         return output_BND

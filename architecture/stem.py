@@ -7,7 +7,6 @@ from functools import partial
 
 from einops import rearrange
 from torch import Tensor, nn
-from torchvision.ops import Conv3dNormActivation
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +64,8 @@ class ConvStem(nn.Module):
     def __init__(
         self, patch_size: int, dim: int, *, temporal: bool, batchnorm_momentum: float, channels: int = 3
     ) -> None:
+        from torchvision.ops import Conv3dNormActivation  # its import takes seconds, and most runs do without it
+
         super().__init__()
         self.cells = patch_size // self.STRIDE
         conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=batchnorm_momentum))

@@ -18,7 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-_SECONDS_TO_DIE = 5.0
+# Imports take seconds, on a slow machine with other work half a minute: no start is given up early.
+_SECONDS_TO_START = 600.0
+_SECONDS_TO_DIE = 60.0  # of a process that has closed its pipe: a large one takes its time
 _SECONDS_BETWEEN_SIGNS = 1.0
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -46,7 +48,8 @@ class HelperProcess:
         """Starts nothing yet.
 
         Args:
-            patience: seconds without a sign of life after which the process counts as hanging and is killed.
+            patience: seconds without a sign of life after which a process that works on a request counts as hanging
+                and is killed; starting it does not count.
             command: starts the process.
             purpose: what it does, for messages: "verifies videos".
         """
@@ -100,7 +103,7 @@ class HelperProcess:
                 start_new_session=True,
             )
         try:
-            self._listen(process)
+            self._listen(process, _SECONDS_TO_START)
         except (EOFError, TimeoutError) as error:
             self._end(process, seconds=0)
             if self._closed:
@@ -117,15 +120,15 @@ class HelperProcess:
                 line = line[process.stdin.write(line) or 0 :]
         except ValueError:  # closed by `close`
             raise EOFError from None
-        while not (answer := self._listen(process)):
+        while not (answer := self._listen(process, self._patience)):
             pass  # it is at work
         return answer
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        """One line of the process. Raises TimeoutError when it hangs, EOFError when it is dead."""
+    def _listen(self, process: subprocess.Popen[bytes], patience: float) -> dict[str, Any]:
+        """One line of the process. Raises TimeoutError after `patience` seconds, EOFError when it is dead."""
         assert process.stdout is not None
         try:
-            if not select.select([process.stdout], [], [], self._patience)[0]:
+            if not select.select([process.stdout], [], [], patience)[0]:
                 raise TimeoutError
             line = process.stdout.readline()
         except ValueError:  # closed by `close`

@@ -23,10 +23,13 @@ class ConsoleHandler(logging.Handler):
 
 
 def set_up_logging() -> None:
-    """Send the program's log lines to standard output; warnings begin with their level."""
-    handler = ConsoleHandler()
-    handler.setFormatter(_Formatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    """Send the program's log lines to standard output; warnings begin with their level. Once is as good as twice."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    if not any(isinstance(handler, ConsoleHandler) for handler in root.handlers):
+        handler = ConsoleHandler()
+        handler.setFormatter(_Formatter())
+        root.addHandler(handler)
     for noisy in ("matplotlib", "numba", "PIL", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

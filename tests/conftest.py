@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
+import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pytest
+import torch
 
 from config.load import load_config
 from config.schema import Config
@@ -84,10 +89,36 @@ TINY = (
     "knn_k=5",
 )
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ, signal.SIGPIPE)
 # Of <linux/capability.h>, <linux/prctl.h> and <linux/securebits.h>.
 _CAPABILITY_VERSION, _BOUND = 0x20080522, ~0b110  # without dac_override, dac_read_search: what ignores rights
 _GET_SECUREBITS, _SET_SECUREBITS = 27, 28
 _NO_ROOT = 0b101  # programs that are started do not get the capabilities back; access() does not look them up
+
+
+@pytest.fixture(autouse=True)
+def left_as_found() -> Iterator[None]:
+    """Puts back what a test changed in this process: no test depends on those before it."""
+    root, folder, environment = logging.getLogger(), Path.cwd(), dict(os.environ)
+    handlers, level = root.handlers[:], root.level
+    signals = {number: signal.getsignal(number) for number in _SIGNALS}
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    os.chdir(folder)
+    if os.environ != environment:
+        os.environ.clear()
+        os.environ.update(environment)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    random.setstate(python_state)
+    np.random.set_state(numpy_state)
+    torch.set_rng_state(torch_state)
+    torch.set_default_dtype(dtype)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture

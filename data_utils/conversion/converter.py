@@ -66,7 +66,9 @@ def _convert(voice: Voice, source: str, part: str, format: str, size: int | None
             decoded = video.frames()
             pictures = chain([next(decoded)], decoded)  # the frame rate is known with the first frame
             fps = video.fps
-        import_module(f"data_utils.formats.{format}").write_part(Path(part), counted(pictures), fps)
+        with voice.beating():  # its imports may take seconds the first time
+            write_part = import_module(f"data_utils.formats.{format}").write_part
+        write_part(Path(part), counted(pictures), fps)
     except BaseException:
         remove(Path(part))
         raise

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
 
 class NumbersByPath:
@@ -39,4 +38,6 @@ class NumbersByPath:
 
 def hashes_of(texts: NDArray[np.object_]) -> NDArray[np.int64]:
     """A number for each text, the same everywhere and always."""
+    from pandas.util import hash_array  # its import takes a second, and processes that convert videos never get here
+
     return np.asarray(hash_array(texts, categorize=False), np.uint64).view(np.int64)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -287,8 +286,6 @@ def test_signals_to_the_group_leave_the_processes_alive_and_close_ends_them(
     assert os.getpgid(worker.pid) != os.getpgrp()
     assert len(list(batches)) == 4
     assert worker.is_alive()
-    begin = time.monotonic()
     loader.close()
     assert not worker.is_alive()
-    assert time.monotonic() - begin < 5
     loader.close()

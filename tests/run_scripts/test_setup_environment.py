@@ -53,7 +53,7 @@ class Repository:
 
     def __call__(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(*arguments, **environment)
-        output, messages = process.communicate(timeout=60)
+        output, messages = process.communicate()
         return process.returncode, output, messages
 
     @property
@@ -108,7 +108,7 @@ def test_a_failed_installation_says_so_and_is_repeated(repository: Repository) -
 
 def test_starts_at_the_same_time_install_once(repository: Repository) -> None:
     starts = [repository.start() for _ in range(3)]
-    results = [(process.communicate(timeout=60)[0], process.returncode) for process in starts]
+    results = [(process.communicate()[0], process.returncode) for process in starts]
     assert results == [(f"{repository.python}\n", 0)] * 3
     assert repository.installations == [["requirements.txt"]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.console import Progress, monitor_table, score_table
+from runs.console import ConsoleHandler, Progress, monitor_table, score_table, set_up_logging
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +70,17 @@ def test_log_lines_go_to_standard_output_and_warnings_say_so() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "fine\nwarning: careful\n"
     assert done.stderr == ""
+
+
+def test_setting_up_logging_again_changes_nothing_and_leaves_the_handlers_of_others() -> None:
+    root, other = logging.getLogger(), logging.NullHandler()
+    root.addHandler(other)
+    set_up_logging()
+    before = root.handlers[:]
+    set_up_logging()
+    assert root.handlers == before
+    assert other in before
+    assert sum(isinstance(handler, ConsoleHandler) for handler in before) == 1
 
 
 def test_a_table_of_scores_marks_each_levels_own_labels() -> None:

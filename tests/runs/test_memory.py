@@ -20,7 +20,7 @@ def child_with_memory(size):
     if not pid:
         held = b"x" * size
         os.write(says, held[:1])
-        time.sleep(60)
+        time.sleep(3600)
         os._exit(0)
     os.read(ready, 1)
     yield psutil.Process(pid)
@@ -30,7 +30,7 @@ def child_with_memory(size):
 with MemoryWatch(seconds=0.01) as watch:
     before = watch.peak_mb
     held = b"x" * SIZE
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while watch._peak / 1e6 < before + 190 and time.monotonic() < until:
         time.sleep(0.01)
     del held

@@ -215,8 +215,8 @@ def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
+        out, err = process.communicate()
+    except BaseException:  # such as pytest's timeout
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise

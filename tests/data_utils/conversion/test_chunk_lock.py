@@ -19,15 +19,24 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     file = tmp_path / "parts" / "00003.lock"
     inside, most, waits = 0, 0, []
     guard = threading.Lock()
+    waiting: set[int] = set()
+    all_wait = threading.Event()
+
+    def note() -> None:
+        with guard:
+            waiting.add(threading.get_ident())
+            if len(waiting) == 5:
+                all_wait.set()
 
     def work() -> None:
         nonlocal inside, most
-        with chunk_lock(file, nothing) as waited:
+        with chunk_lock(file, note) as waited:
             with guard:
                 inside += 1
                 most = max(most, inside)
                 waits.append(waited)
-            time.sleep(0.05)
+            all_wait.wait()
+            time.sleep(0.01)
             with guard:
                 inside -= 1
 
@@ -35,11 +44,9 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert most == 1
-    assert len(waits) == 6
-    assert waits[0] is False
-    assert waits.count(True) >= 4
+    assert waits == [False, True, True, True, True, True]
     assert not file.exists()
 
 

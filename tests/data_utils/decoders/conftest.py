@@ -175,7 +175,7 @@ def elsewhere() -> Iterator[Callable[..., Picture]]:
     def read(reader: VideoReader, path: Path, indices: NDArray[np.int64], size: tuple[int, int]) -> Picture:
         nonlocal pool
         try:
-            return pool.submit(reader.read, path, indices, size).result(timeout=60)
+            return pool.submit(reader.read, path, indices, size).result()
         except BrokenProcessPool:
             pool = ProcessPoolExecutor(1, context)
             raise AssertionError(f"the process died of {path}") from None

@@ -1,0 +1,43 @@
+"""The command line of main.py, apart from it: help and a typo must not wait for what an experiment imports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from config.errors import InputError
+from config.load import LoadedConfig, load_config, render_config
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | None:
+    """The config that the command line asks for; None after --print-config, which asks for no experiment.
+
+    Args:
+        arguments: None: those that this process was started with.
+
+    Raises:
+        InputError: the config is wrong.
+        SystemExit: after --help, and where arguments are missing.
+    """
+    parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
+    parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
+    parser.add_argument("--print-config", action="store_true", help="print the merged config with its sources, and end")
+    options = parser.parse_intermixed_args(arguments)
+    loaded = load_config(options.config, options.overrides)
+    if options.print_config:
+        print(render_config(loaded), end="")
+        return None
+    return loaded
+
+
+def end_without_experiment() -> None:
+    """Ends the process where its command line asks for no experiment, or for one that does not exist."""
+    try:
+        wanted = read_command_line()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if wanted is None:
+        sys.exit(0)
