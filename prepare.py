@@ -121,8 +121,8 @@ def _generate(options: argparse.Namespace) -> int:
         raise InputError("moving_digits makes its videos in --out; leave --raw out, or convert them with --format")
     from data_utils.prepare import moving_digits  # its generator's imports take seconds
 
-    videos, seed = moving_digits.asked_for(options)
-    moving_digits.prepare(options.out, videos, seed)
+    videos, seed, difficulty = moving_digits.asked_for(options)
+    moving_digits.prepare(options.out, videos, seed, difficulty)
     for name, count in videos.items():
         print(f"{name}: {count} videos -> {options.out / name}.csv")
     return 0

@@ -1,21 +1,24 @@
 """How hard moving_digits is without any learning: kNN on raw pixels, per label set.
 
-    python -m benchmarks.moving_digits_floors [CONFIG] [key=value ...]
+    python -m benchmarks.moving_digits_floors [--difficulty easy|hard] [CONFIG] [key=value ...]
 
-A frame alone must not tell the program (below 2x chance for any frame and for the mean frame). The other end, that the
-labels can be learned at all, is shown by `python main.py control.yaml`.
+A frame alone must not tell the program (below 2x chance for any frame and for the mean frame); of the hard videos, no
+view of the pixels may. The other end, that the labels can be learned at all, is shown by `python main.py control.yaml`
+and `control_hard.yaml`.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 
+from config.data import Difficulty
 from config.load import load_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
@@ -33,10 +36,16 @@ VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
 """Of several arrays, the one that scores best counts."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one row per view of the pixels, one column per label set."""
-    name, *overrides = sys.argv[1:] or ["quickstart.yaml"]
-    config = complete(load_config(name, overrides)).config
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--difficulty", choices=get_args(Difficulty), help="of the videos, in a folder of their own (the config's)"
+    )
+    parser.add_argument("config", nargs="?", default="quickstart.yaml", metavar="CONFIG")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    options = parser.parse_args(arguments)
+    config = complete(load_config(options.config, [*_dataset(options.difficulty), *options.overrides])).config
     with tempfile.TemporaryDirectory() as folder:
         list_of_bad = Path(folder) / "bad_videos.csv"
         catalogs = open_catalogs(config, list_of_bad)
@@ -65,6 +74,14 @@ def main() -> None:
             cells.append(f"{100 * max(scores):12.1f}")
         print(f"{title:42}" + "".join(cells))
     print(f"{'chance':42}" + "".join(f"{chance(catalogs['test'].labels[label_set]):12.1f}" for label_set in labels))
+
+
+def _dataset(difficulty: Difficulty | None) -> list[str]:
+    """The overrides for a difficulty: hard videos do not lie where easy ones do."""
+    if difficulty is None:
+        return []
+    folder = {"easy": "datasets/moving_digits", "hard": "datasets/moving_digits_hard"}[difficulty]
+    return [f"dataset.difficulty={difficulty}", f"dataset.root={folder}"]
 
 
 def pixels(

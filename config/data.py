@@ -9,6 +9,8 @@ from pydantic import Field
 from config.augmentation import Augmentation
 from config.section import AboveZero, LevelName, Positive, Section
 
+Difficulty = Literal["easy", "hard"]
+
 
 class MovingDigits(Section):
     """The embedded data, made where it is missing."""
@@ -16,7 +18,12 @@ class MovingDigits(Section):
     name: Literal["moving_digits"]
     root: str = Field(description="folder that holds the videos")
     videos: dict[Literal["train", "val", "test"], Positive] = Field(description="videos per split")
-    seed: int = Field(ge=0, description="the whole dataset is a pure function of this and `videos`")
+    seed: int = Field(ge=0, description="the whole dataset is a pure function of this, `videos` and `difficulty`")
+    difficulty: Difficulty = Field(
+        default="easy",
+        description="hard: a background as fast and as strong as the digit, a second digit without labels, flickering "
+        "light, changing speeds and pauses",
+    )
 
 
 class CatalogDataset(Section):

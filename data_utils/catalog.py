@@ -84,7 +84,8 @@ def open_catalogs(config: Config, bad_videos_csv: Path) -> dict[str, Catalog]:
     if isinstance(dataset, MovingDigits):
         from data_utils.prepare import moving_digits  # its generator's imports take seconds
 
-        moving_digits.prepare(root, {str(split): count for split, count in dataset.videos.items()}, dataset.seed)
+        videos = {str(split): count for split, count in dataset.videos.items()}
+        moving_digits.prepare(root, videos, dataset.seed, dataset.difficulty)
     else:
         card = read_card(folder)
     columns = columns_of(own_labels(dataset, config.groups))

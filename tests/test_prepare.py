@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import signal
 import subprocess
@@ -95,8 +96,10 @@ def test_moving_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     calls: list[object] = []
     monkeypatch.setattr(moving_digits, "prepare", lambda *arguments: calls.append(arguments))
     assert prepare.main(["moving_digits", "--out", str(tmp_path), "--train", "5", "--seed", "3"]) == 0
-    assert calls == [(tmp_path, {"train": 5, "val": 480, "test": 720}, 3)]
+    assert calls == [(tmp_path, {"train": 5, "val": 480, "test": 720}, 3, "easy")]
     assert "train: 5 videos" in capsys.readouterr().out
+    assert prepare.main(["moving_digits", "--out", str(tmp_path), "--difficulty", "hard"]) == 0
+    assert calls[1:] == [(tmp_path, {"train": 2400, "val": 480, "test": 720}, 0, "hard")]
     for arguments, message in {
         ("--val", "0"): "at least one video each",
         ("--seed", "-1"): "--seed must not be below 0",
@@ -106,7 +109,18 @@ def test_moving_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     }.items():
         assert prepare.main(["moving_digits", "--out", str(tmp_path), *arguments]) == 2
         assert message in capsys.readouterr().err
-    assert len(calls) == 1
+    assert len(calls) == 2
+
+
+def test_hard_moving_digits_in_another_format(tmp_path: Path) -> None:
+    counts = ["--train", "4", "--val", "2", "--test", "2", "--difficulty", "hard"]
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    places = ["--raw", str(raw), "--out", str(out)]
+    assert prepare.main(["moving_digits", *places, "--format", "packed", *counts, "--workers", "2"]) == 0
+    assert json.loads((raw / moving_digits.SPEC_FILE).read_text())["difficulty"] == "hard"
+    stored = read_csv(out / "train.csv")
+    assert stored["program"].tolist() == read_csv(raw / "train.csv")["program"].tolist()
+    assert stored["frames"].tolist() == ["16"] * 4
 
 
 @pytest.mark.parametrize("format", ["packed", "video"])

@@ -156,6 +156,16 @@ def test_the_embedded_data(tmp_path: Path) -> None:
     assert [labels.values.shape for labels in catalogs["val"].labels.values()] == [(2, 1), (2, 2), (2, 1)]
 
 
+def test_the_embedded_data_of_the_other_difficulty(tmp_path: Path) -> None:
+    dataset = f'{{name: moving_digits, root: "{tmp_path / "digits"}", videos: {{train: 4, val: 2, test: 2}}, seed: 0}}'
+    overrides = [f"dataset={dataset}", "num_workers=1"]
+    hard = load_config("quickstart.yaml", [*overrides, "dataset.difficulty=hard"]).config
+    assert list(open_catalogs(hard, tmp_path / "bad.csv")["val"].labels) == ["program", "motion", "digit"]
+    assert json.loads((tmp_path / "digits" / "dataset.json").read_text())["difficulty"] == "hard"
+    with pytest.raises(InputError, match=r"'difficulty': 'hard'.*set dataset.root to another folder"):
+        open_catalogs(load_config("quickstart.yaml", overrides).config, tmp_path / "bad.csv")
+
+
 def test_real_lips(real_files: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
     table = pd.read_csv(real_files / "lips_phrases/labels.csv").iloc[::50]
     for index, split in enumerate(("train", "val", "test")):

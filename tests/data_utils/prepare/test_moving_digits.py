@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import av
 import joblib
@@ -14,18 +15,33 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from config.data import Difficulty
 from config.errors import InputError
 from data_utils.prepare import moving_digits
-from data_utils.prepare.moving_digits import FRAMES, PROGRAMS, SIZE, SPLITS, render
+from data_utils.prepare.moving_digits import SPLITS
+from data_utils.prepare.moving_digits_easy import FRAMES, SIZE
 
 # (rows, columns), row 0 at the top
 DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 VIDEOS = {"train": 24, "val": 12, "test": 12}  # those of the fixture tiny_dataset
 
 
-def prepare(root: Path, videos: Mapping[str, int] = VIDEOS, seed: int = 0) -> None:
+def prepare(
+    root: Path, videos: Mapping[str, int] = VIDEOS, seed: int = 0, difficulty: Difficulty | None = None
+) -> None:
     with joblib.parallel_config(backend="sequential"):
-        moving_digits.prepare(root, videos, seed)
+        if difficulty is None:
+            moving_digits.prepare(root, videos, seed)
+        else:
+            moving_digits.prepare(root, videos, seed, difficulty)
+
+
+@pytest.fixture(scope="module")
+def hard_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As the fixture tiny_dataset, but hard."""
+    root = tmp_path_factory.mktemp("hard") / "moving_digits"
+    prepare(root, difficulty="hard")
+    return root
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -54,6 +70,31 @@ def test_the_bytes_are_a_function_of_the_seed(tiny_dataset: Path, tmp_path: Path
     assert all(first[name] != other[name] for name in first if name.endswith(".mp4"))
 
 
+def test_the_bytes_of_hard_videos_are_a_function_of_the_seed(hard_dataset: Path, tmp_path: Path) -> None:
+    with joblib.parallel_config(backend="threading"):
+        moving_digits.prepare(tmp_path / "threads", VIDEOS, 0, "hard")
+    first = contents(hard_dataset)
+    assert contents(tmp_path / "threads") == first
+
+    prepare(tmp_path / "other", {"train": 5, "val": 2, "test": 3}, seed=1, difficulty="hard")
+    prepare(tmp_path / "fewer", {"train": 5, "val": 2, "test": 3}, difficulty="hard")
+    other, few = contents(tmp_path / "other"), contents(tmp_path / "fewer")
+    videos = [name for name in few if name.endswith(".mp4")]
+    assert len(videos) == 10
+    assert all(few[name] == first[name] for name in videos)
+    assert all(other[name] != first[name] for name in videos)
+
+
+def test_easy_is_the_default_and_hard_shows_the_same_labels_otherwise(
+    tiny_dataset: Path, hard_dataset: Path, tmp_path: Path
+) -> None:
+    prepare(tmp_path / "easy", difficulty="easy")
+    easy, hard = contents(tiny_dataset), contents(hard_dataset)
+    assert contents(tmp_path / "easy") == easy
+    assert easy.keys() == hard.keys()
+    assert all((easy[name] == hard[name]) == name.endswith(".csv") for name in easy)
+
+
 def test_writing_in_parallel_gives_the_same(tiny_dataset: Path, tmp_path: Path) -> None:
     with joblib.parallel_config(backend="threading"):
         moving_digits.prepare(tmp_path / "threads", VIDEOS, 0)
@@ -68,8 +109,8 @@ def test_a_video_does_not_depend_on_how_many_there_are(tiny_dataset: Path, tmp_p
     assert all(few[name] == many[name] for name in videos)
 
 
-def test_videos_are_real_files_of_the_stated_form(tiny_dataset: Path) -> None:
-    for path in sorted(tiny_dataset.rglob("*.mp4"))[::8]:
+def test_videos_are_real_files_of_the_stated_form(tiny_dataset: Path, hard_dataset: Path) -> None:
+    for path in [*sorted(tiny_dataset.rglob("*.mp4"))[::8], *sorted(hard_dataset.rglob("*.mp4"))[::8]]:
         with av.open(str(path)) as container:
             assert container.streams.video[0].codec_context.name == "h264"
         frames = decode(path)
@@ -97,20 +138,48 @@ def test_every_split_draws_from_its_own_scans(tmp_path: Path, monkeypatch: pytes
     for split in SPLITS:
         drawn[split] = []
         for index in range(240):
-            row = moving_digits._write_video(tmp_path, 0, split, index)
+            row = moving_digits._write_video(tmp_path, 0, "easy", split, index)
             assert int(row["digit"]) == drawn[split][-1][0]
         own = [{scan.tobytes() for scan in of_digit} for of_digit in moving_digits._scans()[split]]
         assert all(scan in own[digit] for digit, scan in drawn[split])
         assert len({scan for _, scan in drawn[split]}) > 100
 
 
+def test_the_other_digit_of_hard_videos_is_of_another_class_and_of_the_same_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[bytes, bytes]] = []
+
+    def record(scan: NDArray[np.float32], other_scan: NDArray[np.float32], *_: object) -> NDArray[np.uint8]:
+        drawn.append((scan.tobytes(), other_scan.tobytes()))
+        return np.zeros((1, 2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(moving_digits, "render_hard", record)
+    monkeypatch.setattr(moving_digits, "_encode", lambda frames, path: None)
+    for split in SPLITS:
+        digit_of = {scan.tobytes(): digit for digit in range(10) for scan in moving_digits._scans()[split][digit]}
+        pairs: Counter[tuple[int, int]] = Counter()
+        for index in range(1200):
+            row = moving_digits._write_video(tmp_path, 0, "hard", split, index)
+            labelled, other = (digit_of[scan] for scan in drawn[-1])  # KeyError: a scan of another split
+            assert labelled == int(row["digit"])
+            pairs[labelled, other] += 1
+        # Every other class with every labelled one, about 13 times each.
+        assert set(pairs) == {(a, b) for a in range(10) for b in range(10) if a != b}
+        assert max(pairs.values()) < 35
+
+
 # ------------------------------------------------------------------------------------------------------- labels
 
 
-def test_labels_are_balanced_and_independent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving_digits, "render", lambda scan, program, rng: np.zeros((1, 2, 2, 3), np.uint8))
+@pytest.mark.parametrize("difficulty", get_args(Difficulty))
+def test_labels_are_balanced_and_independent(
+    difficulty: Difficulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("render", "render_hard"):
+        monkeypatch.setattr(moving_digits, name, lambda *_: np.zeros((1, 2, 2, 3), np.uint8))
     monkeypatch.setattr(moving_digits, "_encode", lambda frames, path: None)
-    prepare(tmp_path / "data", {"train": 240, "val": 120, "test": 120})
+    prepare(tmp_path / "data", {"train": 240, "val": 120, "test": 120}, difficulty=difficulty)
     for split, count in (("train", 240), ("val", 120), ("test", 120)):
         table = pd.read_csv(tmp_path / "data" / f"{split}.csv", dtype=str)
         assert list(table.columns) == ["path", "program", "motion", "digit"]
@@ -146,52 +215,26 @@ def test_the_pixels_move_as_the_label_says(tiny_dataset: Path) -> None:
     assert np.mean(right) > 0.95  # backgrounds are brighter than a few digits; by chance a quarter would be right
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids="-".join)
-def test_the_digit_moves_evenly_and_stays_inside_the_frame(program: tuple[str, str]) -> None:
-    for seed in range(20):
-        side = 11.0 + 0.15 * seed
-        path = moving_digits._path(program, SIZE - side, np.random.default_rng(seed))
-        assert path.shape == (FRAMES, 2)
-        assert path.min() >= -1e-9
-        assert (path + side).max() <= SIZE + 1e-9
-        # The first frame is one step after the start of the first motion.
-        for name, part in zip(program, (path[: FRAMES // 2], path[FRAMES // 2 - 1 :]), strict=True):
-            steps = np.diff(part, axis=0)
-            np.testing.assert_allclose(steps, steps[:1].repeat(len(steps), axis=0), atol=1e-9)
-            np.testing.assert_allclose(steps[0] / np.abs(steps[0]).sum(), DIRECTIONS[name], atol=1e-9)
-            assert 9 - 1e-9 <= np.abs(steps[0]).sum() * FRAMES / 2 <= 10 + 1e-9
-
-
-@pytest.mark.parametrize("number", [0, 4, 11])
-def test_nothing_of_the_digit_is_cut_off(number: int) -> None:
-    for seed in range(4):
-        # A full square instead of a digit, and nothing, over the same background: rows and columns that it covers.
-        frames, empty = (
-            render(np.full((8, 8), value, np.float32), PROGRAMS[number], np.random.default_rng([seed, number]))
-            for value in (1, 0)
-        )
-        assert frames.shape == (FRAMES, SIZE, SIZE, 3)
-        assert frames.dtype == np.uint8
-        square = frames[..., 0].astype(int) - empty[..., 0] > 25
-        for axis in (1, 2):
-            covered = square.any(axis=axis).sum(axis=1)
-            assert covered.min() >= covered.max() - 2
-            assert covered.min() >= 9
-
-
 # ------------------------------------------------------------------------------------------------------- folder
 
 
-def test_a_second_start_reuses_the_folder(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("difficulty", get_args(Difficulty))
+def test_a_second_start_reuses_the_folder(
+    difficulty: Difficulty,
+    tiny_dataset: Path,
+    hard_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     root = tmp_path / "data"
-    shutil.copytree(tiny_dataset, root)
+    shutil.copytree({"easy": tiny_dataset, "hard": hard_dataset}[difficulty], root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
     def write_nothing(*_: object) -> dict[str, str]:
         raise AssertionError("a video was written")
 
     monkeypatch.setattr(moving_digits, "_write_video", write_nothing)
-    prepare(root)
+    prepare(root, difficulty=difficulty)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == times
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -214,10 +257,37 @@ def test_a_folder_made_with_other_numbers_is_kept(tiny_dataset: Path, videos: di
     assert contents(tiny_dataset) == before
 
 
-def test_an_older_version_is_not_taken_for_this_one(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving_digits, "VERSION", moving_digits.VERSION + 1)
+@pytest.mark.parametrize("difficulty", get_args(Difficulty))
+def test_an_older_version_is_not_taken_for_this_one(
+    difficulty: Difficulty, tiny_dataset: Path, hard_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = {"easy": tiny_dataset, "hard": hard_dataset}[difficulty]
+    monkeypatch.setitem(moving_digits.VERSIONS, difficulty, moving_digits.VERSIONS[difficulty] + 1)
     with pytest.raises(InputError, match="holds moving_digits made with"):
-        prepare(tiny_dataset)
+        prepare(root, difficulty=difficulty)
+
+
+def test_a_folder_that_says_nothing_of_its_difficulty_is_easy(tmp_path: Path) -> None:
+    spec = {"name": "moving_digits", "version": 1, "seed": 0, "videos": VIDEOS}  # as the first version wrote it
+    (tmp_path / moving_digits.SPEC_FILE).write_text(json.dumps(spec))
+    before = contents(tmp_path)
+    prepare(tmp_path, difficulty="easy")
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_of_the_other_difficulty_is_kept(tiny_dataset: Path, hard_dataset: Path) -> None:
+    easy, hard = "'difficulty': 'easy'", "'difficulty': 'hard'"
+    for root, asked, made_with, asked_for in (
+        (tiny_dataset, "hard", easy, hard),
+        (hard_dataset, "easy", hard, easy),
+    ):
+        before = contents(root)
+        with pytest.raises(
+            InputError,
+            match=f"made with .*{made_with}.*, but .*{asked_for}.* is asked for; remove it or set dataset.root",
+        ):
+            prepare(root, difficulty=cast(Difficulty, asked))
+        assert contents(root) == before
 
 
 @pytest.mark.parametrize("spec", [None, "", "{", "[1]"])
@@ -266,10 +336,10 @@ def test_a_failed_or_interrupted_start_leaves_nothing(tmp_path: Path, monkeypatc
 def test_another_process_may_be_faster(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, write = tmp_path / "data", moving_digits._write_video
 
-    def overtaken(folder: Path, seed: int, split: str, index: int) -> dict[str, str]:
+    def overtaken(folder: Path, seed: int, difficulty: Difficulty, split: str, index: int) -> dict[str, str]:
         if not root.exists():
             shutil.copytree(tiny_dataset, root)
-        return write(folder, seed, split, index)
+        return write(folder, seed, difficulty, split, index)
 
     monkeypatch.setattr(moving_digits, "_write_video", overtaken)
     prepare(root)
