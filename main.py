@@ -20,7 +20,9 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
     end_without_experiment()
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from config.errors import InputError
 from config.load import LoadedConfig, render_config
@@ -31,7 +33,8 @@ from data_utils.dataset_card import complete
 from data_utils.frame_reader import describe_reading
 from data_utils.labels import own_labels
 from data_utils.loader import Loader
-from data_utils.views import middle_view
+from data_utils.normalise import to_pixels
+from data_utils.views import make_views, middle_view
 from eval import Validation, Validator, final_test
 from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
@@ -49,7 +52,7 @@ from runs.signals import StopRequest
 from tasks import build_task
 from tasks.task import Task
 from train import StepReport, Trainer
-from visualization import draw_curves, draw_embeddings, draw_windows
+from visualization import draw_curves, draw_embeddings, draw_views, draw_windows
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
     knn = {level: {name: s["top1"] for name, s in by_labels.items()} for level, by_labels in results["knn"].items()}
     draw_embeddings(test.features, test.labels, run.figures, config.seed, config.figure_videos, knn)
     draw_curves(records, run.figures)
-    draw_input(catalogs["train"], config, run.figures / "windows.png")
+    draw_input(task, catalogs["train"], config, run.figures)
     summary = results | {
         "own_labels": own_labels(config.dataset, config.levels),
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
@@ -250,16 +253,30 @@ def announce(title: str, validation: Validation, config: Config, log: MetricLog,
     log.write("validation", step=history.step, epoch=history.epoch, **asdict(validation))
 
 
-def draw_input(catalog: Catalog, config: Config, path: Path) -> None:
-    """Draws the first training windows: what the model sees."""
-    with closing(Loader(catalog, config, training=True)) as batches:
+def draw_input(task: Task, catalog: Catalog, config: Config, folder: Path) -> None:
+    """Draws the first training windows: what the model sees, and what the task's views make of it."""
+    with closing(training_loader(task, catalog, config)) as batches:
         batch = next(batches.epoch(0))
     captions = []
     for row in batch.row_B[:8].tolist():
         labels = (f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
         captions.append(f"{catalog.table['path'].iloc[row]}: {', '.join(labels)}")
-    pixels = middle_view(batch.video_BTCHW[:8], config)
-    draw_windows(pixels.permute(0, 1, 3, 4, 2).numpy(), captions, config.clips, path)
+    draw_windows(to_frames(middle_view(batch.video_BTCHW[:8], config)), captions, config.clips, folder / "windows.png")
+    if any(view.augmentation for view in task.views):
+        # The whole batch: a window may get the static part of any other one.
+        videos = make_views(batch, task.views, config, epoch=0).videos
+        looks = {
+            name: to_frames(to_pixels(video[:3], *config.pixels))
+            for name, video in zip(task.view_names, videos, strict=True)
+        }
+        windows = to_frames(batch.video_BTCHW[:3])
+        draw_views(windows, looks, captions[:3], config.clips, folder / "views.png")
+
+
+def to_frames(video_BTCHW: torch.Tensor) -> NDArray[np.uint8]:
+    """Windows of pixels as pictures: [B, T, H, W, 3]."""
+    frames_BTHWC: NDArray[np.uint8] = video_BTCHW.permute(0, 1, 3, 4, 2).numpy()
+    return frames_BTHWC
 
 
 def announce_results(summary: dict[str, Any], run: RunFolder) -> None:

@@ -27,3 +27,16 @@ def normalise(video_BTCHW: Tensor, mean: Sequence[float], std: Sequence[float]) 
     scale = torch.tensor([1 / (255 * s) for s in std], device=video_BTCHW.device).view(-1, 1, 1)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=video_BTCHW.device).view(-1, 1, 1)
     return torch.addcmul(shift, video_BTCHW, scale)
+
+
+def to_pixels(video_BTCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """What `normalise` was given: uint8 pixels of the same shape.
+
+    Args:
+        video_BTCHW: normalised.
+        mean: per channel, of pixels in [0, 1].
+        std: per channel, of pixels in [0, 1].
+    """
+    scale = torch.tensor(std, device=video_BTCHW.device).view(-1, 1, 1)
+    shift = torch.tensor(mean, device=video_BTCHW.device).view(-1, 1, 1)
+    return (video_BTCHW * scale + shift).mul(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -25,6 +25,11 @@ _FIGURES = {
         "Decoded input windows before augmentation, one per row of frames, with a wider gap between clips. The thing "
         "that the labels name must be visible here; if it is not, no model can learn it.",
     ),
+    "views": (
+        "What the levels learn from",
+        "Some of these windows, each above what the first epoch's augmentation makes of it, view by view, with the "
+        "levels that learn from it. What the labels name must be in all views; what differs is forgotten.",
+    ),
     "knn": (
         "kNN while training",
         "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance.",

@@ -89,6 +89,15 @@ class HierarchicalTask(Task):
         """The looks of all levels, each once."""
         return tuple(view_of(look, self.config) for look in self.looks)
 
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """The strength of each look, and the levels that learn from it."""
+        names = []
+        for number, look in enumerate(self.looks, start=1):
+            levels = [level for level, looks in self.looks_of_levels.items() if look in looks]
+            names.append(f"view {number}, {look.strength}: {', '.join(levels)}")
+        return tuple(names)
+
     def train(self, mode: bool = True) -> HierarchicalTask:
         """As ever, but for the teacher, which stays in evaluation mode."""
         super().train(mode)

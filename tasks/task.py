@@ -64,6 +64,11 @@ class Task(nn.Module, ABC):
     def views(self) -> tuple[View, ...]:
         """The looks at each window that `losses` asks for, in the order of `TrainingViews.videos`."""
 
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """What to call each of the `views` in a figure."""
+        return tuple(f"view {number}" for number in range(1, len(self.views) + 1))
+
     @abstractmethod
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """The losses of one batch, by name of parameter group and term."""

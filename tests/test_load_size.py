@@ -68,11 +68,19 @@ def test_every_task_trains_a_step_and_is_validated(
     assert all(0 <= score["top1"] <= 100 for by in asdict(found)["knn"].values() for score in by.values())
 
 
-def test_the_figure_shows_what_the_model_sees(
-    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("views", ["[none]", "[strong, strong]"])
+def test_figures_show_what_the_model_sees(
+    tiny_config: MakeConfig,
+    tiny_catalogs: dict[str, Catalog],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    views: str,
 ) -> None:
-    shapes = []
-    monkeypatch.setattr("main.draw_windows", lambda pixels, *_: shapes.append((pixels.shape, pixels.dtype.name)))
-    config = tiny_config(*READ, "eval_crop=three", root=tiny_catalogs["train"].root)
-    draw_input(tiny_catalogs["train"], config, tmp_path / "windows.png")
-    assert shapes == [((8, 6, 16, 24, 3), "uint8")]
+    drawn = []
+    monkeypatch.setattr("main.draw_windows", lambda pixels, *_: drawn.append((pixels.shape, pixels.dtype.name)))
+    every_level = f"views={{space: {views}, time: {views}, clip: {views}}}"
+    config = tiny_config(*READ, every_level, "eval_crop=three", root=tiny_catalogs["train"].root)
+    task = build_task(config, tiny_catalogs["train"])
+    draw_input(task, tiny_catalogs["train"], config, tmp_path)
+    assert drawn == [((8, 6, 16, 24, 3), "uint8")]
+    assert (tmp_path / "views.png").exists() == (views != "[none]")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data_utils.normalise import normalise
+from data_utils.normalise import normalise, to_pixels
 
 
 def test_every_channel_gets_its_own_mean_and_std() -> None:
@@ -18,3 +18,9 @@ def test_every_channel_gets_its_own_mean_and_std() -> None:
 def test_normalising_twice_is_an_error() -> None:
     with pytest.raises(TypeError, match="uint8"):
         normalise(torch.zeros(1, 3, 2, 2), [0, 0, 0], [1, 1, 1])
+
+
+def test_pixels_come_back() -> None:
+    video = torch.randint(0, 256, (2, 4, 3, 5, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mean, std = [0.3, 0.4, 0.5], [0.1, 0.2, 0.3]
+    assert torch.equal(to_pixels(normalise(video, mean, std), mean, std), video)
