@@ -40,7 +40,8 @@ from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
 from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
 from runs.clock import seconds_since_start
-from runs.console import Progress, monitor_table, score_table, set_up_logging
+from runs.compiled_umap import compiling_umap
+from runs.console import Progress, monitor_table, score_table, set_up_logging, speed_text
 from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
 from runs.history import History, check_same_experiment
@@ -100,18 +101,20 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
 
     task = initial_task(config, catalogs, device, pretrained=checkpoint is None)
     earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
-    with StopRequest() as stop:
-        history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
-    if stop.signal:
-        return 128 + stop.signal
+    with compiling_umap("umap" in config.figures):
+        with StopRequest() as stop:
+            history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
+        if stop.signal:
+            return 128 + stop.signal
 
-    task.load_state_dict(load_checkpoint(run.best)["task"])
-    save_encoder(task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}, run.checkpoints)
-    at_init = initial_task(config, catalogs, device, pretrained=False).encoder
-    results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
+        task.load_state_dict(load_checkpoint(run.best)["task"])
+        weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
+        save_encoder(weights, description, run.checkpoints)
+        at_init = initial_task(config, catalogs, device, pretrained=False).encoder
+        results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
     records = MetricLog.read(run.metrics)
     knn = {level: {name: s["top1"] for name, s in by_labels.items()} for level, by_labels in results["knn"].items()}
-    draw_embeddings(test.features, test.labels, run.figures, config.seed, config.figure_videos, knn)
+    draw_embeddings(test.features, test.labels, run.figures, config.seed, config.figure_videos, knn, config.figures)
     draw_curves(records, run.figures)
     draw_input(task, catalogs["train"], config, run.figures)
     summary = results | {
@@ -127,7 +130,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
         "command": environment["command"],
         "wall_seconds": earlier + seconds_since_start(),
         "peak_memory_mb": memory.peak_mb,
-        **history.speed(),
+        **history.speed(config.window.length),
     }
     write_json(run.summary, summary)
     write_report(run, summary, render_config(loaded), environment, records)
@@ -169,7 +172,7 @@ def train_and_validate(
         trainer = Trainer(task, config, len(batches), device)
         validator = Validator(task, catalogs, config, device, bad_videos)
         if checkpoint:
-            history = History(**checkpoint["history"])
+            history = History.restored(checkpoint["history"], config.clips)
             task.load_state_dict(checkpoint["task"])
             trainer.load_state_dict(checkpoint["trainer"])
             log.drop_after(trainer.step)
@@ -190,20 +193,19 @@ def train_and_validate(
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump()}, path)
 
-        with Progress(trainer.total_steps, trainer.step) as progress:
+        with Progress(trainer.total_steps, trainer.step, config.window.length) as progress:
             while history.epoch < config.num_epochs and not stop.requested:
                 alarms: list[str] = []
                 loss: dict[str, Any] = {}  # the latest of every level: levels may take turns
                 grad_norm: dict[str, float] = {}
                 for report in steps(trainer, batches, history, on_failed, partial(save, run.last)):
-                    clips = report.windows * config.clips
-                    history.count_step(report.step, report.batch, clips, report.seconds, report.data_wait)
-                    progress.update(report.step, report.loss, clips, report.seconds, report.data_wait)
+                    history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
+                    progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
                     loss, grad_norm = loss | report.loss, grad_norm | report.grad_norm
                     ends = report.step % trainer.steps_per_epoch == 0
                     if ends or report.skipped or report.step % config.log_interval == 0:
                         latest = {"loss": loss, "grad_norm": grad_norm}
-                        log.write("step", epoch=history.epoch, clips=clips, **(asdict(report) | latest))
+                        log.write("step", epoch=history.epoch, **(asdict(report) | latest))
                         loss, grad_norm = {}, {}
                     if stop.requested:
                         break
@@ -289,9 +291,9 @@ def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
     if "supervised" in summary:
         logger.info("test, supervised: %(top1).1f %% (chance %(chance).1f)", summary["supervised"])
     logger.info(
-        "%.0f s, %.0f clips/s, peak memory %.0f MB; open %s",
+        "%.0f s, %s in training, peak memory %.0f MB; open %s",
         summary["wall_seconds"],
-        summary["clips_per_second"],
+        speed_text(summary["windows_per_second"], summary["frames_per_second"]),
         summary["peak_memory_mb"],
         run.report,
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data_utils.labels import LabelSet
 from runs.atomic import atomic_write
+from runs.compiled_umap import load_umap
 from runs.seeds import numpy_generator
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def draw_embeddings(
     seed: int,
     max_videos: int,
     scores: Mapping[str, Mapping[str, float]] | None = None,
+    methods: Sequence[Method] | None = None,
 ) -> list[Path]:
     """Draw `pca.png`, `tsne.png` and `umap.png`: a row per level, a column per label set, a point per labelled part.
 
@@ -85,6 +87,7 @@ def draw_embeddings(
         seed: the drawn videos and the embeddings are functions of it.
         max_videos: videos drawn at K = 1; at more parts fewer, so that no panel has more points than this.
         scores: `scores[level][labels]`, kNN in percent, for the panels' titles.
+        methods: which of the figures; None: all.
 
     Returns:
         The paths of the figures.
@@ -99,7 +102,7 @@ def draw_embeddings(
             if values.shape[:2] != label_set.values.shape:
                 raise ValueError(f"{level}: features {values.shape} do not fit labels {name} {label_set.values.shape}")
     paths = []
-    for method, title in METHODS.items():
+    for method in METHODS if methods is None else dict.fromkeys(methods):
         start = time.perf_counter()
         embedded = {
             parts: {level: _embed(method, points, seed) for level, points in of_level.items()}
@@ -107,7 +110,7 @@ def draw_embeddings(
         }
         videos = {parts: chosen for parts, (chosen, _) in drawn.items()}
         path = folder / f"{method}.png"
-        _draw_grid(title, embedded, videos, labels, scores or {}, path)
+        _draw_grid(METHODS[method], embedded, videos, labels, scores or {}, path)
         logger.info("figure %s: %.1f s", path.name, time.perf_counter() - start)
         paths.append(path)
     return paths
@@ -159,9 +162,7 @@ def _tsne(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 
 
 def _umap(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    from umap import UMAP  # late: it compiles itself for a quarter of a minute when it is imported
-
-    umap = UMAP(n_neighbors=min(15, len(points) - 1), init="pca", n_epochs=200, random_state=seed, n_jobs=1)
+    umap = load_umap()(n_neighbors=min(15, len(points) - 1), init="pca", n_epochs=200, random_state=seed, n_jobs=1)
     return np.asarray(umap.fit_transform(points), np.float64)
 
 

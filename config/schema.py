@@ -274,7 +274,10 @@ class TrainConfig(Section):
     knn_k: Positive = Field(description="neighbours (fewer when the bank is smaller)")
     knn_bank: Positive = Field(description="training videos that validation compares with; the final test takes all")
     knn_temperature: float = Field(gt=0, description="a neighbour of cosine s votes with exp(s / temperature)")
-    figure_videos: Positive = Field(description="videos drawn in t-SNE and UMAP")
+    figures: list[Literal["pca", "tsne", "umap"]] = Field(
+        default=["pca", "tsne", "umap"], description="embeddings of the features that are drawn after training"
+    )
+    figure_videos: Positive = Field(description="videos drawn in them")
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
 
 

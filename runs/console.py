@@ -46,8 +46,9 @@ class Progress:
     Losses, speed and waiting time are means since the last line, so that they can be read.
     """
 
-    def __init__(self, total_steps: int, first_step: int) -> None:
-        self._total = total_steps
+    def __init__(self, total_steps: int, first_step: int, frames: int) -> None:
+        """`frames` of a window."""
+        self._total, self._frames = total_steps, frames
         self._bar = tqdm(
             total=total_steps, initial=first_step, unit="step", disable=None, dynamic_ncols=True, file=sys.stdout
         )
@@ -55,18 +56,18 @@ class Progress:
         self._clear()
 
     def update(
-        self, step: int, loss: Mapping[str, Mapping[str, float]], clips: int, seconds: float, data_wait: float
+        self, step: int, loss: Mapping[str, Mapping[str, float]], windows: int, seconds: float, data_wait: float
     ) -> None:
         """Count one step.
 
         Args:
             step: steps done.
             loss: by level and term.
-            clips: clips of the batch.
+            windows: that it trained on.
             seconds: the whole step took, waiting for data included.
             data_wait: of them, waiting for data.
         """
-        self._clips += clips
+        self._windows += windows
         self._seconds += seconds
         self._wait += data_wait
         for level, terms in loss.items():
@@ -82,11 +83,12 @@ class Progress:
 
     def _text(self) -> str:
         losses = "  ".join(f"{level} {fmean(values):.3f}" for level, values in self._losses.items())
-        speed = self._clips / max(self._seconds, 1e-9)
-        return f"loss {losses}  {speed:.0f} clips/s  waiting for data {self._wait / max(self._seconds, 1e-9):.0%}"
+        seconds = max(self._seconds, 1e-9)
+        speed = speed_text(self._windows / seconds, self._windows * self._frames / seconds)
+        return f"loss {losses}  {speed}  waiting for data {self._wait / seconds:.0%}"
 
     def _clear(self) -> None:
-        self._clips, self._seconds, self._wait = 0, 0.0, 0.0
+        self._windows, self._seconds, self._wait = 0, 0.0, 0.0
         self._losses: dict[str, list[float]] = {}  # resting levels may have none
 
     def __enter__(self) -> Progress:
@@ -96,6 +98,14 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+def speed_text(windows: float, frames: float) -> str:
+    """Windows and frames per second, in words."""
+    return ", ".join(
+        f"{value:,.0f} {unit}/s" if value >= 9.95 else f"{value:.1f} {unit}/s"
+        for value, unit in ((windows, "windows"), (frames, "frames"))
+    )
 
 
 def score_table(

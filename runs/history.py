@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ FREE_KEYS = {
     "num_epochs",
     "val_interval",
     "log_interval",
+    "figures",
     "figure_videos",
     "strict_monitors",
 }
@@ -37,7 +38,8 @@ class History:
     """Of them, skipped because a loss or gradient was not finite."""
     best_score: float | None = None
     best_step: int = 0
-    clips: int = 0
+    windows: int = 0
+    """Trained on; a window counts once, whatever views are made of it."""
     step_seconds: float = 0.0
     """Of all steps, waiting for data included."""
     data_wait: float = 0.0
@@ -45,10 +47,10 @@ class History:
     wall_seconds: float = 0.0
     """Of the whole run so far, its earlier parts included."""
 
-    def count_step(self, step: int, batch: int, clips: int, seconds: float, data_wait: float) -> None:
+    def count_step(self, step: int, batch: int, windows: int, seconds: float, data_wait: float) -> None:
         """Counts one training step, number `step` of the run, with the epoch's batch number `batch`, from 1."""
         self.batch, self.step = batch, step
-        self.clips += clips
+        self.windows += windows
         self.step_seconds += seconds
         self.data_wait += data_wait
 
@@ -63,14 +65,34 @@ class History:
         self.best_score, self.best_step = score, self.step
         return True
 
-    def speed(self) -> dict[str, float]:
-        """`clips_per_second`, and `data_wait` as a share of the training time."""
+    def speed(self, frames: int) -> dict[str, float]:
+        """`windows_per_second`, `frames_per_second`, and `data_wait` as a share of the training time.
+
+        Args:
+            frames: of a window.
+        """
         seconds = max(self.step_seconds, 1e-9)
-        return {"clips_per_second": self.clips / seconds, "data_wait": self.data_wait / seconds}
+        return {
+            "windows_per_second": self.windows / seconds,
+            "frames_per_second": self.windows * frames / seconds,
+            "data_wait": self.data_wait / seconds,
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values; `History(**state)` restores it."""
+        """Plain values, from which `restored` makes the same history."""
         return asdict(self)
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any], clips: int) -> History:
+        """The history of a checkpoint.
+
+        Args:
+            state: of `state_dict`; older versions counted the clips of the windows.
+            clips: of a window.
+        """
+        known = {field.name for field in fields(cls)}
+        windows = {"windows": state["clips"] // clips} if "clips" in state else {}
+        return cls(**windows | {name: value for name, value in state.items() if name in known})
 
 
 def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:

@@ -221,7 +221,15 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
         "Device": " \u00b7 ".join(dict.fromkeys(filter(None, (text("device"), environment.get("device_name"))))),
         "Wall time": None if seconds is None else _duration(seconds),
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
-        "Speed": text("clips_per_second", "{:,.1f} clips/s"),
+        "Speed": ", ".join(
+            filter(
+                None,
+                (
+                    text("windows_per_second", "{:,.1f} windows/s"),
+                    text("frames_per_second", "{:,.1f} frames/s"),
+                ),
+            )
+        ),
         "Waiting for data": text("data_wait", "{:.1f} % of the time", 100),
         "Peak memory": text("peak_memory_mb", "{:,.0f} MB"),
         "Unreadable videos": text("bad_videos"),

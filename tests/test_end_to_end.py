@@ -137,7 +137,7 @@ def check_summary(run: Path) -> None:
                 assert all(0 <= value <= 100 for value in score.values())
     assert summary["knn"]["clip"]["program"]["chance"] == pytest.approx(100 / 12, abs=1e-3)
     assert summary["own_labels"] == {"space": "digit", "time": "motion", "clip": "program"}
-    for name in ("wall_seconds", "peak_memory_mb", "clips_per_second"):
+    for name in ("wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second"):
         assert summary[name] > 0
     assert summary["device"]
     assert "small.yaml" in summary["command"]

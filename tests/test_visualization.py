@@ -72,6 +72,15 @@ def test_every_method_gets_a_figure_in_which_the_classes_have_their_colours(tmp_
         assert not has_colour(pixels(path), COLOURS[3])
 
 
+def test_only_the_figures_that_are_asked_for_are_drawn(tmp_path: Path) -> None:
+    digit = make_labels(20, 1, ["0", "1"])
+    features = {1: {"space": make_features(digit)}}
+    for methods, drawn in ((["tsne", "pca"], ["tsne.png", "pca.png"]), (["pca", "pca"], ["pca.png"]), ([], [])):
+        paths = draw_embeddings(features, {"digit": digit}, tmp_path, 0, 20, methods=methods)
+        assert [path.name for path in paths] == drawn
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pca.png", "tsne.png"]
+
+
 @pytest.mark.usefixtures("no_umap")
 def test_points_keep_their_classes_and_separate_classes_stay_separate(tmp_path: Path, panels: list[Any]) -> None:
     motion = make_labels(50, 2, ["left", "right"])

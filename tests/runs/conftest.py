@@ -72,7 +72,8 @@ def make_summary() -> dict[str, Any]:
         "std": {level: {"final": 0.91, "random_init": 0.403} for level in LEVELS},
         "wall_seconds": 312.4,
         "peak_memory_mb": 1843.2,
-        "clips_per_second": 231.7,
+        "windows_per_second": 231.7,
+        "frames_per_second": 1853.6,
         "data_wait": 0.118,
         "device": "cpu",
         "command": "python main.py quickstart.yaml num_epochs=20",
@@ -100,7 +101,8 @@ def make_records() -> list[dict[str, Any]]:
             },
             "grad_norm": {level: fall * rng.uniform(0.5, 2) for level in LEVELS},
             "lr": 1e-3 * fall,
-            "clips_per_second": 230.0,
+            "windows": 64,
+            "seconds": 0.28,
             "data_wait": 0.1,
         }
 

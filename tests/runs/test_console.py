@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runs.console import ConsoleHandler, Progress, monitor_table, score_table, set_up_logging
+from runs.console import ConsoleHandler, Progress, monitor_table, score_table, set_up_logging, speed_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,29 +16,29 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_steps(progress: Progress, first: int, last: int) -> None:
     for step in range(first, last + 1):
         loss = {"space": {"up": 0.5, "down": float(step)}, "time": {"down": 2.0}}
-        progress.update(step, loss, clips=30, seconds=0.5, data_wait=0.125)
+        progress.update(step, loss, windows=30, seconds=0.5, data_wait=0.125)
 
 
 def test_plain_lines_with_means_where_the_output_is_no_terminal(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with caplog.at_level(logging.INFO), Progress(20, 0) as progress:
+    with caplog.at_level(logging.INFO), Progress(20, 0, frames=8) as progress:
         run_steps(progress, 1, 20)
     lines = caplog.messages
     assert len(lines) == 10
-    assert lines[0] == "step 2/20  loss space 2.000  time 2.000  60 clips/s  waiting for data 25%"
-    assert lines[-1] == "step 20/20  loss space 20.000  time 2.000  60 clips/s  waiting for data 25%"
+    assert lines[0] == "step 2/20  loss space 2.000  time 2.000  60 windows/s, 480 frames/s  waiting for data 25%"
+    assert lines[-1] == "step 20/20  loss space 20.000  time 2.000  60 windows/s, 480 frames/s  waiting for data 25%"
     assert capsys.readouterr().out == ""
 
 
 def test_a_continued_run_ends_with_its_last_step(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), Progress(25, 19) as progress:
+    with caplog.at_level(logging.INFO), Progress(25, 19, frames=8) as progress:
         run_steps(progress, 20, 25)
     assert [line.split()[1] for line in caplog.messages] == ["20/25", "22/25", "24/25", "25/25"]
 
 
 def test_fewer_than_ten_steps_get_a_line_each(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), Progress(3, 0) as progress:
+    with caplog.at_level(logging.INFO), Progress(3, 0, frames=8) as progress:
         run_steps(progress, 1, 3)
     assert [line.split()[1] for line in caplog.messages] == ["1/3", "2/3", "3/3"]
 
@@ -53,12 +53,17 @@ def test_a_bar_with_losses_speed_and_waiting_on_a_terminal(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    with caplog.at_level(logging.INFO), Progress(20, 10) as progress:
+    with caplog.at_level(logging.INFO), Progress(20, 10, frames=8) as progress:
         run_steps(progress, 11, 20)
     text = terminal.getvalue()
     assert "20/20" in text
-    assert "time 2.000  60 clips/s  waiting for data 25%" in text
+    assert "time 2.000  60 windows/s, 480 frames/s  waiting for data 25%" in text
     assert caplog.messages == []
+
+
+def test_slow_and_fast_speeds_can_be_read() -> None:
+    assert speed_text(0.42, 3.36) == "0.4 windows/s, 3.4 frames/s"
+    assert speed_text(145.4, 12_345.6) == "145 windows/s, 12,346 frames/s"
 
 
 def test_log_lines_go_to_standard_output_and_warnings_say_so() -> None:

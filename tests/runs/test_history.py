@@ -18,20 +18,21 @@ AT_INIT: dict[str, Any] = {"knn": {"space": {"digit": {"top1": 31.25}}}, "rank":
 def make_history() -> History:
     history = History(at_init=AT_INIT)
     for step in range(1, 6):
-        history.count_step(step, step if step <= 3 else step - 3, clips=20, seconds=0.5, data_wait=0.125)
+        history.count_step(step, step if step <= 3 else step - 3, windows=20, seconds=0.5, data_wait=0.125)
         if step == 3:
             history.end_epoch()
     return history
 
 
-def test_it_counts_epochs_batches_steps_clips_and_time() -> None:
+def test_it_counts_epochs_batches_steps_windows_and_time() -> None:
     history = make_history()
     assert (history.epoch, history.batch, history.step) == (1, 2, 5)
-    assert history.speed() == {"clips_per_second": 40.0, "data_wait": 0.25}
+    assert history.speed(8) == {"windows_per_second": 40.0, "frames_per_second": 320.0, "data_wait": 0.25}
 
 
 def test_a_run_without_steps_has_a_speed() -> None:
-    assert History(at_init={}).speed() == {"clips_per_second": 0.0, "data_wait": 0.0}
+    speed = {"windows_per_second": 0.0, "frames_per_second": 0.0, "data_wait": 0.0}
+    assert History(at_init={}).speed(8) == speed
 
 
 def test_only_a_higher_score_is_the_best() -> None:
@@ -47,10 +48,18 @@ def test_it_goes_through_a_checkpoint_unchanged(tmp_path: Path) -> None:
     history = make_history()
     history.is_best(41.7)
     save_checkpoint({"history": history.state_dict()}, tmp_path / "last.pt")
-    restored = History(**load_checkpoint(tmp_path / "last.pt")["history"])
+    restored = History.restored(load_checkpoint(tmp_path / "last.pt")["history"], clips=2)
     assert restored == history
-    restored.count_step(6, 3, clips=1, seconds=0.5, data_wait=0)
+    restored.count_step(6, 3, windows=1, seconds=0.5, data_wait=0)
     assert (history.step, restored.step) == (5, 6)
+
+
+def test_a_history_of_an_older_version_is_restored() -> None:
+    """It counted clips, and knew less."""
+    old = {"at_init": AT_INIT, "epoch": 1, "batch": 2, "step": 5, "clips": 200, "step_seconds": 2.5, "vanished": 7}
+    restored = History.restored(old, clips=2)
+    assert (restored.at_init, restored.epoch, restored.batch, restored.step) == (AT_INIT, 1, 2, 5)
+    assert restored.speed(8)["windows_per_second"] == 40
 
 
 def test_a_state_is_a_copy() -> None:

@@ -71,7 +71,7 @@ def test_the_report_says_what_the_run_found_and_what_it_cost(finished_run: "Fini
         "step 380: rank of time fell to 2.1, 9 % of its value at init",
         "Wall time 5 min 12 s",
         "Training 20 epochs, 760 steps",
-        "Speed 231.7 clips/s",
+        "Speed 231.7 windows/s, 1,853.6 frames/s",
         "Waiting for data 11.8 % of the time",
         "Peak memory 1,843 MB",
         "Device cpu · Some CPU @ 2.0 GHz",
