@@ -34,8 +34,8 @@ READ = ("load_size=[30,40]", "window.frequency_fps=5.0", "augmentation.flip=0.5"
     [
         ("task=svt",),
         ("task=vicreg",),
-        ("targets=second_view", "second_view=window"),
-        ("targets=second_view", "augment_training=true"),
+        ("views.time=[strong,strong]", "second_view=window"),
+        ("views={space: [weak,weak], time: [weak,strong], clip: [strong,strong]}", "loss_weights.clip.invariance=1"),
         ("task=supervised",),
     ],
     ids=" ".join,

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from config.schema import Config
+from config.schema import Config, Strength
 from data_utils.loader import Batch
 from runs.seeds import seed_everything
 from tasks.hierarchical import HierarchicalTask
@@ -22,6 +22,13 @@ from train import Trainer
 
 CPU = torch.device("cpu")
 SMALL = "proj_dim: 18, min_vectors: 32"
+
+
+def same_views(views: str) -> str:
+    """The same views for every level, as the value of the key `views`."""
+    levels = ", ".join(f"{level}: [{views}]" for level in ("backbone", "space", "time", "clip"))
+    return f"{{{levels}}}"
+
 
 # By option its values, each a set of overrides. What is listed together belongs together.
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -67,8 +74,21 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "online": ("targets=online",),
         "undetached": ("targets=online", "detach_targets=false"),
         "ema": ("targets=ema",),
-        "augmentation": ("targets=second_view", "second_view=augmentation"),
-        "window": ("targets=second_view", "second_view=window"),
+    },
+    "views": {
+        "single": (f"views={same_views('none')}",),
+        "strong": (f"views={same_views('strong, strong')}", "second_view=augmentation"),
+        "by level": ("views={backbone: [none], space: [weak, weak], time: [weak, strong], clip: [strong, strong]}",),
+        "window": (f"views={same_views('none, weak')}", "second_view=window"),
+    },
+    "invariance": {
+        "off": (),
+        "above": ("loss_weights={space: {invariance: 1}, time: {invariance: 1}, clip: {invariance: 1}}",),
+    },
+    "across": {value: (f"predict_across_views={value}",) for value in ("true", "false")},
+    "side_targets": {
+        "detached": ("detach_side_targets=true",),
+        "undetached": ("detach_side_targets=false",),
     },
     "target_norm": {value: (f"target_norm={value}",) for value in ("standardize", "layer", "none")},
     "down": {
@@ -105,7 +125,12 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "weights": {"fixed": (), "moving": ("interpolate_loss_weights_to_uniformity=true",)},
     "augment": {
         "no": (),
-        "yes": ("augment_training=true", "augmentation.blur.probability=0.5", "augmentation.flip=0.5"),
+        "yes": (
+            "augmentation.blur.probability=0.5",
+            "augmentation.flip=0.5",
+            "weak_augmentation.crop.probability=0.5",
+            "weak_augmentation.flip=0.5",
+        ),
     },
     "load_size": {
         "frame_size": (),
@@ -139,9 +164,19 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def is_possible(option: str, value: str, other: str, its_value: str) -> bool:
-    """A clip level of one token, as with a single clip, and a causal level of one frame have no next token."""
+    """Whether a config may have both.
+
+    A clip level of one token, as with a single clip, and a causal level of one frame have no next token. Being alike
+    takes two views, and something that keeps units apart; a teacher's targets have no gradient.
+    """
     pair = {option: value, other: its_value}
-    return not (pair.get("groups") in ("image", "space-time") and pair.get("causal") in ("above", "all"))
+    impossible = (
+        {"groups": ("image", "space-time"), "causal": ("above", "all")},
+        {"views": ("single",), "invariance": ("above",)},
+        {"regularizer": ("none",), "invariance": ("above",)},
+        {"targets": ("ema",), "side_targets": ("undetached",)},
+    )
+    return not any(all(pair.get(key) in values for key, values in rule.items()) for rule in impossible)
 
 
 def all_pairs(seed: int = 0) -> Iterator[dict[str, str]]:
@@ -252,3 +287,5 @@ def test_the_settings_hold_every_value_and_every_possible_pair() -> None:
         offered = Config.model_fields[section].annotation.__args__  # type: ignore[union-attr]
         given = {value.partition("=")[2] for value in overrides if value.startswith(f"{section}=")}
         assert given == set(offered), section
+    views = " ".join(value for value in overrides if value.startswith("views="))
+    assert all(strength in views for strength in Strength.__args__)  # type: ignore[attr-defined]

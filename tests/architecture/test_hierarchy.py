@@ -301,6 +301,40 @@ def test_under_autocast_units_are_close_to_those_in_float32(
         assert F.cosine_similarity(rough[name], exact[name], dim=-1).mean() > 0.99
 
 
+@pytest.mark.parametrize("last", ["space", "time", "clip"])
+def test_what_is_encoded_up_to_a_level_is_the_lower_part_of_the_whole(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, last: str
+) -> None:
+    groups = ("backbone", "space", "time", "clip")
+    hierarchy = make_hierarchy(groups, causal=("space", "clip")).eval()
+    called: list[str] = []
+    for name, level in hierarchy.levels.items():
+        level.register_forward_hook(lambda *_, name=name: called.append(name))
+    part = hierarchy.encode(make_video(), last)
+    assert list(part.summaries) == list(groups[: groups.index(last) + 1])
+    assert called == list(part.summaries)[1:]
+    whole = hierarchy.encode(make_video())
+    assert list(whole.summaries) == list(groups)
+    assert torch.equal(part.patches_BTPD, whole.patches_BTPD)
+    assert all(torch.equal(units, whole.summaries[name]) for name, units in part.summaries.items())
+    assert list(part.states) == [name for name in ("space", "clip") if name in part.summaries]
+    assert all(torch.equal(states, whole.states[name]) for name, states in part.states.items())
+
+
+def test_the_units_of_several_batches_are_told_apart(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
+    hierarchy = make_hierarchy(("backbone", "space", "time", "clip"), causal=("time",)).eval()
+    videos = [make_video(seed=seed) for seed in (1, 2, 3)]
+    chunks = hierarchy.encode(torch.cat(videos)).chunk(3)
+    assert len(chunks) == 3
+    for video, chunk in zip(videos, chunks, strict=True):
+        alone = hierarchy.encode(video)
+        torch.testing.assert_close(chunk.patches_BTPD, alone.patches_BTPD)
+        torch.testing.assert_close(chunk.summaries, alone.summaries)
+        torch.testing.assert_close(chunk.states, alone.states)
+        assert list(chunk.states) == ["time"]
+    assert not torch.allclose(chunks[0].summaries["clip"], chunks[1].summaries["clip"])
+
+
 def test_weights_are_chosen_level_by_level(make_hierarchy: MakeHierarchy) -> None:
     hierarchy = make_hierarchy(weight_init={"backbone": "lecun", "space": "torch", "time": "lecun", "clip": "torch"})
     for name in ("stem", "levels.space", "levels.time", "levels.clip"):

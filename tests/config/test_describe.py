@@ -21,7 +21,11 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_key_of_the_default_config_is_in_the_page() -> None:
     described = set(re.findall(r"^\| `([\w.]+)`", describe(), flags=re.MULTILINE))
     used = set(load_config("quickstart").source)
-    one_row = {"dataset.videos": ("train", "val", "test"), "lr_scale": ("space", "time", "clip")}
+    one_row = {
+        "dataset.videos": ("train", "val", "test"),
+        "views": ("backbone", "space", "time", "clip"),
+        "lr_scale": ("space", "time", "clip"),
+    }
     assert used - described == {f"{key}.{part}" for key, parts in one_row.items() for part in parts}
     assert one_row.keys() <= described
 

@@ -19,7 +19,7 @@ window: {length: 8}
 dataset: {name: moving_digits, root: x, videos: {train: 5, val: 5, test: 5}, seed: 0}
 regularizer: {name: vicreg, variance: 1.0, covariance: 0.5, proj_dim: 16, min_vectors: 256}
 optimizer: {name: adamw, lr: 0.25, weight_decay: 0.5, betas: [0.5, 0.75]}
-loss_weights: {clip: {down: 1.0}}
+loss_weights: {space: {invariance: 0.0}, time: {invariance: 0.0}, clip: {down: 1.0, invariance: 0.0}}
 """
 SIGREG = ["regularizer.weight=0.02", "regularizer.num_slices=256", "regularizer.proj_dim=8"]
 

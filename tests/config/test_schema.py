@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from config.errors import InputError
 from config.load import load_config
 from config.losses import LOSS_PARAMS
-from config.schema import nearest_multiples
+from config.schema import Config, nearest_multiples
 from config.yaml_text import to_yaml
 
 
@@ -83,6 +83,26 @@ from config.yaml_text import to_yaml
             "would fit, or targets=online",
         ),
         (
+            ["targets=ema", "detach_side_targets=false"],
+            "detach_side_targets and targets disagree: targets of ema are computed without gradient; "
+            "detach_side_targets=true would fit, or targets=online",
+        ),
+        (
+            ["views.time=[weak]", "loss_weights.time.invariance=1"],
+            "loss_weights.time.invariance and views.time disagree: the invariance is between two views; "
+            "views.time=[strong,strong] would fit, or a weight of 0",
+        ),
+        (
+            [
+                *(f"loss_weights.{level}.invariance=0" for level in ("backbone", "space", "time")),
+                "loss_weights.clip.invariance=1",
+                "views.clip=[strong,strong]",
+                "regularizer={name: none}",
+            ],
+            "loss_weights.clip.invariance and regularizer disagree: without a regulariser two views are most alike "
+            "when everything is; a weight of 0 would fit, or regularizer.name=vicreg",
+        ),
+        (
             [
                 "regularizer={name: vicreg, variance: 0, covariance: 0, proj_dim: 8, min_vectors: 2}",
                 "loss_weights.time={up: 0, down: 0, side: 0}",
@@ -112,6 +132,23 @@ def test_values_that_disagree_name_both_keys_and_what_would_fit(overrides: list[
     with pytest.raises(InputError) as caught:
         load_config("quickstart", overrides)
     assert str(caught.value) == said
+
+
+def test_every_level_needs_views() -> None:
+    merged = load_config("quickstart").merged
+    del merged["views"]["time"]
+    with pytest.raises(ValidationError, match=r"views.time is missing: say which views time learns from, such as \["):
+        Config.model_validate(merged)
+    two_levels = {"groups": ["space", "time"], "frames_per_clip": merged["window"]["length"]}
+    merged["views"] = {"space": ["none"], "time": ["weak", "strong"]}
+    assert Config.model_validate(merged | two_levels).views["time"] == ["weak", "strong"]
+    assert Config.model_validate(merged | {"task": "vicreg", "views": {}}).views == {}  # which has views of its own
+
+
+@pytest.mark.parametrize("views", ["[]", "[weak,weak,weak]", "[middle]", "null"])
+def test_a_level_has_one_view_or_two(views: str) -> None:
+    with pytest.raises(InputError, match=r"^views\.space"):
+        load_config("quickstart", [f"views.space={views}"])
 
 
 @pytest.mark.parametrize("groups", ["[]", "[space]", "[time, space]", "[space, clip]", "[space, time, clip, clip]"])

@@ -27,7 +27,7 @@ def write(folder: Path, **values: Any) -> Path:
 
 
 def loaded(root: Path, *overrides: str) -> LoadedConfig:
-    nothing = ["mean=null", "std=null", "augmentation.flip=null"]
+    nothing = ["mean=null", "std=null", "augmentation.flip=null", "weak_augmentation.flip=null"]
     return load_config("quickstart.yaml", [f'dataset={{name: catalog, root: "{root}"}}', *nothing, *overrides])
 
 
@@ -77,13 +77,22 @@ def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, bound_by_rights: Non
 def test_the_config_gets_what_it_leaves_to_the_dataset(tmp_path: Path) -> None:
     completed = complete(loaded(write(tmp_path)))
     assert completed.config.pixels == (CARD["mean"], CARD["std"])
-    assert completed.config.augmentation.flip == 0.25
+    assert completed.config.augmentation.flip == completed.config.weak_augmentation.flip == 0.25
     assert (completed.merged["mean"], completed.merged["augmentation"]["flip"]) == (CARD["mean"], 0.25)
-    assert [completed.source[key] for key in ("mean", "std", "augmentation.flip")] == [FILE_NAME] * 3
+    assert completed.merged["weak_augmentation"]["flip"] == 0.25
+    given = ("mean", "std", "augmentation.flip", "weak_augmentation.flip")
+    assert [completed.source[key] for key in given] == [FILE_NAME] * 4
+
+
+@pytest.mark.parametrize("own", ["augmentation", "weak_augmentation"])
+def test_each_augmentation_is_completed_by_itself(tmp_path: Path, own: str) -> None:
+    completed = complete(loaded(write(tmp_path), f"{own}.flip=0.75")).config
+    flips = {"augmentation": completed.augmentation.flip, "weak_augmentation": completed.weak_augmentation.flip}
+    assert flips == dict.fromkeys(flips, 0.25) | {own: 0.75}
 
 
 def test_what_the_config_says_itself_counts(tmp_path: Path) -> None:
-    own = ["mean=[0.1,0.1,0.1]", "std=[0.3,0.3,0.3]", "augmentation.flip=0.75"]
+    own = ["mean=[0.1,0.1,0.1]", "std=[0.3,0.3,0.3]", "augmentation.flip=0.75", "weak_augmentation.flip=0.5"]
     before = loaded(write(tmp_path), *own)
     completed = complete(before)
     assert completed.config == before.config
@@ -96,7 +105,7 @@ def test_without_a_card_imagenets_pixels_are_taken_and_nothing_is_mirrored(
     with caplog.at_level(logging.WARNING):
         completed = complete(loaded(tmp_path))
     assert completed.config.pixels == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    assert completed.config.augmentation.flip == 0.0
+    assert completed.config.augmentation.flip == completed.config.weak_augmentation.flip == 0.0
     assert completed.source["mean"] == "ImageNet's"
     assert "mean and std are not known" in caplog.text
 
@@ -112,4 +121,4 @@ def test_the_embedded_data_needs_no_file(tmp_path: Path) -> None:
     dataset = f'dataset={{name: moving_digits, root: "{tmp_path}", videos: {{train: 1, val: 1, test: 1}}, seed: 0}}'
     completed = complete(loaded(tmp_path, dataset))
     assert completed.config.pixels == ([0.3] * 3, [0.15] * 3)
-    assert completed.config.augmentation.flip == 0.0
+    assert completed.config.augmentation.flip == completed.config.weak_augmentation.flip == 0.0

@@ -12,7 +12,7 @@ from torch import Tensor
 from config.schema import Config
 from data_utils.views import TrainingViews
 from tasks.hierarchical import HierarchicalTask
-from tasks.objective import LevelObjective, Targets
+from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.task import Losses, StepContext
 
 MakeConfig = Callable[..., Config]
@@ -44,26 +44,34 @@ HIERARCHIES: dict[str, tuple[tuple[str, ...], dict[str, set[str]]]] = {
         {"backbone": {"up", "side"}, "space": UP_DOWN_SIDE, "time": UP_DOWN_SIDE, "clip": {"down"}},
     ),
 }
-STEM, EMA, SECOND = "down_target=stem", "targets=ema", "targets=second_view"
+STEM, EMA = "down_target=stem", "targets=ema"
+TWO_VIEWS = (
+    "views={backbone: [strong, strong], space: [strong, strong], time: [strong, strong], clip: [strong, strong]}"
+)
+# Five looks, two of which are of no use above `space` and `time`.
+VIEWS_BY_LEVEL = "views={backbone: [none, weak], space: [weak, weak], time: [weak, strong], clip: [strong, strong]}"
+ALIKE = "loss_weights={backbone: {invariance: 1}, space: {invariance: 1}, time: {invariance: 1}, clip: {invariance: 1}}"
+WITHIN, OPEN_SIDE = "predict_across_views=false", "detach_side_targets=false"
 SAMPLED, ANYWHERE = ("down_targets=sampled", "positions=per_batch"), "use_temporal_prediction=false"
 # (hierarchy, causal levels, other options): every value of an option at least once, pairs that interact together.
 SETTINGS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("image", (), (VICREG, STEM)),
-    ("image", ("space",), (SIGREG,)),
+    ("image", ("space",), (SIGREG, TWO_VIEWS, ALIKE)),
     ("2", (), (SIGREG, STEM)),
-    ("2", (), (VICREG, EMA, *SAMPLED)),
-    ("2", ("space", "time"), (VISREG, SECOND)),
-    ("3", (), (VICREG,)),
-    ("3", (), (SIGREG, SECOND, ANYWHERE, *SAMPLED, STEM)),
+    ("2", (), (VICREG, EMA, VIEWS_BY_LEVEL, ALIKE, *SAMPLED)),
+    ("2", ("space", "time"), (VISREG, TWO_VIEWS)),
+    ("3", (), (VICREG, TWO_VIEWS, ALIKE)),
+    ("3", (), (SIGREG, VIEWS_BY_LEVEL, ALIKE, ANYWHERE, *SAMPLED, STEM)),
     ("3", ("time",), (NONE, EMA, "output_batchnorm=true")),
     ("3", ("clip",), (VICREG, STEM, ANYWHERE)),
-    ("3", ("space", "time", "clip"), (VISREG, "interlevel_noise=0.25", "target_norm=layer")),
-    ("b2", (), (VISREG, SECOND)),
+    ("3", ("space", "time", "clip"), (VISREG, OPEN_SIDE, "interlevel_noise=0.25", "target_norm=layer")),
+    ("b2", (), (VISREG, TWO_VIEWS, ALIKE, WITHIN, OPEN_SIDE)),
     ("b2", ("space",), (VICREG, STEM, *SAMPLED)),
-    ("b3", (), (SIGREG, STEM, "output_batchnorm=true")),
+    ("b3", (), (SIGREG, STEM, TWO_VIEWS, ALIKE, "output_batchnorm=true")),
     ("b3", (), (VICREG, EMA, ANYWHERE, "stem=cnn")),
-    ("b3", ("space", "clip"), (NONE, STEM, SECOND, "target_norm=none")),
-    ("b3", ("space", "time", "clip"), (VICREG, EMA, "architecture_space.dropout=0.2")),
+    ("b3", (), (VICREG, VIEWS_BY_LEVEL, ALIKE, OPEN_SIDE)),
+    ("b3", ("space", "clip"), (NONE, STEM, VIEWS_BY_LEVEL, WITHIN, OPEN_SIDE, "target_norm=none")),
+    ("b3", ("space", "time", "clip"), (VICREG, EMA, TWO_VIEWS, ALIKE, "architecture_space.dropout=0.2")),
 ]
 settings = pytest.mark.parametrize(("hierarchy", "causal", "options"), SETTINGS)
 
@@ -120,14 +128,19 @@ def moved_groups(task: HierarchicalTask, loss: Tensor) -> set[str]:
     return moved
 
 
-def targets_of(task: HierarchicalTask, batch: TrainingViews) -> dict[str, Targets]:
-    """What each level is given to predict, on the way through `losses`."""
-    seen: dict[str, Targets] = {}
+def views_of(task: HierarchicalTask, batch: TrainingViews) -> dict[str, list[LevelView]]:
+    """What each level learns from, on the way through `losses`."""
+    seen: dict[str, list[LevelView]] = {}
     handles = [
-        objective.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[2]))
+        objective.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0]))
         for name, objective in task.objectives.items()
     ]
     task.losses(batch, make_step())
     for handle in handles:
         handle.remove()
     return seen
+
+
+def targets_of(task: HierarchicalTask, batch: TrainingViews) -> dict[str, Targets]:
+    """What each level is given to predict in its first view."""
+    return {level: views[0].targets for level, views in views_of(task, batch).items()}

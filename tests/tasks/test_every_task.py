@@ -23,6 +23,17 @@ MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
 SETTINGS = {
     "hierarchical": ("task=hierarchical",),
+    "hierarchical, two views": (
+        "views={space: [weak,weak], time: [weak,strong], clip: [strong,strong]}",
+        "second_view=window",
+        "loss_weights={space: {invariance: 1}, time: {invariance: 1}, clip: {invariance: 1}}",
+        "detach_side_targets=false",
+    ),
+    "hierarchical, teacher of another view": (
+        "views.clip=[none,strong]",
+        "targets=ema",
+        "loss_weights.clip.invariance=1",
+    ),
     "supervised": ("task=supervised",),
     "supervised, augmented": ("task=supervised", "augment_training=true", "groups=[backbone,space,time,clip]"),
     "supervised s3d": ("task=supervised", "encoder=s3d", "window.length=8"),

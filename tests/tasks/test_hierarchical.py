@@ -8,16 +8,17 @@ import torch
 from tasks.hierarchical import build_hierarchy
 from tasks.task import StepContext
 from tests.tasks.hierarchical_cases import (
+    ALIKE,
     ANYWHERE,
     EMA,
     GUARDS,
     HIERARCHIES,
     NONE,
     SAMPLED,
-    SECOND,
     SETTINGS,
     SIGREG,
     STEM,
+    TWO_VIEWS,
     VICREG,
     MakeConfig,
     losses_of,
@@ -41,8 +42,9 @@ def test_strict_every_term_moves_its_own_level_and_no_other(
     losses = losses_of(task)
     wanted = HIERARCHIES[hierarchy][1]
     unwanted = {"side"} if ANYWHERE in options else set()
+    common = GUARDS[options[0]] | ({"invariance"} if ALIKE in options else set())
     assert {level: set(terms) for level, terms in losses.items()} == {
-        level: terms - unwanted | GUARDS[options[0]] for level, terms in wanted.items()
+        level: terms - unwanted | common for level, terms in wanted.items()
     }
     for level, terms in losses.items():
         assert moved_groups(task, total(terms)) == {level}
@@ -76,9 +78,12 @@ def test_end2end_every_term_moves_all_levels_below_and_none_above(
 
 
 @pytest.mark.parametrize("causal", [(), ("space", "time", "clip")])
-def test_targets_that_are_not_detached_leak(tiny_config: MakeConfig, causal: tuple[str, ...]) -> None:
-    open_targets = "detach_targets=false"
-    losses = losses_of(task := make_task(make_config(tiny_config, "b3", causal, (NONE, STEM), open_targets)))
+@pytest.mark.parametrize("views", [(), (TWO_VIEWS,)])
+def test_targets_that_are_not_detached_leak(
+    tiny_config: MakeConfig, causal: tuple[str, ...], views: tuple[str, ...]
+) -> None:
+    options = (NONE, STEM, *views, "detach_targets=false")
+    losses = losses_of(task := make_task(make_config(tiny_config, "b3", causal, options)))
     levels = list(losses)
     for place, level in enumerate(levels):
         for direction, loss in losses[level].items():
@@ -86,10 +91,11 @@ def test_targets_that_are_not_detached_leak(tiny_config: MakeConfig, causal: tup
             assert moved_groups(task, loss) == {level, levels[other]}, (level, direction)
 
 
-@pytest.mark.parametrize("targets", [EMA, SECOND])
-def test_targets_of_another_model_or_view_never_leak(tiny_config: MakeConfig, targets: str) -> None:
-    config = make_config(tiny_config, "b3", ("time",), (NONE, STEM, targets))
-    task = make_task(config.model_copy(update={"detach_targets": False}))  # which a config file is refused
+@pytest.mark.parametrize("views", [(), (TWO_VIEWS,)])
+def test_targets_of_a_teacher_never_leak(tiny_config: MakeConfig, views: tuple[str, ...]) -> None:
+    config = make_config(tiny_config, "b3", ("time",), (NONE, STEM, EMA, *views))
+    undetached = {"detach_targets": False, "detach_side_targets": False}  # which a config file is refused
+    task = make_task(config.model_copy(update=undetached))
     for level, terms in losses_of(task).items():
         for term, loss in terms.items():
             assert moved_groups(task, loss) == {level}, term
@@ -116,7 +122,7 @@ def test_the_losses_are_the_same_however_gradient_may_cross(
 
 def test_isolation_holds_under_autocast_and_with_dropout(tiny_config: MakeConfig) -> None:
     dropout = tuple(f"architecture_{level}.dropout=0.2" for level in ("space", "time", "clip"))
-    task = make_task(make_config(tiny_config, "b3", ("time",), (VICREG, *dropout)))
+    task = make_task(make_config(tiny_config, "b3", ("time",), (VICREG, TWO_VIEWS, ALIKE, *dropout)))
     with torch.autocast("cpu", torch.bfloat16):
         losses = losses_of(task)
     for level, terms in losses.items():
@@ -227,9 +233,12 @@ def test_weights_move_with_the_progress_of_the_step(tiny_config: MakeConfig) -> 
 
 
 @pytest.mark.parametrize("regularizer", list(GUARDS))
-def test_a_single_window_gives_finite_losses_and_gradients(tiny_config: MakeConfig, regularizer: str) -> None:
+@pytest.mark.parametrize("views", [(), (TWO_VIEWS,)])
+def test_a_single_window_gives_finite_losses_and_gradients(
+    tiny_config: MakeConfig, regularizer: str, views: tuple[str, ...]
+) -> None:
     # The last level has one vector then; statistics need two, which the vectors of earlier steps are.
-    task = make_task(tiny_config(regularizer, "loss_weights={space: {up: 1}, time: {up: 1}, clip: {down: 1}}"))
+    task = make_task(tiny_config(regularizer, *views, *([ALIKE] if views and regularizer != NONE else [])))
     losses_of(task)
     losses = torch.stack([total(terms) for terms in losses_of(task, batch=1).values()]).sum()
     losses.backward()

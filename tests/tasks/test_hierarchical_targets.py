@@ -1,8 +1,7 @@
-"""Whose units are predicted, and how well: the model's own, its teacher's, another view's."""
+"""Whose units are predicted, and how well: the model's own, or its teacher's."""
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
@@ -11,15 +10,14 @@ from torch import Tensor
 
 from architecture.hierarchy import Units
 from config.schema import Config
-from data_utils.views import View
 from losses import mse
 from tasks.hierarchical import HierarchicalTask
 from tasks.objective import Targets
 from tests.tasks.hierarchical_cases import (
     EMA,
     NONE,
-    SECOND,
     STEM,
+    TWO_VIEWS,
     VICREG,
     MakeConfig,
     losses_of,
@@ -65,7 +63,7 @@ def test_every_level_gets_its_neighbours_in_the_order_of_time(
 ) -> None:
     config = make_config(tiny_config, "b3", ("time",), (NONE, STEM), "target_norm=none")
     task, units = make_task(config), fake_units(config)
-    monkeypatch.setattr(task.hierarchy, "encode", lambda _: units)
+    monkeypatch.setattr(task.hierarchy, "encode", lambda video, last: units)
     found = targets_of(task, make_batch(task, 2))
     assert [numbers(targets.own_BUD) for targets in found.values()] == [
         list(range(36)),
@@ -128,41 +126,6 @@ def assert_targets(found: dict[str, Targets], task: HierarchicalTask, units: Uni
 
 
 NOISY = ("architecture_space.dropout=0.3", "interlevel_noise=0.3", "output_batchnorm=true")
-
-
-@pytest.mark.parametrize("causal", [(), ("space", "time")])
-def test_the_targets_of_a_second_view_come_from_it(tiny_config: MakeConfig, causal: tuple[str, ...]) -> None:
-    task = make_task(make_config(tiny_config, "b3", causal, (VICREG, SECOND, *NOISY)))
-    for seed in (1, 5):  # statistics that have moved
-        losses_of(task)
-        batch = make_batch(task, seed=seed)
-        batch.videos[1].requires_grad_()
-        statistics = {name: buffer.clone() for name, buffer in task.hierarchy.named_buffers()}
-        found = targets_of(task, batch)
-        # The first view has moved the running statistics, with which the second is normalised then.
-        eval_units = copy.deepcopy(task.hierarchy).eval().encode(batch.videos[1].detach())
-        assert_targets(found, task, eval_units, batch.videos[1].detach())
-        assert all(tensor is None or not tensor.requires_grad for t in found.values() for tensor in vars(t).values())
-        assert task.hierarchy.training
-        assert all(module.training for module in task.hierarchy.modules())
-        once = copy.deepcopy(task.hierarchy)
-        once.load_state_dict(once.state_dict() | statistics)
-        once.encode(batch.videos[0])
-        for name, buffer in task.hierarchy.named_buffers():  # the second view has not moved them
-            if "running" in name and "norms.backbone" in name:  # above, there is noise
-                torch.testing.assert_close(buffer, once.get_buffer(name))
-
-
-def test_one_view_is_the_default_and_second_views_are_augmented(tiny_config: MakeConfig) -> None:
-    for options in ((), (EMA,)):
-        assert make_task(tiny_config(*options)).views == (View(),)
-        config = tiny_config(*options, "augment_training=true")
-        assert make_task(config).views == (View(augmentation=config.augmentation),)
-    for second_view, window in (("augmentation", 0), ("window", 1)):
-        config = tiny_config(SECOND, f"second_view={second_view}")
-        first, second = make_task(config).views
-        assert first == View(window=0, augmentation=config.augmentation)
-        assert second == View(window=window, augmentation=config.augmentation)
 
 
 # ---------------------------------------------------------------------------------------------------- teacher
@@ -232,7 +195,7 @@ def test_a_resumed_teacher_goes_on_as_if_nothing_had_happened(tiny_config: MakeC
 
 
 def test_only_ema_has_a_teacher(tiny_config: MakeConfig) -> None:
-    for options in ((), (SECOND,)):
+    for options in ((), (TWO_VIEWS,)):
         task = make_task(tiny_config(*options))
         assert task.teacher is None
         before = {name: value.clone() for name, value in task.state_dict().items()}
@@ -264,7 +227,7 @@ def test_prediction_errors_tell_the_own_target_from_anothers(
 
 
 def test_prediction_errors_are_those_of_the_models_own_units_in_evaluation_mode(tiny_config: MakeConfig) -> None:
-    task = make_task(tiny_config(NONE, SECOND, *NOISY))
+    task = make_task(tiny_config(NONE, TWO_VIEWS, *NOISY))
     losses_of(task)
     video = make_video(4)
     errors = task.prediction_errors(video, torch.Generator().manual_seed(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from torch import Tensor
 from config.losses import LOSS_PARAMS, LossName
 from config.schema import Config
 from losses import mse, prediction_loss
-from tasks.objective import LevelObjective, Targets
+from tasks.objective import LevelObjective, LevelView, Targets
 
 MakeConfig = Callable[..., Config]
 BATCH, FRAMES, PATCHES, CLIPS, PER_CLIP = 3, 6, 6, 3, 2
 FOUR = "groups=[backbone,space,time,clip]"
+TWO_VIEWS = "views.space=[strong,strong]"
 NO_GUARD = "regularizer={name: none}"
 
 
@@ -40,7 +42,7 @@ def make_objective(config: Config, level: Any) -> LevelObjective:
     return LevelObjective(config, level).train()
 
 
-def make_inputs(config: Config, level: Any) -> tuple[Tensor, Tensor | None, Targets]:
+def make_view(config: Config, level: Any) -> LevelView:
     """Random units, and targets with numbers."""
     groups = list(config.groups)
     units, tokens = config.units(level), config.tokens_per_unit.get(level)
@@ -53,7 +55,17 @@ def make_inputs(config: Config, level: Any) -> tuple[Tensor, Tensor | None, Targ
         numbered(units, config.dim(level)), numbered(units * tokens, below) if tokens else None, above_BVF=above
     )
     states = rand(BATCH, units * tokens, config.dim(level), seed=1) if tokens and config.causal(level) else None
-    return rand(BATCH, units, config.dim(level)), states, targets
+    return LevelView(rand(BATCH, units, config.dim(level)), states, targets)
+
+
+def random_view(seed: int = 0) -> LevelView:
+    """Random units and random targets of `space`."""
+    own, below, above = (
+        rand(BATCH, 6, 16, seed=seed + 3),
+        rand(BATCH, 36, 192, seed=seed + 4),
+        rand(BATCH, 3, 20, seed=seed + 5),
+    )
+    return LevelView(rand(BATCH, 6, 16, seed=seed), None, Targets(own, below, above))
 
 
 def number(target: Tensor, *index: int) -> int:
@@ -71,24 +83,24 @@ def number(target: Tensor, *index: int) -> int:
 @pytest.mark.parametrize(("level", "inside"), [("backbone", PATCHES), ("space", PER_CLIP), ("time", CLIPS)])
 def test_up_predicts_the_unit_that_this_one_is_part_of(tiny_config: MakeConfig, level: str, inside: int) -> None:
     config = tiny_config(FOUR)
-    objective, (own, states, targets) = make_objective(config, level), make_inputs(config, level)
-    prediction, target = objective.eval().predict(own, states, targets, generator())["up"]
+    objective, view = make_objective(config, level), make_view(config, level)
+    prediction, target = objective.eval().predict(view, generator())["up"]
     assert prediction.shape == target.shape
-    assert prediction.shape[1] == own.shape[1]
-    for window, unit in itertools.product(range(BATCH), range(own.shape[1])):
+    assert prediction.shape[1] == view.own_BUD.shape[1]
+    for window, unit in itertools.product(range(BATCH), range(view.own_BUD.shape[1])):
         assert number(target, window, unit) == unit // inside
-        torch.testing.assert_close(prediction[window, unit], objective.predictors["up"](own[window, unit]))
+        torch.testing.assert_close(prediction[window, unit], objective.predictors["up"](view.own_BUD[window, unit]))
 
 
 @pytest.mark.parametrize(("level", "above"), [("backbone", "space"), ("space", "time"), ("time", "clip")])
 def test_up_to_a_causal_level_predicts_the_state_before(tiny_config: MakeConfig, level: str, above: str) -> None:
     config = tiny_config(FOUR, f"architecture_{above}.causal_mask=true")
-    objective, (own, states, targets) = make_objective(config, level), make_inputs(config, level)
-    prediction, target = objective.eval().predict(own, states, targets, generator())["up"]
-    assert prediction.shape[1] == own.shape[1] - 1
-    for window, unit in itertools.product(range(BATCH), range(1, own.shape[1])):
+    objective, view = make_objective(config, level), make_view(config, level)
+    prediction, target = objective.eval().predict(view, generator())["up"]
+    assert prediction.shape[1] == view.own_BUD.shape[1] - 1
+    for window, unit in itertools.product(range(BATCH), range(1, view.own_BUD.shape[1])):
         assert number(target, window, unit - 1) == unit - 1  # the state that has seen all before `unit`, and not it
-        torch.testing.assert_close(prediction[window, unit - 1], objective.predictors["up"](own[window, unit]))
+        torch.testing.assert_close(prediction[window, unit - 1], objective.predictors["up"](view.own_BUD[window, unit]))
 
 
 @pytest.mark.parametrize("level", ["space", "time", "clip"])
@@ -101,8 +113,8 @@ def test_down_predicts_units_below_where_it_is_told(
     config = tiny_config(
         f"down_targets={down_targets}", f"use_temporal_prediction={temporal}".lower(), f"positions={positions}"
     )
-    objective, (own, states, targets) = make_objective(config, level), make_inputs(config, level)
-    prediction, target = objective.eval().predict(own, states, targets, generator())["down"]
+    objective, view = make_objective(config, level), make_view(config, level)
+    prediction, target = objective.eval().predict(view, generator())["down"]
     units, tokens = config.units(level), config.tokens_per_unit[level]
     predicted = 1 if down_targets == "sampled" else tokens if temporal else units * tokens
     assert prediction.shape == target.shape == (BATCH, units, predicted, prediction.shape[-1])
@@ -113,7 +125,7 @@ def test_down_predicts_units_below_where_it_is_told(
         for k, index in enumerate(indices):
             group, token = divmod(index, tokens)
             places = [torch.tensor(token)] if temporal else [torch.tensor(token), torch.tensor(group)]
-            expected = objective.predictors["down"](own[window, unit], *places)
+            expected = objective.predictors["down"](view.own_BUD[window, unit], *places)
             torch.testing.assert_close(prediction[window, unit, k], expected)
             assert group == unit or not temporal
         if down_targets == "all":
@@ -129,14 +141,14 @@ def test_down_predicts_units_below_where_it_is_told(
 @pytest.mark.parametrize("positions", ["per_sample", "per_batch"])
 def test_side_predicts_one_other_time_at_the_same_place(tiny_config: MakeConfig, level: str, positions: str) -> None:
     config = tiny_config(FOUR, f"positions={positions}")
-    objective, (own, states, targets) = make_objective(config, level), make_inputs(config, level)
-    prediction, target = objective.eval().predict(own, states, targets, generator())["side"]
-    assert prediction.shape == target.shape == own.shape
+    objective, view = make_objective(config, level), make_view(config, level)
+    prediction, target = objective.eval().predict(view, generator())["side"]
+    assert prediction.shape == target.shape == view.own_BUD.shape
     places = PATCHES if level == "backbone" else 1
-    times = own.shape[1] // places
+    times = view.own_BUD.shape[1] // places
     drawn: dict[int, list[int]] = {window: [] for window in range(BATCH)}
     distances = set()
-    for window, unit in itertools.product(range(BATCH), range(own.shape[1])):
+    for window, unit in itertools.product(range(BATCH), range(view.own_BUD.shape[1])):
         other_time, other_place = divmod(number(target, window, unit), places)
         time, place = divmod(unit, places)
         assert other_place == place
@@ -144,7 +156,9 @@ def test_side_predicts_one_other_time_at_the_same_place(tiny_config: MakeConfig,
         drawn[window].append(other_time)
         distances.add(other_time - time)
         where = torch.tensor(other_time - time + times - 1)
-        torch.testing.assert_close(prediction[window, unit], objective.predictors["side"](own[window, unit], where))
+        torch.testing.assert_close(
+            prediction[window, unit], objective.predictors["side"](view.own_BUD[window, unit], where)
+        )
     assert min(distances) < 0 < max(distances)
     table = objective.predictors["side"].get_parameter("places.0.weight")
     assert len(table) == 2 * times - 1
@@ -155,10 +169,10 @@ def test_side_predicts_one_other_time_at_the_same_place(tiny_config: MakeConfig,
 
 def test_drawn_targets_are_a_function_of_the_generator_alone(tiny_config: MakeConfig) -> None:
     config = tiny_config(FOUR, "down_targets=sampled")
-    objective, inputs = make_objective(config, "space"), make_inputs(config, "space")
+    objective, view = make_objective(config, "space"), make_view(config, "space")
 
     def drawn(seed: int) -> Tensor:
-        pairs = objective.predict(*inputs, generator(seed))
+        pairs = objective.predict(view, generator(seed))
         return torch.cat([pairs["down"][1][..., 0].flatten(1), pairs["side"][1][..., 0]], dim=1)
 
     torch.manual_seed(1)
@@ -171,8 +185,8 @@ def test_drawn_targets_are_a_function_of_the_generator_alone(tiny_config: MakeCo
 def test_side_draws_from_the_truncated_normal_of_the_config(tiny_config: MakeConfig) -> None:
     for divisor, far in ((1000.0, False), (1.0, True)):
         config = tiny_config(FOUR, f"std_divisor={divisor}")
-        objective, (own, states, targets) = make_objective(config, "space"), make_inputs(config, "space")
-        target = torch.stack([objective.predict(own, states, targets, generator(s))["side"][1] for s in range(9)])
+        objective, view = make_objective(config, "space"), make_view(config, "space")
+        target = torch.stack([objective.predict(view, generator(s))["side"][1] for s in range(9)])
         distance = (target[..., 0] % 1000 - torch.arange(FRAMES)).abs()
         assert (distance.max() > 1) == far
 
@@ -185,14 +199,16 @@ def test_every_state_of_a_causal_level_predicts_the_next_token(
     tiny_config: MakeConfig, level: str, options: tuple[str, ...]
 ) -> None:
     config = tiny_config(f"architecture_{level}.causal_mask=true", *options)
-    objective, (own, states, targets) = make_objective(config, level), make_inputs(config, level)
-    assert states is not None
-    prediction, target = objective.eval().predict(own, states, targets, generator())["down"]
+    objective, view = make_objective(config, level), make_view(config, level)
+    assert view.states_BMD is not None
+    prediction, target = objective.eval().predict(view, generator())["down"]
     count = config.units(level) * config.tokens_per_unit[level]
     assert prediction.shape[:2] == target.shape[:2] == (BATCH, count - 1)
     for window, token in itertools.product(range(BATCH), range(count - 1)):  # across the borders of units too
         assert number(target, window, token) == token + 1
-        torch.testing.assert_close(prediction[window, token], objective.predictors["down"](states[window, token]))
+        torch.testing.assert_close(
+            prediction[window, token], objective.predictors["down"](view.states_BMD[window, token])
+        )
 
 
 @pytest.mark.parametrize(
@@ -213,9 +229,9 @@ def test_only_what_has_a_weight_and_a_neighbour_is_predicted(
     tiny_config: MakeConfig, overrides: tuple[str, ...], level: str, directions: set[str]
 ) -> None:
     config = tiny_config(*overrides, NO_GUARD)
-    objective, inputs = make_objective(config, level), make_inputs(config, level)
+    objective, view = make_objective(config, level), make_view(config, level)
     assert set(objective.predictors) == directions
-    assert set(objective(*inputs, generator())) == directions
+    assert set(objective([view], generator())) == directions
     assert [name for name, _ in objective.named_children()] == ["predictors"]
     assert [name for name, _ in objective.named_buffers() if not name.startswith("predictors.")] == []
 
@@ -242,37 +258,65 @@ LOSSES: list[tuple[LossName, str]] = [
 def test_every_direction_has_the_loss_of_the_config(tiny_config: MakeConfig, name: LossName, params: str) -> None:
     weights = "loss_weights.space={up: 2, down: 3, side: 5}"
     config = tiny_config(f"loss_fn={name}", f"loss_params={params}", weights, NO_GUARD)
-    objective, (own, states, _) = make_objective(config, "space"), make_inputs(config, "space")
-    targets = Targets(rand(BATCH, 6, 16, seed=3), rand(BATCH, 36, 192, seed=4), rand(BATCH, 3, 20, seed=5))
-    pairs = objective.predict(own, states, targets, generator())
-    terms = objective(own, states, targets, generator())
+    objective, view = make_objective(config, "space"), random_view()
+    pairs = objective.predict(view, generator())
+    terms = objective([view], generator())
     loss_params = LOSS_PARAMS[name].model_validate(config.loss_params)
     for direction, weight in {"up": 2, "down": 3, "side": 5}.items():
         expected = weight * prediction_loss(name, loss_params, *pairs[direction])  # type: ignore[index]
         torch.testing.assert_close(terms[direction], expected)
 
 
+def test_with_two_views_every_term_is_the_mean_over_the_views(tiny_config: MakeConfig) -> None:
+    weights = ("loss_weights.space={up: 2, down: 3, side: 5, invariance: 7}", TWO_VIEWS)
+    config = tiny_config(*weights, "down_targets=sampled")
+    objective, views = make_objective(config, "space"), [random_view(), random_view(seed=10)]
+    terms = objective(views, generator())
+    drawn = generator()  # the second view draws after the first
+    pairs = [objective.predict(view, drawn) for view in views]
+    for direction, weight in {"up": 2, "down": 3, "side": 5}.items():
+        first, second = (mse(*pair[direction]) for pair in pairs)  # type: ignore[index]
+        torch.testing.assert_close(terms[direction], weight * (first + second) / 2)
+        assert (first - second).abs() > 1e-3
+    one_by_one = [make_objective(config, "space")([view], generator()) for view in views]
+    assert set(one_by_one[0]) == {"up", "down", "side", "variance", "covariance"}
+    for name in ("variance", "covariance"):
+        torch.testing.assert_close(terms[name], (one_by_one[0][name] + one_by_one[1][name]) / 2)
+    projected = [objective.guard.projector(view.own_BUD.flatten(0, 1)) for view in views]
+    torch.testing.assert_close(terms["invariance"], 7 * mse(*projected))
+    assert set(terms) == {*one_by_one[0], "invariance"}
+
+
+def test_the_weight_of_the_invariance_moves_to_one_too(tiny_config: MakeConfig) -> None:
+    moving = ("loss_weights.space.invariance=0.25", TWO_VIEWS, "interpolate_loss_weights_to_uniformity=true")
+    config = tiny_config(*moving, "regularizer.min_vectors=2")  # nothing of earlier steps
+    objective, views = make_objective(config, "space"), [random_view(), random_view(seed=10)]
+    start, half, end = (objective(views, generator(), progress)["invariance"] for progress in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(start, 0.25 * end)
+    torch.testing.assert_close(half, 0.625 * end)
+
+
 def test_weights_above_zero_move_to_one(tiny_config: MakeConfig) -> None:
     weights = "loss_weights.space={up: 0.25, down: 3, side: 0}"
     config = tiny_config(weights, "interpolate_loss_weights_to_uniformity=true", NO_GUARD)
     before = config.model_dump()
-    objective, inputs = make_objective(config, "space"), make_inputs(config, "space")
-    start, half, end = (objective(*inputs, generator(), progress) for progress in (0.0, 0.5, 1.0))
+    objective, view = make_objective(config, "space"), make_view(config, "space")
+    start, half, end = (objective([view], generator(), progress) for progress in (0.0, 0.5, 1.0))
     assert set(half) == {"up", "down"}
     for direction, first, middle in (("up", 0.25, 0.625), ("down", 3.0, 2.0)):
         torch.testing.assert_close(start[direction], first * end[direction])
         torch.testing.assert_close(half[direction], middle * end[direction])
     assert config.model_dump() == before
     fixed = make_objective(tiny_config(weights, NO_GUARD), "space")
-    for direction, term in fixed(*inputs, generator(), 0.5).items():
+    for direction, term in fixed([view], generator(), 0.5).items():
         torch.testing.assert_close(term, start[direction])
 
 
 def test_the_guard_sees_all_units_of_all_windows(tiny_config: MakeConfig) -> None:
     config = tiny_config(FOUR)
-    objective, (own, states, targets) = make_objective(config, "backbone"), make_inputs(config, "backbone")
-    expected = objective.guard(own.flatten(0, 1), generator())
-    terms = objective(own, states, targets, generator())
+    objective, view = make_objective(config, "backbone"), make_view(config, "backbone")
+    expected = objective.guard([view.own_BUD.flatten(0, 1)], 0.0, generator())
+    terms = objective([view], generator())
     assert set(terms) == {"up", "side", "variance", "covariance"}
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
@@ -281,24 +325,18 @@ def test_the_guard_sees_all_units_of_all_windows(tiny_config: MakeConfig) -> Non
 # --------------------------------------------------------------------------------------------------- centre
 
 
-def centred(tiny_config: MakeConfig) -> tuple[LevelObjective, tuple[Tensor, Tensor | None, Targets]]:
-    config = tiny_config("loss_fn=ce", "loss_params={centre_momentum: 0.75}", NO_GUARD)
-    objective, (own, states, _) = make_objective(config, "space"), make_inputs(config, "space")
-    return objective, (
-        own,
-        states,
-        Targets(rand(BATCH, 6, 16, seed=3), rand(BATCH, 36, 192, seed=4), rand(BATCH, 3, 20, seed=5)),
-    )
+def centred(tiny_config: MakeConfig) -> LevelObjective:
+    return make_objective(tiny_config("loss_fn=ce", "loss_params={centre_momentum: 0.75}", NO_GUARD), "space")
 
 
 def test_a_centre_is_the_running_mean_of_a_directions_targets(tiny_config: MakeConfig) -> None:
-    objective, (own, states, targets) = centred(tiny_config)
-    assert targets.above_BVF is not None
-    assert targets.below_BME is not None
+    objective, view = centred(tiny_config), random_view()
+    assert view.targets.above_BVF is not None
+    assert view.targets.below_BME is not None
     expected = {"up_centre_D": torch.zeros(20), "down_centre_D": torch.zeros(192)}
     for _ in range(3):
-        objective(own, states, targets, generator())
-        for name, units in (("up_centre_D", targets.above_BVF), ("down_centre_D", targets.below_BME)):
+        objective([view], generator())
+        for name, units in (("up_centre_D", view.targets.above_BVF), ("down_centre_D", view.targets.below_BME)):
             expected[name] = 0.75 * expected[name] + 0.25 * units.mean(dim=(0, 1))
     buffers = {name: buffer for name, buffer in objective.named_buffers() if name.endswith("_centre_D")}
     assert set(buffers) == {"up_centre_D", "down_centre_D", "side_centre_D"}
@@ -308,26 +346,26 @@ def test_a_centre_is_the_running_mean_of_a_directions_targets(tiny_config: MakeC
 
 
 def test_the_loss_takes_off_the_centre_that_it_finds(tiny_config: MakeConfig) -> None:
-    objective, inputs = centred(tiny_config)
-    objective(*inputs, generator())
+    objective, view = centred(tiny_config), random_view()
+    objective([view], generator())
     centre = objective.get_buffer("up_centre_D").clone()
-    prediction, target = objective.predict(*inputs, generator())["up"]
+    prediction, target = objective.predict(view, generator())["up"]
     expected = prediction_loss("ce", objective.loss_params, prediction, target, centre)
     uncentred = prediction_loss("ce", objective.loss_params, prediction, target)
-    term = objective(*inputs, generator())["up"]
+    term = objective([view], generator())["up"]
     torch.testing.assert_close(term, expected)
     assert (term - uncentred).abs() > 1e-4
 
 
 def test_a_centre_stays_in_evaluation_and_where_a_target_is_not_finite(tiny_config: MakeConfig) -> None:
-    objective, (own, states, targets) = centred(tiny_config)
-    objective(own, states, targets, generator())
+    objective, view = centred(tiny_config), random_view()
+    objective([view], generator())
     before = {name: b.clone() for name, b in objective.named_buffers() if name.endswith("_centre_D")}
     objective.eval()
-    objective(own, states, targets, generator())
+    objective([view], generator())
     objective.train()
-    spoilt = Targets(*(torch.full_like(x, torch.nan) for x in vars(targets).values()))
-    assert objective(own, states, spoilt, generator())["up"].isnan()
+    spoilt = Targets(*(torch.full_like(x, torch.nan) for x in vars(view.targets).values()))
+    assert objective([replace(view, targets=spoilt)], generator())["up"].isnan()
     assert len(before) == 3
     assert all(torch.equal(objective.get_buffer(name), buffer) for name, buffer in before.items())
 
@@ -340,9 +378,9 @@ def test_errors_are_against_the_own_and_another_windows_target(
     tiny_config: MakeConfig, causal: tuple[str, ...]
 ) -> None:
     config = tiny_config("down_targets=sampled", "loss_fn=ce", *causal)
-    objective, (own, states, targets) = make_objective(config, "space").eval(), make_inputs(config, "space")
-    errors = objective.errors(own, states, targets, seed=4)
-    pairs = objective.predict(own, states, targets, generator(4))
+    objective, view = make_objective(config, "space").eval(), make_view(config, "space")
+    errors = objective.errors(view, seed=4)
+    pairs = objective.predict(view, generator(4))
     assert set(errors) == {"up", "down", "side"}
     for direction, (prediction, target) in pairs.items():
         # The same unit of the window before: 1000 less; of the first window, that of the last.
