@@ -132,14 +132,14 @@ class HierarchicalTransformer(nn.Module):
         inside_BGND = patches_BTPD
         below = "backbone"
         for name in self.levels:
+            if below == last:
+                break
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
                 inside_BGND = units_BUD.unflatten(1, (-1, self.tokens_per_unit[name]))
             summaries[name], level_states = self._run(name, inside_BGND)
             if level_states is not None:
                 states[name] = level_states
-            if name == last:
-                break
             below = name
         return Units(patches_BTPD, summaries, states)
 

@@ -301,7 +301,7 @@ def test_under_autocast_units_are_close_to_those_in_float32(
         assert F.cosine_similarity(rough[name], exact[name], dim=-1).mean() > 0.99
 
 
-@pytest.mark.parametrize("last", ["space", "time", "clip"])
+@pytest.mark.parametrize("last", ["backbone", "space", "time", "clip"])
 def test_what_is_encoded_up_to_a_level_is_the_lower_part_of_the_whole(
     make_hierarchy: MakeHierarchy, make_video: MakeVideo, last: str
 ) -> None:

@@ -128,6 +128,15 @@ def test_a_look_is_encoded_as_far_up_as_a_level_needs_it(
             torch.testing.assert_close(units, whole[level])
 
 
+def test_without_a_prediction_upwards_a_look_ends_at_its_own_level(tiny_config: MakeConfig) -> None:
+    views = "views={backbone: [none], space: [weak], time: [weak], clip: [strong]}"
+    no_up = "loss_weights={backbone: {up: 0}, time: {up: 0}}"
+    task = make_task(make_config(tiny_config, "b3", (), (VICREG, views, no_up)))
+    found = encode(task, make_pixels(task))
+    assert [tuple(summaries) for summaries in found.values()] == [LEVELS[:1], LEVELS[:3], LEVELS]
+    assert all(loss.isfinite() for terms in losses_of(task).values() for loss in terms.values())
+
+
 # ---------------------------------------------------------------------------------------------------- targets
 
 
