@@ -147,10 +147,13 @@ class HierarchicalTask(Task):
         views = []
         for number, look in enumerate(looks):
             aims = targets[look][level]
-            if self.config.predict_across_views:
-                across = targets[looks[1 - number if len(looks) > 1 else 0]][level]
+            if self.config.predict_across_views and len(looks) > 1:
+                across = targets[looks[1 - number]][level]
                 # In another crop, a patch's place shows something else: patches are predicted in their own view.
-                aims = replace(across, below_BME=aims.below_BME) if level == "space" else across
+                if level == "backbone":
+                    aims = replace(across, own_BUD=aims.own_BUD)
+                else:
+                    aims = replace(across, below_BME=aims.below_BME) if level == "space" else across
             views.append(LevelView(*of_level(units[look], level), aims))
         return views
 
