@@ -116,11 +116,11 @@ class LevelObjective(nn.Module):
             generator: on the CPU; draws targets, and what is random in a regulariser.
             progress: share of the training that is done, in [0, 1].
         """
+        pairs = [self.predict(view, generator) for view in views]
         terms: dict[str, Tensor] = {}
-        for view in views:
-            for direction, pair in self.predict(view, generator).items():
-                term = self.weight(direction, progress) * self._loss(direction, *pair) / len(views)
-                terms[direction] = terms[direction] + term if direction in terms else term
+        for direction in pairs[0]:
+            loss = self._loss(direction, [of_view[direction] for of_view in pairs])
+            terms[direction] = self.weight(direction, progress) * loss
         if isinstance(self.config.regularizer, NoRegularizer):
             return terms
         invariance = self.weight("invariance", progress)
@@ -185,17 +185,20 @@ class LevelObjective(nn.Module):
         """Windows that are drawn for; what is drawn for one then goes for all."""
         return windows if self.config.positions == "per_sample" else 1
 
-    def _loss(self, direction: Direction, prediction: Tensor, target: Tensor) -> Tensor:
-        """The prediction loss, unweighted; training moves the centre afterwards, as DINO does."""
-        if self.centre_momentum is None:
-            return prediction_loss(self.config.loss_fn, self.loss_params, prediction, target)
-        centre_D: Tensor = getattr(self, f"{direction}_centre_D")
-        loss = prediction_loss(self.config.loss_fn, self.loss_params, prediction, target, centre_D)
-        if self.training:
-            mean_D = target.detach().float().flatten(0, -2).mean(dim=0)
+    def _loss(self, direction: Direction, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """The prediction loss, unweighted, as the mean over the views' pairs of prediction and target.
+
+        All views meet the same centre; training moves it afterwards, as DINO does.
+        """
+        centre_D: Tensor | None = None if self.centre_momentum is None else getattr(self, f"{direction}_centre_D")
+        losses = [prediction_loss(self.config.loss_fn, self.loss_params, *pair, centre_D) for pair in pairs]
+        if self.training and self.centre_momentum is not None and centre_D is not None:
+            mean_D = torch.stack([target.detach().float().flatten(0, -2).mean(dim=0) for _, target in pairs]).mean(
+                dim=0
+            )
             sound = mean_D.isfinite().all()  # a step that is skipped must not spoil those that follow
             centre_D.copy_(torch.where(sound, centre_D.lerp(mean_D, 1 - self.centre_momentum), centre_D))
-        return loss
+        return torch.stack(losses).mean()
 
     @torch.no_grad()
     def errors(self, view: LevelView, seed: int) -> dict[str, tuple[float, float]]:

@@ -357,6 +357,22 @@ def test_the_loss_takes_off_the_centre_that_it_finds(tiny_config: MakeConfig) ->
     assert (term - uncentred).abs() > 1e-4
 
 
+def test_both_views_are_centred_alike_and_move_the_centre_once(tiny_config: MakeConfig) -> None:
+    objective, views = centred(tiny_config), [random_view(), random_view(seed=10)]
+    objective([random_view(seed=20)], generator())
+    centre = objective.get_buffer("up_centre_D").clone()
+    expected = [
+        prediction_loss("ce", objective.loss_params, *objective.predict(view, generator())["up"], centre)
+        for view in views
+    ]
+    torch.testing.assert_close(objective(views, generator())["up"], torch.stack(expected).mean())
+    above = [view.targets.above_BVF for view in views]
+    assert above[0] is not None
+    assert above[1] is not None
+    moved = 0.75 * centre + 0.25 * torch.cat([above[0], above[1]]).mean(dim=(0, 1))
+    torch.testing.assert_close(objective.get_buffer("up_centre_D"), moved)
+
+
 def test_a_centre_stays_in_evaluation_and_where_a_target_is_not_finite(tiny_config: MakeConfig) -> None:
     objective, view = centred(tiny_config), random_view()
     objective([view], generator())
