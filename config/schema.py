@@ -349,10 +349,13 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         self._check_loss_params()
         return self
 
+    def _has_guard(self) -> bool:
+        """Whether the regulariser has any weight."""
+        return any(value for key, value in self.regularizer.model_dump().items() if key in GUARD_WEIGHTS)
+
     def _check_that_every_level_learns(self) -> None:
         """Raises ValueError where a level of the hierarchical task would stay as it is."""
-        guards = [v for k, v in self.regularizer.model_dump().items() if k in GUARD_WEIGHTS]
-        if self.task != "hierarchical" or any(guards):
+        if self.task != "hierarchical" or self._has_guard():
             return
         for level in self.groups:
             weights = self.loss_weights.get(level, Weights())
@@ -408,10 +411,15 @@ class Config(ArchConfig, DataConfig, TrainConfig):
                     f"loss_weights.{level}.invariance and views.{level} disagree: the invariance is between two views; "
                     f"views.{level}=[strong,strong] would fit, or a weight of 0"
                 )
-            if isinstance(self.regularizer, NoRegularizer):
+            if self.views[level] == ["none", "none"] and self.second_view == "augmentation":
+                raise ValueError(
+                    f"loss_weights.{level}.invariance and views.{level} disagree: a window as it is looks the same "
+                    f"twice; views.{level}=[strong,strong] would fit, or second_view=window"
+                )
+            if not self._has_guard():
                 raise ValueError(
                     f"loss_weights.{level}.invariance and regularizer disagree: without a regulariser two views are "
-                    "most alike when everything is; a weight of 0 would fit, or regularizer.name=vicreg"
+                    "most alike when everything is; a weight of 0 would fit, or a regularizer with weights above 0"
                 )
 
     def _check_loss_params(self) -> None:

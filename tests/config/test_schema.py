@@ -93,6 +93,11 @@ from config.yaml_text import to_yaml
             "views.time=[strong,strong] would fit, or a weight of 0",
         ),
         (
+            ["views.space=[none,none]", "second_view=augmentation", "loss_weights.space.invariance=1"],
+            "loss_weights.space.invariance and views.space disagree: a window as it is looks the same twice; "
+            "views.space=[strong,strong] would fit, or second_view=window",
+        ),
+        (
             [
                 *(f"loss_weights.{level}.invariance=0" for level in ("backbone", "space", "time")),
                 "loss_weights.clip.invariance=1",
@@ -100,7 +105,17 @@ from config.yaml_text import to_yaml
                 "regularizer={name: none}",
             ],
             "loss_weights.clip.invariance and regularizer disagree: without a regulariser two views are most alike "
-            "when everything is; a weight of 0 would fit, or regularizer.name=vicreg",
+            "when everything is; a weight of 0 would fit, or a regularizer with weights above 0",
+        ),
+        (
+            [
+                *(f"loss_weights.{level}.invariance=0" for level in ("backbone", "space", "time")),
+                "loss_weights.clip.invariance=1",
+                "views.clip=[strong,strong]",
+                "regularizer={name: vicreg, variance: 0, covariance: 0, proj_dim: 8, min_vectors: 2}",
+            ],
+            "loss_weights.clip.invariance and regularizer disagree: without a regulariser two views are most alike "
+            "when everything is; a weight of 0 would fit, or a regularizer with weights above 0",
         ),
         (
             [
