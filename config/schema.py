@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from config.data import DataConfig
+from config.hints import refuse
 from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
 from config.messages import shown, wanted
 from config.optimizers import AnyOptimizer, AnyScheduler
@@ -14,6 +16,7 @@ from config.section import AboveZero, LevelName, NonNegative, Positive, Section,
 
 Direction = Literal["up", "down", "side"]
 Strength = Literal["none", "weak", "strong"]
+_SMALLEST_PATCH = 4  # that a hint names
 HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("space", "time"),
     ("space", "time", "clip"),
@@ -289,59 +292,9 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         if tuple(self.groups) not in HIERARCHIES:
             known = ", ".join(f"[{', '.join(groups)}]" for groups in HIERARCHIES)
             raise ValueError(f"groups: [{', '.join(self.groups)}] is no hierarchy; use one of {known}")
-        for axis, size in zip(("height", "width"), self.frame_size, strict=True):
-            if size % self.patch_size:
-                raise ValueError(
-                    f"frame_size and patch_size disagree: {axis} {size} is not divisible by {self.patch_size}; "
-                    f"{nearest_multiples(size, self.patch_size)} would fit"
-                )
-        if self.window.length % self.frames_per_clip:
-            raise ValueError(
-                f"window.length and frames_per_clip disagree: {self.window.length} frames cannot be cut into clips of "
-                f"{self.frames_per_clip}; window.length {nearest_multiples(self.window.length, self.frames_per_clip)} "
-                "would fit"
-            )
-        if self.groups[-1] == "space" and self.window.length != 1:
-            raise ValueError(
-                f"groups and window.length disagree: without the level `time` a window is one frame, not "
-                f"{self.window.length}; window.length=1 frames_per_clip=1 would fit, or groups=[backbone,space,time]"
-            )
-        if "clip" not in self.groups and self.clips != 1:
-            raise ValueError(
-                f"groups and window.length disagree: without the level `clip` a window is one clip, but {self.clips} "
-                f"clips of {self.frames_per_clip} frames fit into {self.window.length}; frames_per_clip="
-                f"{self.window.length} would fit, or groups=[space,time,clip]"
-            )
-        if self.stem == "cnn" and self.patch_size % 4:
-            raise ValueError(
-                f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {self.patch_size}; "
-                f"patch_size {nearest_multiples(self.patch_size, 4)} would fit"
-            )
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std disagree: give both, or null for both")
-        if self.video_decoder == "opencv" and self.num_workers == 0:
-            raise ValueError(
-                "video_decoder and num_workers disagree: OpenCV may abort its process on a broken file, so it needs "
-                "one of its own; num_workers=1 would fit, or video_decoder=auto"
-            )
-        if self.temporal_stem and self.stem == "linear":
-            raise ValueError("temporal_stem and stem disagree: a linear stem has no time; stem=cnn would fit")
-        if self.encoder != "hierarchical" and self.task not in ("supervised", "vicreg"):
-            raise ValueError(
-                f"encoder and task disagree: {self.encoder} has no levels for {self.task}; encoder=hierarchical would "
-                "fit, or task=supervised or task=vicreg"
-            )
-        if self.encoder == "s3d" and self.window.length < 8:
-            raise ValueError(
-                f"encoder and window.length disagree: s3d needs 8 frames or more, not {self.window.length}; "
-                "window.length=8 would fit, or encoder=r2plus1d_18"
-            )
-        for level, tokens in self.tokens_per_unit.items():
-            if self.causal(level) and tokens < 2:
-                raise ValueError(
-                    f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
-                    "to predict; false would fit"
-                )
+        self._check_sizes()
+        self._check_window()
+        self._check_encoder()
         self._check_that_every_level_learns()
         self._check_targets()
         self._check_views()
@@ -352,6 +305,107 @@ class Config(ArchConfig, DataConfig, TrainConfig):
     def _has_guard(self) -> bool:
         """Whether the regulariser has any weight."""
         return any(value for key, value in self.regularizer.model_dump().items() if key in GUARD_WEIGHTS)
+
+    def _check_sizes(self) -> None:
+        """Raises ValueError where frames cannot be cut into patches, or patches not into strides."""
+        for axis, size in zip(("height", "width"), self.frame_size, strict=True):
+            if size % self.patch_size:
+                lower, upper = ([multiples(side, self.patch_size)[end] for side in self.frame_size] for end in (0, 1))
+                shared = math.gcd(*self.frame_size)
+                refuse(
+                    self,
+                    f"frame_size and patch_size disagree: {axis} {size} is not divisible by {self.patch_size}",
+                    *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
+                    *([{"patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
+                )
+        if self.stem == "cnn" and self.patch_size % 4:
+            below, above = multiples(self.patch_size, 4)
+            nearest = [multiples(size, above)[1] for size in self.frame_size]
+            refuse(
+                self,
+                f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {self.patch_size}",
+                *({"patch_size": size} for size in (below, above) if size),
+                {"patch_size": above, "frame_size": nearest},
+            )
+
+    def _check_window(self) -> None:
+        """Raises ValueError where the levels cannot be made of a window's frames."""
+        length, clip = self.window.length, self.frames_per_clip
+        pictures = {"groups": ["backbone", "space"], "window.length": 1, "frames_per_clip": 1}
+        if length % clip:
+            below, above = multiples(length, clip)
+            dividing = max(frames for frames in range(1, clip + 1) if length % frames == 0)
+            refuse(
+                self,
+                f"window.length and frames_per_clip disagree: {length} frames cannot be cut into clips of {clip}",
+                *([pictures] if length == 1 else []),
+                *({"window.length": frames} for frames in (below, above) if frames),
+                {"frames_per_clip": dividing},
+            )
+        if self.groups[-1] == "space" and length != 1:
+            refuse(
+                self,
+                f"groups and window.length disagree: without the level `time` a window is one frame, not {length}",
+                {"window.length": 1, "frames_per_clip": 1},
+                {"groups": ["backbone", "space", "time"]},
+                {"groups": ["backbone", "space", "time"], "frames_per_clip": length},
+                {"groups": ["backbone", "space", "time", "clip"]},
+            )
+        if "clip" not in self.groups and self.clips != 1:
+            refuse(
+                self,
+                f"groups and window.length disagree: without the level `clip` a window is one clip, but {self.clips} "
+                f"clips of {clip} frames fit into {length}",
+                {"frames_per_clip": length},
+                {"groups": [*self.groups, "clip"]},
+            )
+        for level, tokens in self.tokens_per_unit.items():
+            if self.causal(level) and tokens < 2:
+                refuse(
+                    self,
+                    f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
+                    "to predict",
+                    {f"architecture_{level}.causal_mask": False},
+                )
+
+    def _check_encoder(self) -> None:
+        """Raises ValueError where encoder, stem, decoder or normalisation do not go with the rest."""
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std disagree: give both, or null for both")
+        if self.video_decoder == "opencv" and self.num_workers == 0:
+            refuse(
+                self,
+                "video_decoder and num_workers disagree: OpenCV may abort its process on a broken file, so it needs "
+                "one of its own",
+                {"num_workers": 1},
+                {"video_decoder": "auto"},
+            )
+        if self.temporal_stem and self.stem == "linear":
+            refuse(
+                self,
+                "temporal_stem and stem disagree: a linear stem has no time",
+                {"stem": "cnn"},
+                {"stem": "cnn", "patch_size": multiples(self.patch_size, 4)[1]},
+                {"temporal_stem": False},
+            )
+        if self.encoder != "hierarchical" and self.task not in ("supervised", "vicreg"):
+            refuse(
+                self,
+                f"encoder and task disagree: {self.encoder} has no levels for {self.task}",
+                {"encoder": "hierarchical"},
+                {"task": "supervised"},
+                {"task": "vicreg"},
+            )
+        if self.encoder == "s3d" and self.window.length < 8:
+            longer = max(8, multiples(8, self.frames_per_clip)[1])
+            refuse(
+                self,
+                f"encoder and window.length disagree: s3d needs 8 frames or more, not {self.window.length}",
+                {"window.length": 8},
+                {"window.length": longer},
+                {"window.length": 8, "frames_per_clip": 8},
+                {"encoder": "r2plus1d_18"},
+            )
 
     def _check_that_every_level_learns(self) -> None:
         """Raises ValueError where a level of the hierarchical task would stay as it is."""
@@ -367,32 +421,41 @@ class Config(ArchConfig, DataConfig, TrainConfig):
             }
             useful = [direction for direction, possible in has.items() if possible]
             if not any(getattr(weights, direction) for direction in useful):
-                raise ValueError(
-                    f"loss_weights.{level} and regularizer disagree: {level} has no loss at all; "
-                    f"a weight above 0 for {' or '.join(useful)} would fit, or a regularizer"
+                refuse(
+                    self,
+                    f"loss_weights.{level} and regularizer disagree: {level} has no loss at all, and no regularizer",
+                    *({f"loss_weights.{level}.{direction}": 0.1} for direction in useful),
                 )
 
     def _check_turns(self) -> None:
         """Raises ValueError where levels are to take turns and there are none, or the other way round."""
         if self.alternating_interval is not None and self.task != "hierarchical":
-            raise ValueError(
-                f"alternating_interval and task disagree: {self.task} trains one group, which cannot take turns; "
-                "alternating_interval=null would fit"
+            refuse(
+                self,
+                f"alternating_interval and task disagree: {self.task} trains one group, which cannot take turns",
+                {"alternating_interval": None},
+                {"task": "hierarchical"},
             )
         for key in ("explicit_freeze", "always_compute_loss"):
             if getattr(self, key) and self.alternating_interval is None:
-                raise ValueError(
-                    f"{key} and alternating_interval disagree: without turns no group rests; {key}=false would fit, or "
-                    "an alternating_interval"
+                both = {"explicit_freeze": False, "always_compute_loss": False}
+                refuse(
+                    self,
+                    f"{key} and alternating_interval disagree: without turns no group rests",
+                    {key: False},
+                    both,
+                    {"alternating_interval": 50.0},
                 )
 
     def _check_targets(self) -> None:
         """Raises ValueError where gradient is asked to flow into targets that are computed without any."""
         for key in ("detach_targets", "detach_side_targets"):
             if not getattr(self, key) and self.targets != "online":
-                raise ValueError(
-                    f"{key} and targets disagree: targets of {self.targets} are computed without gradient; "
-                    f"{key}=true would fit, or targets=online"
+                refuse(
+                    self,
+                    f"{key} and targets disagree: targets of {self.targets} are computed without gradient",
+                    {key: True},
+                    {"targets": "online"},
                 )
 
     def _check_views(self) -> None:
@@ -400,26 +463,30 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         if self.task != "hierarchical":
             return
         for level in self.groups:
+            views, weight = f"views.{level}", f"loss_weights.{level}.invariance"
             if level not in self.views:
-                raise ValueError(
-                    f"views.{level} is missing: say which views {level} learns from, such as [strong, strong]"
-                )
+                refuse(self, f"{views} is missing, the views that {level} learns from", {views: ["strong", "strong"]})
             if not self.loss_weights.get(level, Weights()).invariance:
                 continue
             if len(self.views[level]) < 2:
-                raise ValueError(
-                    f"loss_weights.{level}.invariance and views.{level} disagree: the invariance is between two views; "
-                    f"views.{level}=[strong,strong] would fit, or a weight of 0"
+                refuse(
+                    self,
+                    f"{weight} and {views} disagree: the invariance is between two views",
+                    {views: ["strong", "strong"]},
+                    {weight: 0.0},
                 )
             if self.views[level] == ["none", "none"] and self.second_view == "augmentation":
-                raise ValueError(
-                    f"loss_weights.{level}.invariance and views.{level} disagree: a window as it is looks the same "
-                    f"twice; views.{level}=[strong,strong] would fit, or second_view=window"
+                refuse(
+                    self,
+                    f"{weight} and {views} disagree: a window as it is looks the same twice",
+                    {views: ["strong", "strong"]},
+                    {"second_view": "window"},
                 )
             if not self._has_guard():
-                raise ValueError(
-                    f"loss_weights.{level}.invariance and regularizer disagree: without a regulariser two views are "
-                    "most alike when everything is; a weight of 0 would fit, or a regularizer with weights above 0"
+                refuse(
+                    self,
+                    f"{weight} and regularizer disagree: without a regularizer two views are most alike when all is",
+                    {f"loss_weights.{other}.invariance": 0.0 for other in self.groups},
                 )
 
     def _check_loss_params(self) -> None:
@@ -482,7 +549,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         return {"backbone": frames * self.patches, "space": frames, "time": self.clips, "clip": 1}[level]
 
 
-def nearest_multiples(value: int, divisor: int) -> str:
-    """The multiples of `divisor` around `value`, in words."""
+def multiples(value: int, divisor: int) -> tuple[int, int]:
+    """The multiples of `divisor` around `value`, the lower one 0 where `value` is smaller than `divisor`."""
     below = value // divisor * divisor
-    return f"{below} or {below + divisor}" if below else str(divisor)
+    return below, below if below == value else below + divisor

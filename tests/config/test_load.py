@@ -320,7 +320,8 @@ def test_a_new_name_without_its_keys_says_why_they_are_missing(pinned: str) -> N
 
 def test_values_that_disagree_are_one_clean_line(pinned: str) -> None:
     assert message(pinned, "frame_size=[33, 32]") == (
-        "frame_size and patch_size disagree: height 33 is not divisible by 8; 32 or 40 would fit"
+        "frame_size and patch_size disagree: height 33 is not divisible by 8; frame_size=[32,32] would fit, or "
+        "frame_size=[40,32]"
     )
 
 
