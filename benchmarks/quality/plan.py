@@ -187,11 +187,14 @@ def _run(
     shipped = path.parent == CONFIG_FOLDER
     command_line = _settings(loaded, COMMAND_LINE)
     arguments = [f"{key}={to_yaml(value)}" for key, value in command_line.items()]
+    program = ["main.py", path.name]
+    if recipe == FLOORS:
+        program = ["-m", "benchmarks.quality.floors", path.name, "floors.json"]
     description = {
         "config": path.name,
         "config_settings": {} if shipped else _settings(loaded, str(path)),
         "overrides": command_line,
-        "command": shlex.join(["python", "main.py", path.name, *arguments]),
+        "command": shlex.join(["python", *program, *arguments]),
     }
     start = path.name if shipped else str(path.resolve())
     return Run(dataset, recipe, seed, start, tuple(overrides), digest, description)

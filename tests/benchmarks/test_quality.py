@@ -129,6 +129,7 @@ def test_the_floors_depend_on_the_data_alone(book_file: Path) -> None:
     book = read_book(book_file)
     floors = plan_floors(book, "small", [])
     assert floors.name == "small-floors"
+    assert floors.description["command"].startswith("python -m benchmarks.quality.floors small.yaml floors.json")
     assert plan_floors(book, "small", ["optimizer.lr=1", "num_epochs=9"]).fingerprint == floors.fingerprint
     assert plan_floors(book, "small", ["frame_size=[24,24]"]).fingerprint != floors.fingerprint
 
