@@ -91,6 +91,7 @@ TINY = (
     "num_workers=0",
     "seed=3",
     "knn_k=5",
+    "figures=[pca]",  # UMAP takes a minute
 )
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ, signal.SIGPIPE)

@@ -69,7 +69,7 @@ def machine(tmp_path: Path, tiny_config: Callable[..., Config]) -> Machine:
 
 
 def test_one_command_trains_scores_and_reports(machine: Machine) -> None:
-    out, err = machine.run()
+    out, err = machine.run("figures=[pca, tsne, umap]")
     run = machine.outputs / "small"
     assert "running on the CPU, as asked" in err
     assert "Traceback" not in err
@@ -178,7 +178,7 @@ def check_encoder(run: Path) -> None:
 
 
 def test_a_stopped_and_resumed_run_ends_with_the_same_weights(machine: Machine) -> None:
-    few = ("num_epochs=6", "batch_size=4", "figure_videos=4")
+    few = ("num_epochs=6", "batch_size=4", "figures=[]")
     machine.run(*few, "model_name=whole")
     process = machine.start(*few, "model_name=halves")
     assert process.stdout is not None

@@ -414,7 +414,6 @@ def test_floors_is_no_name_of_a_recipe() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_two_recipes_from_end_to_end(book_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results, runs = tmp_path / "results", tmp_path / "runs"
     options = ["--recipe-file", str(book_file), "--results", str(results), "--out", str(runs), "--seeds", "1"]

@@ -1,5 +1,6 @@
 """A finished run made up of realistic numbers and real figures, for the tests of the report."""
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,13 +26,21 @@ class FinishedRun(NamedTuple):
     records: list[dict[str, Any]]
 
 
+@pytest.fixture(scope="session")
+def drawn_figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The figures of the run; to be copied."""
+    folder = tmp_path_factory.mktemp("figures")
+    draw_curves(make_records(), folder)
+    draw_windows(make_windows(), ["digit 7, left then up", "digit 2, up then right"], 2, folder / "windows.png")
+    return folder
+
+
 @pytest.fixture
-def finished_run(tmp_path: Path) -> FinishedRun:
+def finished_run(tmp_path: Path, drawn_figures: Path) -> FinishedRun:
     """A run whose levels `space` and `time` know their own labels, and whose `clip` does not."""
     folder = RunFolder.open(tmp_path, "moving_digits_1", resume=False)
     records = make_records()
-    draw_curves(records, folder.figures)
-    draw_windows(make_windows(), ["digit 7, left then up", "digit 2, up then right"], 2, folder.figures / "windows.png")
+    shutil.copytree(drawn_figures, folder.figures, dirs_exist_ok=True)
     folder.bad_videos.write_text("path,reason\nvideos/17.mp4,truncated after 11 of 32 frames\n", encoding="utf-8")
     config = "task: hierarchical\ngroups: [space, time, clip]\nnum_epochs: 20\n"
     environment = {

@@ -41,7 +41,6 @@ def run(program: str, cache: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_what_the_background_process_compiles_is_not_compiled_again(tmp_path: Path) -> None:
     run("from runs.compiled_umap import compile_umap; compile_umap()", tmp_path)
     assert json.loads(run(EMBED, tmp_path)) == []
