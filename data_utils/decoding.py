@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -20,6 +22,17 @@ from numpy.typing import NDArray
 from data_utils.cover import covering, cut_centre
 
 _REGULAR = "distance of key frames: "
+# What FFmpeg may take a file for: real containers and bare video streams. Left out are lists that make it open other
+# files (concat, HLS, DASH, SDP), pictures, sound, and text that it would draw as a film (tty).
+CONTAINERS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "live_flv", "asf", "gif", "apng", "ogg", "rm",
+    "mxf", "nut", "ivf", "obu", "h261", "h263", "h264", "hevc", "vvc", "evc", "m4v", "mjpeg", "mjpeg_2000",
+    "yuv4mpegpipe", "dv", "wtv", "ty", "gxf", "lxf", "swf", "nuv", "nsv", "vc1", "vc1test", "dirac", "cavsvideo",
+    "avs2", "avs3", "dnxhd", "cine", "mlv", "dhav", "ivr", "kux", "vivo", "pva", "smjpeg", "thp", "bink", "smk", "roq",
+    "flic", "4xm", "film_cpk", "rpl", "xmv", "yop",
+)  # fmt: skip
+_ONLY_CONTAINERS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+TEXT_BYTES = 4096  # looked at to tell text from a video
 
 
 class VideoError(Exception):
@@ -47,6 +60,8 @@ def first_bytes(path: str | Path, count: int) -> bytes:
         VideoError: the file is missing, empty, or cannot be read.
     """
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode) and not Path(path).is_dir():  # a pipe would be waited for
+            raise VideoError("neither a file nor a folder")
         with Path(path).open("rb") as file:
             start = file.read(count)
     except OSError as error:
@@ -56,9 +71,25 @@ def first_bytes(path: str | Path, count: int) -> bytes:
     return start
 
 
+def is_text(start: bytes) -> bool:
+    """Whether a file that begins with these bytes is text, as no container of videos is."""
+    if start.startswith(b"YUV4MPEG2 "):  # a line of text, then pixels, which may look like text as well
+        return False
+    try:
+        text = start.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # a letter that is cut off at the end is text all the same
+            return False
+        text = start[: error.start].decode("utf-8-sig")
+    return "\0" not in text and sum(letter.isprintable() or letter in "\t\n\r\f" for letter in text) == len(text)
+
+
 @contextmanager
 def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Opens a file and the video stream that ffmpeg calls best, for decoding in one thread.
+
+    Only files that are containers of videos themselves are opened, whatever their names say: a text file that lists
+    other files (FFmpeg's concat, HLS) would play those.
 
     Errors of the decoder inside the block, too, are raised as VideoError.
 
@@ -66,13 +97,15 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
         VideoError: the file is missing, empty, unreadable, no video, or damaged.
     """
     try:
-        if Path(path).stat().st_size == 0:
-            raise VideoError("empty file")
+        if is_text(first_bytes(path, TEXT_BYTES)):
+            raise VideoError("damaged or no video: a text file")
         # Windows are decoded in parallel by processes; threads on top would cost more than they give.
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(f"file:{path}", metadata_errors="replace", options=_ONLY_CONTAINERS) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise VideoError("no video stream")
+            if stream.disposition & Disposition.attached_pic:
+                raise VideoError("no video stream, only a cover picture")
             if stream.codec_context is None:
                 raise VideoError("no decoder for its video codec")
             stream.thread_type = "NONE"
@@ -80,6 +113,8 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
             yield container, stream
     except OSError as error:  # PyAV's own errors for missing files and rights among them
         raise VideoError((error.strerror or str(error)).lower()) from error
+    except av.ArgumentError as error:
+        raise VideoError("damaged or no video: it begins like no container of videos") from error
     except av.FFmpegError as error:
         raise VideoError(f"damaged or no video: {error.strerror}") from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from data_utils.decoders.decord import DecordDecoder
+from data_utils.decoders.protocol import Known
 from data_utils.decoding import VideoError
 from data_utils.formats.video import VideoReader
 from data_utils.inspection import inspect_video
@@ -146,3 +151,58 @@ def test_the_damaged_real_file(decoder: str, real_files: Path, reader: Make, els
     # What lies before the damage is good.
     expected = VideoReader().read(path, np.array([0, 9]), SIZE)
     assert np.abs(elsewhere(reader(decoder, path, 50), path, np.array([0, 9]), SIZE).astype(int) - expected).mean() < 3
+
+
+def test_a_decoder_of_another_version_is_no_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_video: Callable[..., Path]
+) -> None:
+    decord = pytest.importorskip("decord")
+    monkeypatch.setattr(decord, "VideoReader", lambda path: None)  # knows none of the keywords
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        DecordDecoder().frames(write_video(tmp_path / "a.mp4", 3), [0], SIZE, Known())
+
+
+# ----------------------------------------------------------------------------------------- what only looks like a video
+
+PLAYLISTS = {
+    "ffconcat": "ffconcat version 1.0\nfile {0}\n",
+    "with a zero byte": "ffconcat version 1.0\nfile {0}\n#\0",
+    "concat": "# my list\nfile '{0}'\n",
+    "HLS": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{0}\n#EXT-X-ENDLIST\n",
+    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "long": "ffconcat version 1.0\n" + "# é\n" * 2000 + "file {0}\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+@pytest.mark.parametrize("extension", ["mp4", "ffconcat", "m3u8", "ts"])
+def test_a_list_of_other_files_is_not_played(
+    kind: str, extension: str, tmp_path: Path, write_video: Callable[..., Path]
+) -> None:
+    other = write_video(tmp_path / "other.mp4", 3)
+    path = tmp_path / f"list.{extension}"
+    path.write_text(PLAYLISTS[kind].format(other))
+    with pytest.raises(VideoError, match="no video"):
+        inspect_video(path)
+
+
+def test_pictures_and_covers_are_no_videos(tmp_path: Path) -> None:
+    Image.fromarray(np.full((32, 48, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    shutil.copy(tmp_path / "a.png", tmp_path / "picture.mp4")
+    with pytest.raises(VideoError, match="no video"):
+        inspect_video(tmp_path / "picture.mp4")
+    with av.open(str(tmp_path / "song.mkv"), "w") as container:
+        container.add_attachment("cover.png", "image/png", (tmp_path / "a.png").read_bytes())
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoError, match=r"only a cover picture|no video stream"):
+        inspect_video(tmp_path / "song.mkv")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(VideoError, match="neither a file nor a folder"):
+        inspect_video(tmp_path / "pipe.mp4")
