@@ -13,15 +13,22 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from config.errors import InputError
+
 # Imports take seconds, on a slow machine with other work half a minute: no start is given up early.
 _SECONDS_TO_START = 600.0
 _SECONDS_TO_DIE = 60.0  # of a process that has closed its pipe: a large one takes its time
 _SECONDS_BETWEEN_SIGNS = 1.0
+_SHARE_OF_A_CORE = 0.25  # that a process needs to be said to run
+_PATIENCES = 10  # after which a process that gets no time is given up, too
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -32,6 +39,13 @@ class HelperError(Exception):
         """`status`: exit status of a process that died by itself."""
         super().__init__(reason)
         self.status = status
+
+
+class FaultError(InputError):
+    """The process failed in a way that no file explains: this program, or the version of a package, is at fault.
+
+    It is told in one line and ends the run at once: taken for bad videos, it would be repeated for every one of them.
+    """
 
 
 class ClosedError(Exception):
@@ -63,12 +77,13 @@ class HelperProcess:
 
         Raises:
             HelperError: the process hangs or crashed.
+            FaultError: this program is at fault.
             ClosedError: `close` was called.
             RuntimeError: the process does not start.
         """
         process = self._started()
         try:
-            return self._exchange(process, request)
+            answer = self._exchange(process, request)
         except TimeoutError:
             self._end(process, seconds=0)
             raise HelperError(f"damaged: decoding makes no progress for {self._patience:g} seconds") from None
@@ -77,6 +92,13 @@ class HelperProcess:
             if self._closed:
                 raise ClosedError from None
             raise HelperError(f"the decoder crashed (exit status {status})", status) from None
+        if "fault" in answer:
+            raise FaultError(
+                f"the process that {self._purpose} failed, and no file explains it: {answer['fault']}; install the "
+                f"versions of requirements.txt (run_scripts/setup_environment.sh does), or report it (it was asked for "
+                f"{json.dumps(request):.200})"
+            )
+        return answer
 
     def close(self) -> None:
         """Ends the process; none is started afterwards."""
@@ -128,8 +150,10 @@ class HelperProcess:
         """One line of the process. Raises TimeoutError after `patience` seconds, EOFError when it is dead."""
         assert process.stdout is not None
         try:
-            if not select.select([process.stdout], [], [], patience)[0]:
-                raise TimeoutError
+            busy = _Busy(process.pid, patience)
+            while not select.select([process.stdout], [], [], patience)[0]:
+                if not busy.with_others():
+                    raise TimeoutError
             line = process.stdout.readline()
         except ValueError:  # closed by `close`
             raise EOFError from None
@@ -149,6 +173,28 @@ class HelperProcess:
             if self._process is process:
                 self._process = None
         return status
+
+
+class _Busy:
+    """Tells a process that hangs from one that gets no time, as the machine or its disk is busy with others."""
+
+    def __init__(self, pid: int, patience: float) -> None:
+        self._pid, self._patience = pid, patience
+        self._times = 0
+        self._used: float | None = None
+
+    def with_others(self) -> bool:
+        """Whether the process, silent for as long as the patience lasts, wants to run and hardly could."""
+        self._times += 1
+        try:
+            process = psutil.Process(self._pid)
+            wants = process.status() in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
+            used = sum(process.cpu_times()[:2])
+        except psutil.Error:
+            return False
+        before, self._used = self._used, used
+        could = before is not None and used - before > _SHARE_OF_A_CORE * self._patience
+        return wants and not could and self._times < _PATIENCES
 
 
 class Voice:
@@ -206,4 +252,18 @@ def answer_requests(answer: Callable[[Any, Voice], dict[str, Any]]) -> None:
     voice.say({})
     with suppress(BrokenPipeError):
         for line in sys.stdin:
-            voice.say(answer(json.loads(line), voice))
+            request = json.loads(line)
+            try:
+                answered = answer(request, voice)
+            except BrokenPipeError:
+                raise
+            except Exception as error:  # what files may cause was answered; whoever asked raises this
+                answered = {"fault": _told(error)}
+            voice.say(answered)
+
+
+def _told(error: Exception) -> str:
+    """An error in one line: its kind, its first line, and where it was raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text:.300} ({Path(place.filename).name}, line {place.lineno})"

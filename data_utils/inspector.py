@@ -27,6 +27,7 @@ class Inspector:
         """The file's facts, or the reason why it is bad.
 
         Raises:
+            FaultError: this program is at fault, and not the file.
             RuntimeError: the process does not start.
         """
         try:
@@ -36,6 +37,17 @@ class Inspector:
         except HelperError as error:
             return str(error)
         return str(answer["reason"]) if "reason" in answer else VideoFacts.from_list(answer["facts"])
+
+    def is_video(self, path: Path) -> bool:
+        """Whether FFmpeg opens a file as a video and decodes a frame of it; False where it crashes or hangs.
+
+        Raises:
+            RuntimeError: the process does not start.
+        """
+        try:
+            return bool(self._process.ask({"is_video": os.fspath(path.absolute())})["is_video"])
+        except (ClosedError, HelperError):
+            return False
 
     def close(self) -> None:
         """Ends the process; none is started afterwards."""

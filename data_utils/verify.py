@@ -29,6 +29,7 @@ def verify_videos(
         (index of the path, its facts or the reason why it is bad), in the order of completion.
 
     Raises:
+        FaultError: this program is at fault, and not a file.
         RuntimeError: the decoding process does not start.
     """
     tasks: SimpleQueue[int] = SimpleQueue()

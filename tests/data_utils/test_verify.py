@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import InputError
 from data_utils import progress
 from data_utils.inspection import VideoFacts
 from data_utils.verify import verify_videos
@@ -68,3 +69,26 @@ def test_lines_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture, monk
     with caplog.at_level(logging.INFO):
         list(verify_videos([Path("a"), Path("b")], 1, 60.0, (sys.executable, "-c", FAKE)))
     assert "verifying videos: 1 of 2" in caplog.text
+
+
+# Checks as data_utils.inspection does, with a PyAV that does not know a keyword.
+OTHER_VERSION = """
+import av
+from data_utils import inspection
+from data_utils.helper_process import answer_requests
+def older(file): raise AssertionError
+av.open = older
+answer_requests(inspection._answer)
+"""
+
+
+def test_a_fault_of_the_program_ends_at_once_with_its_message(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    files = [write_video(tmp_path / f"{number}.mp4", 3) for number in range(4)]
+    seen = []
+    with pytest.raises(InputError, match=r"TypeError: .*older\(\) got an unexpected keyword argument") as error:
+        seen += list(verify_videos(files, 1, 60.0, (sys.executable, "-c", OTHER_VERSION)))
+    assert seen == []
+    message = str(error.value)
+    assert "\n" not in message
+    assert "the process that verifies videos failed, and no file explains it" in message
+    assert "decoding.py, line" in message
