@@ -26,7 +26,7 @@ from data_utils.verify import verify_videos
 from runs.atomic import write_text
 
 FILE_NAME = ".verified_videos.json"
-_VERSION = 2
+_VERSION = 3
 # Other reasons (rights, a missing file, a decoder out of memory) can go away while the file stays as it is.
 _KEPT_REASONS = "damaged"
 # Bytes and the time of change, ns: what tells whether a file is the one that was verified.

@@ -7,7 +7,8 @@ on a broken file takes only this process with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from data_utils.decoding import SeekPoint, VideoError, open_video, packets, quarter_turns
+from data_utils.frame_rate import FrameTimes
 from data_utils.helper_process import Voice, answer_requests
 from data_utils.seek_points import SeekPointFinder
 
@@ -25,6 +27,7 @@ from data_utils.seek_points import SeekPointFinder
 _DURATION_TOLERANCE = 0.01
 # AVI writers are known to count a frame or two too many in the header.
 _COUNT_TOLERANCE = 0.02
+_TRIED_PACKETS = 100  # until one gives a frame, of a file that may be no video
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class VideoFacts:
     """Of the upright first frame, pixels."""
     width: int
     fps: float
-    """Average frames per second; 0 where the file does not say."""
+    """Average frames per second, as they were counted; 0 where the file does not say."""
     seek_points: tuple[SeekPoint, ...] = ()
     """Verified places to start decoding in a long video."""
 
@@ -51,8 +54,6 @@ class VideoFacts:
 class CheckedVideo:
     """The frames of a file, every one of them, and the check that they are what it promises."""
 
-    fps: float
-    """Average frames per second, 0 where the file does not say; known with the first frame."""
     facts: VideoFacts
     """Known after the last frame."""
 
@@ -75,8 +76,6 @@ class CheckedVideo:
         """
         finder = SeekPointFinder() if self._seek_points else None
         with open_video(self._path) as (container, stream):
-            rate = float(stream.average_rate or stream.guessed_rate or 0)
-            self.fps = round(rate, 3)
             count = _Count(_promised_frames(container, stream))
             for frame in _decode(container, stream, count, self._alive):
                 if finder:
@@ -84,9 +83,10 @@ class CheckedVideo:
                 count.add(frame)
                 yield frame
             first = _check(container, stream, count)
+            fps = count.times.rate(stream)
             upright = (first.height, first.width)[:: 1 if quarter_turns(first) % 2 == 0 else -1]
         points = finder.verified(self._path, self._alive) if finder else ()
-        self.facts = VideoFacts(count.frames, upright[0], upright[1], self.fps, points)
+        self.facts = VideoFacts(count.frames, upright[0], upright[1], fps, points)
 
 
 def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> VideoFacts:
@@ -105,6 +105,18 @@ def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) ->
     return video.facts
 
 
+def is_video(path: str | Path) -> bool:
+    """Whether FFmpeg opens a file as a video and decodes a frame of its beginning."""
+    try:
+        with open_video(path) as (container, stream):
+            for packet in islice(packets(container, stream), _TRIED_PACKETS):
+                if packet.decode():
+                    return True
+    except VideoError:
+        pass
+    return False
+
+
 @dataclass
 class _Count:
     """What has been seen of a stream."""
@@ -119,12 +131,14 @@ class _Count:
     last: VideoFrame | None = None
     longest_gap: int = 0
     """Between two frames, in the stream's time base."""
+    times: FrameTimes = field(default_factory=FrameTimes)
 
     def add(self, frame: VideoFrame) -> None:
         if self.last is not None and self.last.pts is not None and frame.pts is not None:
             self.longest_gap = max(self.longest_gap, frame.pts - self.last.pts)
         self.first, self.last = self.first or frame, frame
         self.frames += 1
+        self.times.add(frame.pts)
 
 
 def _check(container: InputContainer, stream: VideoStream, count: _Count) -> VideoFrame:
@@ -214,12 +228,16 @@ def _promised_seconds(container: InputContainer, stream: VideoStream) -> float:
     return (container.duration or 0) / av.time_base if alone else 0.0
 
 
-def _answer(path: str, voice: Voice) -> dict[str, object]:
-    """`{"facts": [...]}` or `{"reason": ...}`."""
+def _answer(request: str | dict[str, str], voice: Voice) -> dict[str, object]:
+    """`{"facts": [...]}` or `{"reason": ...}` for a path; `{"is_video": ...}` for an object that asks that."""
+    if isinstance(request, dict):
+        return {"is_video": is_video(request["is_video"])}
     try:
-        return {"facts": astuple(inspect_video(path, voice.alive))}
+        return {"facts": astuple(inspect_video(request, voice.alive))}
     except VideoError as error:
         return {"reason": str(error)}
+    except MemoryError:
+        return {"reason": "its frames do not fit into the memory"}
 
 
 if __name__ == "__main__":

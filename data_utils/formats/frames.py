@@ -31,7 +31,7 @@ _COMMENT = struct.Struct(">2sH8sqIII")
 _MARKER, _MARK = b"\xff\xfe", b"hvtframe"
 
 
-def write_part(part: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:  # noqa: ARG001
+def write_part(part: Path, frames: Iterable[NDArray[np.uint8]], fps: object) -> None:  # noqa: ARG001
     """Writes a video as a folder that appears when it is complete; holds one frame at a time.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_utils.formats.jpeg import decode, encode
 from data_utils.formats.numbers_by_path import NumbersByPath
-from data_utils.formats.part import Part, write_part_file
+from data_utils.formats.part import Part, Rate, write_part_file
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex
 from data_utils.formats.shard_reader import OPEN_SHARDS, ShardFormat, ShardReader
 from data_utils.formats.shard_writing import allocate, finish_shard
@@ -25,13 +25,13 @@ _KIND = "frames as JPEG"
 _ARRAYS: Arrays = {"offsets": ("<i8", 1), "crc32": ("<u4", 0)}
 
 
-def write_part(part: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
+def write_part(part: Path, frames: Iterable[NDArray[np.uint8]], fps: Rate) -> None:
     """Writes a video, atomically; holds one frame at a time.
 
     Args:
         part: the file to write.
         frames: [H, W, 3] each, RGB, all of one size.
-        fps: frames per second.
+        fps: frames per second, or what says it once all frames are through.
 
     Raises:
         VideoError: there are no frames.

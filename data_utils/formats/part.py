@@ -25,6 +25,10 @@ _MARK = b"HVTPART1"
 _COPIED_AT_ONCE = 1 << 22
 
 
+Rate = float | Callable[[], float]
+"""Frames per second, or what says it once all frames are through."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What is known of a part without its frames."""
@@ -56,7 +60,7 @@ class Part:
 
 
 def write_part_file(
-    part: Path, frames: Iterable[NDArray[np.uint8]], fps: float, encode: Callable[[NDArray[np.uint8]], bytes]
+    part: Path, frames: Iterable[NDArray[np.uint8]], fps: Rate, encode: Callable[[NDArray[np.uint8]], bytes]
 ) -> None:
     """Encodes frames one by one and writes them as a part, atomically.
 
@@ -80,7 +84,8 @@ def write_part_file(
             raise VideoError("no frames")
         tables = np.array(lengths, "<i8").tobytes() + np.array(sums, "<u4").tobytes()
         file.write(tables)
-        file.write(_END.pack(len(lengths), *shape[:2], fps, zlib.crc32(tables), _MARK))
+        rate = fps if isinstance(fps, (int, float)) else fps()
+        file.write(_END.pack(len(lengths), *shape[:2], rate, zlib.crc32(tables), _MARK))
 
 
 def read_part_file(part: Path) -> Part:
