@@ -176,10 +176,11 @@ def _score_everything(bank: EncodedSplit, queries: EncodedSplit, score: Scorer) 
         for name, label_set in bank.labels.items():
             parts = label_set.values.shape[1]
             known, asked = bank.features[parts][level], queries.features[parts][level]
-            accuracies = [
-                score(known[:, i], label_set.values[:, i], asked[:, i], queries.labels[name].values[:, i])
-                for i in range(parts)
-            ]
+            mine, theirs = label_set.is_known, queries.labels[name].is_known  # videos without a label are not scored
+            if not (mine.any() and theirs.any()):
+                raise InputError(f"no video that has a label in column '{name}' can be read any more")
+            answers, truth = label_set.values[mine], queries.labels[name].values[theirs]
+            accuracies = [score(known[mine, i], answers[:, i], asked[theirs, i], truth[:, i]) for i in range(parts)]
             scores[level][name] = 100 * float(np.mean(accuracies))
     return scores
 
@@ -218,14 +219,15 @@ def knn_predict(
 @torch.no_grad()
 def classifier_score(classifier: nn.Module, split: EncodedSplit, labels: str, device: torch.device) -> float:
     """Accuracy in percent of a task's own classifier on the last level's features."""
-    features_ND = torch.from_numpy(list(split.features[1].values())[-1][:, 0]).to(device)
+    known_N = split.labels[labels].is_known
+    features_ND = torch.from_numpy(list(split.features[1].values())[-1][known_N, 0]).to(device)
     predicted_N = classifier(features_ND).argmax(dim=1).cpu().numpy()
-    return 100 * float((predicted_N == split.labels[labels].values[:, 0]).mean())
+    return 100 * float((predicted_N == split.labels[labels].values[known_N, 0]).mean())
 
 
 def chance(labels: LabelSet) -> float:
     """Accuracy in percent of always naming each part's commonest class."""
-    counts = [np.bincount(values).max() / len(values) for values in labels.values.T if len(values)]
+    counts = [np.bincount(values).max() / len(values) for values in labels.values[labels.is_known].T if len(values)]
     return 100 * float(np.mean(counts)) if counts else 0.0
 
 
@@ -356,7 +358,7 @@ def final_test(
     }
     if task.classifier is not None:
         score = classifier_score(task.classifier, test, target, device)
-        interval = confidence_interval(score, len(test.rows))
+        interval = confidence_interval(score, int(test.labels[target].is_known.sum()))
         results["supervised"] = {
             "top1": score,
             "chance": chance(test.labels[target]),
@@ -382,7 +384,7 @@ def with_floors(scores: Scores, at_init: Scores, split: EncodedSplit) -> dict[st
                 "top1": score,
                 "random_init": at_init[level][name],
                 "chance": chance(split.labels[name]),
-                "interval": confidence_interval(score, len(split.rows)),
+                "interval": confidence_interval(score, int(split.labels[name].is_known.sum())),
             }
             for name, score in by_labels.items()
         }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from config.data import MovingDigits
 from config.errors import InputError
+from config.places import place
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog_file import SPLITS, read_catalog_files
@@ -51,8 +52,11 @@ class Catalog:
         return self.table["stored" if "stored" in self.table else "path"].to_numpy(object)
 
     def sample(self, videos: int, seed: int) -> Catalog:
-        """At most `videos` of them, drawn once for a seed, in the catalog's order."""
-        drawn = numpy_generator(seed, len(self.table)).permutation(len(self.table))[:videos]
+        """At most `videos` of them, drawn once for a seed, in the catalog's order; those with labels come first."""
+        drawn = numpy_generator(seed, len(self.table)).permutation(len(self.table))
+        for labels in self.labels.values():
+            drawn = np.concatenate([drawn[labels.is_known[drawn]], drawn[~labels.is_known[drawn]]])
+        drawn = drawn[:videos]
         keep = np.zeros(len(self.table), np.bool_)
         keep[drawn] = True
         return _rows(self, keep)
@@ -79,7 +83,7 @@ def open_catalogs(config: Config, bad_videos_csv: Path) -> dict[str, Catalog]:
         InputError: a catalog is missing, empty or wrong, too many videos are bad, or all are too short.
     """
     dataset = config.dataset
-    root = Path(dataset.root).expanduser()
+    root = place(dataset.root, "dataset.root")
     folder, card = catalog_folder(config), None
     if isinstance(dataset, MovingDigits):
         from data_utils.prepare import moving_digits  # its generator's imports take seconds

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from config.errors import InputError
 
 SPLITS = ("train", "val", "test")
+_QUOTED_AFTER_BLANK = re.compile(r'[ \t]+"')
 _UNUSUAL = re.compile(r"(^|/)(\.{0,2})(/|$)")  # an empty, `.` or `..` component, or an absolute path
 
 
@@ -76,6 +77,8 @@ def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 def read_csv(file: Path) -> pd.DataFrame:
     """A CSV with every cell as text; the index holds the line of the file that a row ends on.
 
+    Columns are named without blanks around; where the first line holds no comma, semicolons or tabs separate cells.
+
     Raises:
         InputError: the file is missing, empty, no CSV, or not UTF-8.
     """
@@ -85,8 +88,15 @@ def read_csv(file: Path) -> pd.DataFrame:
         raise InputError(f"{file} is missing; `prepare.py folder` makes train.csv, val.csv and test.csv") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    table = _read_plain(content)
-    return _read_strictly(content, file) if table is None else table
+    delimiter = _delimiter(content)
+    table = _read_plain(content) if delimiter == "," else None
+    return _read_strictly(content, file, delimiter) if table is None else table
+
+
+def _delimiter(content: bytes) -> str:
+    """What stands between the cells of a CSV, by its first line that holds something."""
+    header = content.lstrip(b"\r\n").partition(b"\n")[0]
+    return next((mark.decode() for mark in (b",", b";", b"\t") if mark in header), ",")
 
 
 def _read_plain(content: bytes) -> pd.DataFrame | None:
@@ -105,6 +115,10 @@ def _read_plain(content: bytes) -> pd.DataFrame | None:
         return None
     if len(table) != len(ends) - 1 or list(table.columns) != header:
         return None  # a cell with a line break, or two columns of one name
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        return None
+    table.columns = pd.Index(names)
     table.index = pd.RangeIndex(2, len(table) + 2)
     return table
 
@@ -131,19 +145,17 @@ def _is_rectangular(content: bytes, ends: NDArray[np.intp], columns: int) -> boo
     return bool((of_line[:, 0] > starts).all() and (of_line[:, -1] < ends).all())
 
 
-def _read_strictly(content: bytes, file: Path) -> pd.DataFrame:
+def _read_strictly(content: bytes, file: Path, delimiter: str) -> pd.DataFrame:
     """Row by row, for what `_read_plain` leaves: cells with line breaks, blank lines, and the line of an error."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{file}, line {line}, is not UTF-8 text; save it as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next((row for row in reader if row), [])
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise InputError(f"{file}, line {reader.line_num}, is no CSV: {error}") from error
+    rows = _rows(text, file, delimiter)
+    if any(_QUOTED_AFTER_BLANK.match(cell) for _, row in rows for cell in row):  # `walk, "run, fast"`
+        rows = _rows(text, file, delimiter, skipinitialspace=True)
+    header = [name.strip() for name in rows.pop(0)[1]] if rows else []
     if not header:
         raise InputError(f"{file} is empty; its first line must name the columns: path,label")
     if len(set(header)) < len(header):
@@ -154,6 +166,16 @@ def _read_strictly(content: bytes, file: Path) -> pd.DataFrame:
                 f"{file}, line {line}: {len(row)} cells, but {len(header)} columns; put cells with commas in quotes"
             )
     return pd.DataFrame([row for _, row in rows], columns=header, index=[line for line, _ in rows], dtype=str)
+
+
+def _rows(text: str, file: Path, delimiter: str, skipinitialspace: bool = False) -> list[tuple[int, list[str]]]:
+    """The rows that hold something, with the line that each ends on. InputError: it is no CSV."""
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=skipinitialspace)
+    try:
+        return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{file}, line {reader.line_num}, is no CSV: {error}") from error
 
 
 def _normalise(table: pd.DataFrame, column: str, file: Path) -> None:

@@ -16,11 +16,15 @@ from torch import Tensor
 
 from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
+from data_utils.label_text import SEPARATOR, normal_label
 
-SEPARATOR = "|"
+UNKNOWN = -1
+"""In place of the class of a video without a label."""
 # Classes that a warning names.
 _NAMED = 5
 _MOVING_DIGITS = {"backbone": "digit", "space": "digit", "time": "motion", "clip": "program"}
+
+_LABEL_SOME = "fill in the labels of some videos of train, val and test, on which the levels are scored"
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +38,21 @@ class LabelSet:
     classes: list[str]
     """Names, the same for all splits."""
     values: NDArray[np.int64]
-    """[N, K] classes of the N videos; K > 1: one for each of K equal parts of a video, in time order."""
+    """[N, K] classes of the N videos; K > 1: one for each of K equal parts of a video, in time order.
+
+    A row of UNKNOWN is a video without a label: it is trained on and not scored.
+    """
+
+    @property
+    def is_known(self) -> NDArray[np.bool_]:
+        """[N] whether each video has a label."""
+        known: NDArray[np.bool_] = self.values[:, 0] != UNKNOWN
+        return known
 
     def text(self, row: int) -> str:
-        """The labels of a video, as the catalog writes them."""
+        """The labels of a video, as the catalog writes them; empty where it has none."""
+        if not self.is_known[row]:
+            return ""
         return SEPARATOR.join(self.classes[value] for value in self.values[row])
 
 
@@ -108,14 +123,17 @@ def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[s
         A LabelSet by split; classes are the sorted union over all splits, numbers in numerical order.
 
     Raises:
-        InputError: a label is missing, or videos have different numbers of labels.
+        InputError: a label is missing among several, videos have different numbers of labels, or no video of a split
+            has any.
     """
     cells = {split: pd.factorize(table[column]) for split, table in tables.items()}  # in order of appearance
     parts: dict[str, list[list[str]]] = {}
     expected = 0
     for split, (codes, different) in cells.items():
-        parts[split] = [[part.strip() for part in cell.split(SEPARATOR)] for cell in different]
+        parts[split] = [normal_label(cell).split(SEPARATOR) for cell in different]
         for code, cell in enumerate(parts[split]):
+            if not any(cell):  # a video without a label
+                continue
             expected = expected or len(cell)
             if all(cell) and len(cell) == expected:
                 continue
@@ -126,23 +144,44 @@ def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[s
                 f"{place}: {len(cell)} labels in column '{column}', {expected} in those above; give every video as "
                 f"many, separated by {SEPARATOR}"
             )
-    classes = sorted({part for split in parts.values() for cell in split for part in cell}, key=_sort_key)
+    if not expected:
+        raise InputError(f"{files['train']}: no video of any split has a label in column '{column}'; {_LABEL_SOME}")
+    classes = sorted({part for split in parts.values() for cell in split for part in cell if part}, key=_sort_key)
     if not all(_is_number(name) for name in classes):
         classes.sort()
     number = {name: index for index, name in enumerate(classes)}
     sets = {}
     for split, (codes, _) in cells.items():
-        values = np.array([[number[part] for part in cell] for cell in parts[split]], np.int64)
+        unlabelled = [UNKNOWN] * expected
+        values = np.array(
+            [[number[part] for part in cell] if any(cell) else unlabelled for cell in parts[split]], np.int64
+        )
         sets[split] = LabelSet(column, classes, values.reshape(-1, expected)[codes])
+        _tell_unlabelled(sets[split], split, files[split])
     _tell_unknown(sets, column)
     return sets
 
 
+def _tell_unlabelled(labels: LabelSet, split: str, file: Path) -> None:
+    """Says how many videos have no label. InputError: none has one, so that nothing could be scored."""
+    unlabelled = int((~labels.is_known).sum())
+    if unlabelled == len(labels.values):
+        raise InputError(f"{file}: no video has a label in column '{labels.name}'; {_LABEL_SOME}")
+    if unlabelled:
+        logger.info(
+            "%s: %d of %d videos have no label in column '%s': they are trained on and not scored",
+            split,
+            unlabelled,
+            len(labels.values),
+            labels.name,
+        )
+
+
 def _tell_unknown(sets: Mapping[str, LabelSet], column: str) -> None:
     """Warns of classes that no training video shows, as nothing can be right about them."""
-    known = np.unique(sets["train"].values)
+    known = np.unique(sets["train"].values[sets["train"].is_known])
     for split, labels in sets.items():
-        unknown = ~np.isin(labels.values, known)
+        unknown = ~np.isin(labels.values, known) & (labels.values != UNKNOWN)
         names = [labels.classes[value] for value in np.unique(labels.values[unknown])]
         if names:
             logger.warning(

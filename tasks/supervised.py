@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from config.schema import Config
 from data_utils.catalog import Catalog
-from data_utils.labels import own_labels, part_shares
+from data_utils.labels import UNKNOWN, own_labels, part_shares
 from data_utils.views import TrainingViews, View, default_view
 from tasks.encoder import build_encoder, feature_dim
 from tasks.task import Losses, ParameterGroup, StepContext, Task
@@ -44,6 +44,7 @@ class SupervisedTask(Task):
         self.register_buffer(
             "lengths_N", torch.from_numpy(train.table["frames"].to_numpy("int64", copy=True)), persistent=False
         )
+        self.partly_labelled = {level for level, label_set in label_sets.items() if not label_set.is_known.all()}
         for level, label_set in label_sets.items():
             self.register_buffer(f"labels_of_{level}", torch.from_numpy(label_set.values.copy()), persistent=False)
 
@@ -73,9 +74,18 @@ class SupervisedTask(Task):
             shares_BKU = part_shares(frames_BT, self.lengths_N[batch.rows_B], units[level].shape[1], parts)
             labels_BU = labels_BK.gather(1, shares_BKU.argmax(dim=1))
             scores_BUC = classifier(units[level]).float()
-            terms[level] = F.cross_entropy(scores_BUC.flatten(0, 1), labels_BU.flatten())
+            terms[level] = _cross_entropy(scores_BUC.flatten(0, 1), labels_BU.flatten(), level in self.partly_labelled)
         return {"supervised": terms}
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group: the encoder; its predictors are the classifiers."""
         return {"supervised": ParameterGroup(list(self.network.parameters()), list(self.classifiers.parameters()))}
+
+
+def _cross_entropy(scores_NC: Tensor, labels_N: Tensor, partly_labelled: bool) -> Tensor:
+    """The mean over the units that have a label; 0 where none of them has one."""
+    if not partly_labelled:
+        return F.cross_entropy(scores_NC, labels_N)
+    known_N = labels_N != UNKNOWN
+    total = F.cross_entropy(scores_NC, labels_N, ignore_index=UNKNOWN, reduction="sum")
+    return total / known_N.sum().clamp(min=1)

@@ -14,11 +14,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 import eval as evaluation
+from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.formats.video import VideoReader
-from data_utils.labels import LabelSet
+from data_utils.labels import UNKNOWN, LabelSet
 from data_utils.normalise import normalise
 from eval import (
     EncodedSplit,
@@ -33,6 +34,7 @@ from eval import (
     knn_predict,
     knn_scores,
     probe_scores,
+    with_floors,
 )
 from monitors import Singles, effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
 from runs.seeds import seed_everything
@@ -161,6 +163,23 @@ def test_scores_of_several_parts_are_the_mean_of_each_part() -> None:
         assert scores == {"space": {"motion": 50.0}}
     queries = encoded(clusters(asked, noise=0.3, seed=5), label_set(asked))
     assert knn_scores(bank, queries, 5, 0.07) == {"space": {"motion": 100.0}}
+
+
+def test_videos_without_a_label_are_not_scored() -> None:
+    known, asked = rng().integers(4, size=(80, 1)), rng(1).integers(4, size=(40, 1))
+    bank, queries = clusters(known, noise=0.3), clusters(asked, noise=0.3, seed=5)
+    unknown_bank, unknown_queries = np.arange(80) % 3 == 0, np.arange(40) % 2 == 0
+    bank[unknown_bank] = bank[~unknown_bank][0] + 100  # would spoil the centre and the neighbours
+    split = encoded(bank, label_set(np.where(unknown_bank[:, None], UNKNOWN, known)))
+    asking = encoded(queries, label_set(np.where(unknown_queries[:, None], UNKNOWN, asked)))
+    for scores in (knn_scores(split, asking, 5, 0.07), probe_scores(split, asking)):
+        assert scores == {"space": {"motion": 100.0}}
+    assert chance(label_set([[0], [UNKNOWN], [0], [1], [UNKNOWN], [2]])) == 50.0
+    interval = with_floors({"space": {"motion": 50.0}}, {"space": {"motion": 50.0}}, asking)["space"]["motion"]
+    assert interval["interval"] == confidence_interval(50.0, 20)
+    nobody = encoded(queries, label_set(np.full((40, 1), UNKNOWN)))
+    with pytest.raises(InputError, match="no video that has a label in column 'motion' can be read any more"):
+        knn_scores(split, nobody, 5, 0.07)
 
 
 # ---------------------------------------------------------------------------------------------------- the probe

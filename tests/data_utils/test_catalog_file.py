@@ -44,7 +44,6 @@ WRONG = {
     "no rows": ("path,label\n", "lists no videos"),
     "no path": ("file,label\na,b\n", "has no column 'path', only file, label"),
     "no label": ("path,class\na,b\n", "has no column 'label', only path, class; add it or set dataset.labels"),
-    "semicolons": ("path;label\na;b\n", "has no column 'path', only path;label"),
     "two columns of one name": ("path,label,label\na,b,c\n", "names a column twice"),
     "comma in a name": ("path,label\nb.mp4,x\na,b.mp4,x\n", "line 3: 3 cells, but 2 columns; put cells with commas"),
     "cell missing": ("path,label\na.mp4\n", "line 2: 1 cells, but 2 columns"),
@@ -184,3 +183,26 @@ def test_a_cell_just_below_the_limit_is_read(folder: Path, write_csv: Callable[.
     caption = "x" * csv.field_size_limit()
     write_csv(folder / "train.csv", [("a.mp4", caption)])
     assert read_csv(folder / "train.csv")["label"].tolist() == [caption]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "path, label\na.mp4, run\n",
+        "path;label\na.mp4;run\n",
+        "path\tlabel\na.mp4\trun\n",
+        'path, label\n"a.mp4", "run"\n',
+        '\n"path", label\n"a.mp4","run"\n',
+    ],
+)
+def test_blanks_in_the_header_and_other_separators(folder: Path, content: str) -> None:
+    (folder / "train.csv").write_text(content)
+    table = read_catalog_files(folder, folder, ["label"])["train"]
+    assert list(table.columns) == ["path", "label"]
+    assert table["path"].tolist() == ["a.mp4"]
+    assert table["label"].str.strip().tolist() == ["run"]
+
+
+def test_a_comma_in_a_quoted_cell_behind_a_blank(folder: Path) -> None:
+    (folder / "train.csv").write_text('path,label\na.mp4, "run, fast"\nb.mp4,walk\n')
+    assert read_catalog_files(folder, folder, ["label"])["train"]["label"].tolist() == ["run, fast", "walk"]

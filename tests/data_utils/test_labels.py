@@ -10,7 +10,7 @@ import torch
 
 from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
-from data_utils.labels import columns_of, label_sets, own_labels, part_shares
+from data_utils.labels import UNKNOWN, columns_of, label_sets, own_labels, part_shares
 
 DIGITS = MovingDigits(name="moving_digits", root="x", videos={"train": 1, "val": 1, "test": 1}, seed=0)
 FILES = {"train": Path("train.csv"), "val": Path("val.csv")}
@@ -77,7 +77,7 @@ def test_several_labels_stand_for_parts_of_the_video() -> None:
 
 def test_missing_and_uneven_labels_name_the_line() -> None:
     with pytest.raises(InputError, match=r"val\.csv, line 3: no label in column 'action'"):
-        label_sets("action", tables(["a"], ["b", ""]), FILES)
+        label_sets("action", tables(["a|b"], ["b|a", "|b"]), FILES)
     with pytest.raises(InputError, match=r"train\.csv, line 2: no label"):
         label_sets("action", tables(["a|"], ["b|c"]), FILES)
     with pytest.raises(InputError, match=r"val\.csv, line 2: 1 labels in column 'action', 2 in those above"):
@@ -86,9 +86,33 @@ def test_missing_and_uneven_labels_name_the_line() -> None:
 
 def test_the_first_wrong_label_is_named() -> None:
     with pytest.raises(InputError, match=r"train\.csv, line 4: no label"):
-        label_sets("action", tables(["a", "b", "", "a", "", "a|b"], ["b|c"]), FILES)
+        label_sets("action", tables(["a|b", "", "a|", "a|b", "|", "a|b"], ["b|c"]), FILES)
     with pytest.raises(InputError, match=r"train\.csv, line 3: 2 labels in column 'action', 1 in those above"):
         label_sets("action", tables(["a", "a|b", ""], ["b"]), FILES)
+
+
+def test_videos_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        sets = label_sets("action", tables(["a", "", "b", " "], ["b", ""]), FILES)
+    assert sets["train"].classes == ["a", "b"]
+    assert sets["train"].values.tolist() == [[0], [UNKNOWN], [1], [UNKNOWN]]
+    assert sets["train"].is_known.tolist() == [True, False, True, False]
+    assert [sets["train"].text(row) for row in range(4)] == ["a", "", "b", ""]
+    assert caplog.messages == [
+        "train: 2 of 4 videos have no label in column 'action': they are trained on and not scored",
+        "val: 1 of 2 videos have no label in column 'action': they are trained on and not scored",
+    ]
+    several = label_sets("action", tables(["a|b", ""], ["|", "b|a"]), FILES)
+    assert several["val"].values.tolist() == [[UNKNOWN, UNKNOWN], [1, 0]]
+    with pytest.raises(InputError, match=r"val\.csv: no video has a label in column 'action'; fill in"):
+        label_sets("action", tables(["a", "b"], ["", ""]), FILES)
+    with pytest.raises(InputError, match=r"train\.csv: no video of any split has a label in column 'action'; fill in"):
+        label_sets("action", tables(["", ""], [""]), FILES)
+
+
+def test_labels_that_preparing_takes_for_one_are_one() -> None:
+    sets = label_sets("action", tables(["run", " run", "open  door"], ["run\u00a0", "open door"]), FILES)
+    assert sets["train"].classes == ["open door", "run"]
 
 
 def test_labels_that_no_training_video_has_are_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from config.schema import Config
 from data_utils.catalog import Catalog
-from data_utils.labels import LabelSet
+from data_utils.labels import UNKNOWN, LabelSet
 from data_utils.views import TrainingViews, View
 from tasks import build_task
 from tasks.hierarchical import HierarchicalTask
@@ -76,6 +76,22 @@ def test_every_unit_learns_the_label_of_its_row_level_and_part(tiny_config: Make
         torch.testing.assert_close(losses[level], loss)
     shapes = [tuple(parameter.shape) for parameter in task.classifiers.parameters()]
     assert shapes == [(4, 16), (4,), (5, 20), (5,), (3, 24), (3,)]
+
+
+def test_videos_without_a_label_teach_nothing(tiny_config: MakeConfig) -> None:
+    catalog = make_catalog()
+    digits = catalog.labels["digit"]
+    digits.values[3] = UNKNOWN
+    torch.manual_seed(0)
+    task = SupervisedTask(tiny_config("task=supervised", "isolation=strict"), catalog).train()
+    video, frames = make_video(3), [[0, 1, 2, 3, 4, 5]] * 3
+    losses = losses_of(task, video, [4, 3, 2], frames)
+    units_BUD = task.encoder(video)["space"]
+    scores = task.classifiers["space"](units_BUD[[0, 2]]).flatten(0, 1)
+    torch.testing.assert_close(losses["space"], F.cross_entropy(scores, torch.tensor([2] * 12)))
+    alone = losses_of(task, make_video(1), [3], frames[:1])["space"]
+    alone.backward()
+    assert alone == 0
 
 
 @pytest.mark.parametrize(
