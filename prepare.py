@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -19,8 +20,9 @@ import joblib
 from config.errors import InputError
 from data_utils.conversion.engine import Outcome, prepare
 from data_utils.conversion.preparation import Preparation
-from data_utils.conversion.results import shown
+from data_utils.conversion.results import shown, unused_lines
 from data_utils.dataset_card import Format
+from data_utils.prepare.unused import lists_among, unused_files
 from runs.console import set_up_logging
 
 DATASETS = {
@@ -76,9 +78,12 @@ def _prepare(options: argparse.Namespace) -> int:
         listing = import_module(f"data_utils.prepare.{options.dataset}").list_videos(options)
     except OSError as error:
         raise InputError(f"{error.filename or options.raw} cannot be read: {error.strerror or error}") from error
+    listing = replace(listing, unused=unused_files(options.raw, options.out, listing, lists_among(options)))
     for note in listing.notes:
         logger.info("note: %s", note)
     logger.info("%d videos in %s", len(listing.table), options.raw)
+    for line in unused_lines(listing.unused):
+        logger.info("%s", line)
     with _workers(options.dask):
         outcome = prepare(listing, plan)
     return _tell(outcome, options)
@@ -143,6 +148,7 @@ def _plan(options: argparse.Namespace) -> Preparation:
         shard=options.shard,
         verify=options.verify,
         retry_bad=options.retry_bad,
+        folder_fps=getattr(options, "fps", 0.0),
     )
 
 

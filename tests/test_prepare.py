@@ -13,17 +13,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import yaml
+from PIL import Image
 
 import prepare
 from config.data import CatalogDataset
+from config.load import load_config
+from data_utils.catalog import open_catalogs
 from data_utils.catalog_file import read_catalog_files, read_csv
 from data_utils.conversion.converter_pool import POOL
-from data_utils.dataset_card import read_card
+from data_utils.dataset_card import complete, read_card
+from data_utils.formats.packed import PackedReader
+from data_utils.plan import Plan
 from data_utils.prepare import moving_digits
-from tests.data_utils.conftest import write_video
+from tests.data_utils.conftest import number_of, numbered_frame, write_video
 from tests.data_utils.conversion.engine_scaffolding import contents, tree
 
 REPOSITORY = Path(prepare.__file__).resolve().parent
@@ -57,8 +64,9 @@ def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
         ["test", "4", "videos", "160", "frames", "6", "s"],
     ]
     assert re.fullmatch(r"  all +20 videos +800 frames +32 s +[\d.]+ kB", lines[begin + 4])
-    assert lines[begin + 5] == "left out: none"
+    assert lines[begin + 5] == "left out: 0 of 20 listed videos"
     assert lines[begin + 6].startswith("mean [0.")
+    assert lines[begin + 7] == "note: val is small (4 videos): a score of 50 % there means 15 to 85 %"
     marker = lines.index("to train on it, put into your config:")
     dataset = yaml.safe_load("\n".join(lines[marker + 1 :]))["dataset"]
     assert CatalogDataset.model_validate(dataset).root == str(out)
@@ -141,6 +149,76 @@ def test_moving_digits_in_another_format(format: str, tiny_dataset: Path, tmp_pa
     assert card.mean == pytest.approx((0.3, 0.3, 0.3), abs=0.05)
 
 
+def printed_config(text: str) -> str:
+    lines = text.splitlines()
+    return "\n".join(lines[lines.index("to train on it, put into your config:") + 1 :])
+
+
+def test_every_file_of_the_download_is_used_or_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for label in "pq":
+        for number, name in enumerate(["0.mp4", "1.mp4", "who/2.mp4", "who/3.mp4", "CAM.MTS"]):
+            write_video(tmp_path / "made.mp4", 6, first_number=10 * number)
+            (raw / label / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "made.mp4").rename(raw / label / name)
+    (raw / "stray.mp4").write_bytes((raw / "p" / "0.mp4").read_bytes())
+    (raw / "p" / "notes.txt").write_text("read me")
+    arguments = ["folder", "--raw", str(raw), "--out", str(out), "--workers", "2"]
+    assert prepare.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "left out: 0 of 10 listed videos\nnot used: 2 files of the download\n" in printed
+    assert "       1  no video: p/notes.txt\n" in printed
+    assert f"  all of them: {out / 'unused_files.csv'}\n" in printed
+    assert sorted(read_csv(out / "unused_files.csv")["path"]) == ["p/notes.txt", "stray.mp4"]
+    tables = read_catalog_files(out, out, ["label"])
+    assert sum(len(table) for table in tables.values()) == 10
+    for name in ("stray.mp4", "p/notes.txt"):
+        (raw / name).unlink()
+    assert prepare.main(arguments) == 0
+    assert "not used" not in capsys.readouterr().out
+    assert not (out / "unused_files.csv").exists()
+
+
+def test_folders_of_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    lines = []
+    for video in range(6):
+        (raw / f"v{video}").mkdir(parents=True)
+        for number in range(8 + video):
+            picture = Image.fromarray(numbered_frame(16 * video + number, 48, 72))
+            picture.save(raw / f"v{video}" / f"img_{number + 1}.png")
+            picture.save(raw / f"v{video}" / f"flow_x_{number + 1}.png")
+        lines.append(f"v{video} {8 + video} {video % 2}\n")
+    (raw / "list.txt").write_text("".join(lines))
+    arguments = ["lists", "--raw", str(raw), "--train", "list.txt", "--workers", "2", "--out"]
+    assert prepare.main([*arguments, str(out), "--fps", "12"]) == 0
+    assert "a picture beside the frames img_#.png" in capsys.readouterr().out
+    table = pd.concat([read_csv(out / f"{split}.csv") for split in ("train", "val", "test")]).set_index("path")
+    assert {path: int(frames) for path, frames in table["frames"].items()} == {f"v{n}": 8 + n for n in range(6)}
+    assert set(table["fps"].astype(float)) == {12.0}
+    frames = PackedReader().read(out / table["stored"]["v3"], np.arange(11), (48, 72))
+    assert [number_of(picture) for picture in frames] == list(range(48, 59))
+    assert prepare.main([*arguments, str(tmp_path / "2"), "--format", "video"]) == 2
+    assert "v0 is a folder of frames; choose the format packed, frames or hdf5" in capsys.readouterr().err
+    assert prepare.main([*arguments, str(tmp_path / "3"), "--format", "video", "--size", "48", "--fps", "12"]) == 0
+    assert (tmp_path / "3" / read_csv(tmp_path / "3" / "val.csv")["stored"][2]).is_file()
+
+
+@pytest.mark.parametrize("format", ["packed", "video"])
+def test_the_printed_config_fits(format: str, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--format", format]) == 0
+    (tmp_path / "mine.yaml").write_text(printed_config(capsys.readouterr().out))
+    config = complete(load_config(str(tmp_path / "mine.yaml"), [])).config
+    catalogs = open_catalogs(config, tmp_path / "bad.csv")
+    plan = Plan(catalogs["train"], config, training=True)
+    assert {split: len(catalog.table) for split, catalog in catalogs.items()} == {"train": 12, "val": 4, "test": 4}
+    assert config.frame_size == [64, 96]
+    assert config.patch_size == 16
+    assert config.window.frequency == 4  # 25 frames per second
+    assert len(plan) * config.num_epochs >= 500
+    assert config.knn_k == 5
+
+
 # --------------------------------------------------------------------------------------------- stopped and continued
 
 
@@ -217,7 +295,7 @@ def test_shards_by_command(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "without --shard does all that is left" in text
     assert not (tmp_path / "out" / "train.csv").exists()
     assert prepare.main([*arguments, "--shard", "1/2"]) == 0
-    assert "left out: none" in capsys.readouterr().out
+    assert "left out: 0 of 20 listed videos" in capsys.readouterr().out
     before = tree(tmp_path / "out")
     assert prepare.main(arguments) == 0
     assert tree(tmp_path / "out") == before

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from config.errors import InputError
 from data_utils.bad_videos import COLUMNS
 from data_utils.catalog_file import SPLITS
 from data_utils.conversion.chunks import ChunkJob, run_jobs, sample_chunk
-from data_utils.conversion.out_folder import BAD_VIDEOS, write_file
+from data_utils.conversion.fitting_config import fitting_config
+from data_utils.conversion.out_folder import BAD_VIDEOS, UNUSED_FILES, unwritable, write_file
 from data_utils.conversion.pixel_statistics import PixelSums
 from data_utils.conversion.preparation import Preparation
 from data_utils.conversion.results import FACTS, Results, Summary
@@ -25,6 +25,7 @@ from data_utils.dataset_card import FILE_NAME, DatasetCard
 from data_utils.facts_cache import verified_facts
 from data_utils.inspection import VideoFacts
 from data_utils.prepare.listing import Listing
+from data_utils.small_splits import interval_to_expect
 
 _SAMPLED_VIDEOS = 256
 
@@ -48,7 +49,8 @@ def of_stored(listing: Listing, results: Results, plan: Preparation, made_by: di
     size = "size as it was" if plan.size is None else f"shorter side at most {plan.size}"
     summary = _summary(listing, f"{plan.format}, {size}", table, bad, plan)
     summary.bytes = int(results.facts["bytes"].sum())
-    summary.config = _config(root=plan.out)
+    good = table[~table["path"].isin({path for _, path, _ in bad})]
+    summary.config = fitting_config(plan.out, plan.out, good[list(FACTS)], good["label"][good["split"] == "train"])
     return _write(listing, table, summary, results.sums(), plan, made_by)
 
 
@@ -66,13 +68,15 @@ def of_files_as_they_are(listing: Listing, plan: Preparation, made_by: dict[str,
     if verify:
         found = verified_facts(plan.raw, table["path"].tolist(), plan.out, plan.workers)
         reasons[:] = ["" if isinstance(result, VideoFacts) else result for result in found]
-        facts = {name: [getattr(result, name, 0) for result in found] for name in FACTS}
-        table = _with_facts(table, {name: np.array(values) for name, values in facts.items()})
-    sums = _sampled_sums(listing, plan)
+        columns = {name: np.array([getattr(result, name, 0) for result in found]) for name in FACTS}
+        table = _with_facts(table, columns)
+    sums, sampled = _sampled(listing, plan)
     summary = _summary(listing, "video files as they are", table, _bad(listing, reasons), plan)
     good = table["path"][reasons == ""]
     summary.bytes = sum((plan.raw / path).stat().st_size for path in good if (plan.raw / path).is_file())
-    summary.config = _config(root=plan.raw, catalog=plan.out)
+    facts = table[reasons == ""][list(FACTS)] if verify else sampled
+    labels = table["label"][(reasons == "") & (table["split"] == "train").to_numpy()]
+    summary.config = fitting_config(plan.raw, plan.out, facts, labels)
     return _write(listing, table, summary, sums, plan, made_by | ({"verified": True} if verify else {}))
 
 
@@ -95,6 +99,11 @@ def _summary(
     good = table[~table["path"].isin(left_out)]
     parts = {split: good[good["split"] == split] for split in SPLITS}
     summary = Summary(listing.name, made, {split: len(part) for split, part in parts.items()}, bad=bad)
+    for split in ("val", "test"):
+        labelled = parts[split][parts[split]["label"] != ""]
+        groups = labelled["group"].nunique() if "group" in labelled else None
+        line = interval_to_expect(split, len(labelled), groups)
+        summary.small_splits += [line] if line else []
     summary.bad_videos = plan.out / BAD_VIDEOS
     if "frames" in table:
         summary.frames = {split: int(part["frames"].sum()) for split, part in parts.items()}
@@ -112,6 +121,7 @@ def _write(
     made_by: dict[str, Any],
 ) -> Summary:
     write_file(summary.bad_videos, _csv(COLUMNS, summary.bad))
+    _write_unused(listing, summary, plan)
     if not summary.videos["train"] or not sums.values[0]:
         reason = next((reason for split, _, reason in summary.bad if split == "train"), "none is listed")
         raise InputError(f"no video of the split train can be read: {reason}; {summary.bad_videos} lists them")
@@ -131,21 +141,28 @@ def _write(
     return summary
 
 
+def _write_unused(listing: Listing, summary: Summary, plan: Preparation) -> None:
+    file = plan.out / UNUSED_FILES
+    summary.unused, summary.unused_files = list(listing.unused), file
+    if listing.unused:
+        write_file(file, _csv(("path", "reason"), listing.unused))
+        return
+    try:
+        file.unlink(missing_ok=True)  # of an earlier start
+    except OSError as error:
+        raise unwritable(file, error.strerror or str(error)) from error
+
+
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in rows:
-        # The module itself leaves a lone carriage return unquoted, and reads two lines then.
-        (quoting if any(isinstance(cell, str) and "\r" in cell for cell in row) else writer).writerow(row)
+        # The module itself leaves a lone carriage return unquoted, and reads two lines then; blanks may get lost.
+        odd = any(isinstance(cell, str) and ("\r" in cell or cell != cell.strip()) for cell in row)
+        (quoting if odd else writer).writerow(row)
     return text.getvalue()
-
-
-def _config(root: Path, catalog: Path | None = None) -> str:
-    places = {"root": str(root)} | ({"catalog": str(catalog)} if catalog and catalog != root else {})
-    dataset = {"dataset": {"name": "catalog", **places}}
-    return yaml.safe_dump(dataset, sort_keys=False, allow_unicode=True, width=10_000).strip()
 
 
 def _is_verified(card: Path) -> bool:
@@ -155,8 +172,11 @@ def _is_verified(card: Path) -> bool:
         return False
 
 
-def _sampled_sums(listing: Listing, plan: Preparation) -> PixelSums:
-    """Of some frames of some training videos, drawn once; unreadable ones are passed over here, not in the catalog."""
+def _sampled(listing: Listing, plan: Preparation) -> tuple[PixelSums, pd.DataFrame]:
+    """Pixels and facts of some training videos, drawn once, without decoding all of them.
+
+    Unreadable ones are passed over here, not in the catalog. The number of frames is what the header says.
+    """
     paths = sorted(listing.table["path"][listing.table["split"] == "train"])
     drawn = np.random.default_rng(0).permutation(len(paths))[:_SAMPLED_VIDEOS]
     chosen = [paths[index] for index in sorted(drawn)]
@@ -164,8 +184,11 @@ def _sampled_sums(listing: Listing, plan: Preparation) -> PixelSums:
     common = (plan.raw, plan.out, "", plan.format, None, False, plan.patience, plan.command)
     jobs = [(ChunkJob(number, part, *common),) for number, part in enumerate(parts)]
     sums = PixelSums()
+    facts = []
     for results in run_jobs(sample_chunk, jobs, plan.workers):
-        for values in results:
-            if not isinstance(values, str):
-                sums.add(values)
-    return sums
+        for answer in results:
+            if not isinstance(answer, str):
+                sums.add(answer["sums"])
+                facts.append(answer["facts"])
+    known = pd.DataFrame(sorted(facts), columns=list(FACTS))
+    return sums, known[known["frames"] > 0]

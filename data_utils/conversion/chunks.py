@@ -18,9 +18,9 @@ from data_utils.conversion.chunk_lock import chunk_lock
 from data_utils.conversion.converter import remove
 from data_utils.conversion.converter_pool import COMMAND, POOL
 from data_utils.conversion.out_folder import Record, parts_folder, read_records, unwritable, write_records
-from data_utils.conversion.pictures import is_image
 from data_utils.conversion.results import shown
 from data_utils.dataset_card import Format
+from data_utils.frame_folders import is_image
 from data_utils.helper_process import HelperError, HelperProcess
 from data_utils.verify import PATIENCE
 
@@ -50,6 +50,8 @@ class ChunkJob:
     """Seconds without progress after which a decoder counts as hanging and is killed."""
     command: tuple[str, ...] | None = None
     """Starts a process that speaks like `data_utils.conversion.converter`; None: that, by the worker's own Python."""
+    folder_fps: float = 0.0
+    """Frames per second of folders of frames; 0: not known."""
 
 
 def cut(paths: Sequence[str]) -> list[range]:
@@ -103,7 +105,13 @@ def _prepare_chunk(job: ChunkJob, folder: Path) -> list[Record]:
 def _convert(converter: HelperProcess, job: ChunkJob, path: str, part: Path) -> Record:
     source = job.raw / path
     before = stamp(source)
-    request = {"source": os.fspath(source), "part": os.fspath(part), "format": job.format, "size": job.size}
+    request: dict[str, object] = {
+        "source": os.fspath(source),
+        "part": os.fspath(part),
+        "format": job.format,
+        "size": job.size,
+    }
+    request["folder_fps"] = job.folder_fps
     answer = _ask(converter, job, path, {"do": "convert", **request})
     if "reason" in answer:
         remove(part)
@@ -135,8 +143,6 @@ def _ask(converter: HelperProcess, job: ChunkJob, path: str, request: dict[str, 
         )
     if "error" in answer:
         raise unwritable(job.out, answer["error"])
-    if "bug" in answer:
-        raise RuntimeError(f"failed in another process:\n{answer['bug']}")
     return answer
 
 
@@ -171,13 +177,13 @@ def check_chunk(job: ChunkJob, stored: Sequence[tuple[str, str, int]]) -> list[t
     return failures
 
 
-def sample_chunk(job: ChunkJob) -> list[list[int] | str]:
-    """PixelSums of a few frames of each video, or the reason why there are none."""
+def sample_chunk(job: ChunkJob) -> list[dict[str, Any] | str]:
+    """`sums` of a few frames of each video and `facts` of its header, or the reason why there are none."""
     with POOL.lend(job.patience, job.command or COMMAND) as converter:
         answers = [
             _ask(converter, job, path, {"do": "sample", "source": os.fspath(job.raw / path)}) for path in job.paths
         ]
-    return [answer["reason"] if "reason" in answer else answer["sums"] for answer in answers]
+    return [answer.get("reason", answer) for answer in answers]
 
 
 def run_jobs(

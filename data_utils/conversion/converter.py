@@ -2,25 +2,26 @@
 
 Requests are objects with `do`: `convert` a file into a part, `finish` the parts of a chunk, `check` a stored video,
 `sample` the pixels of a file. An answer holds `reason` where a video is bad, `error` where the disk is at fault,
-`memory` where it does not suffice, `bug` where this program is.
+`memory` where it does not suffice.
 """
 
 from __future__ import annotations
 
 import shutil
-import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.conversion.pictures import VideoPictures, image, is_image, sampled
+from data_utils.conversion.pictures import FolderPictures, VideoPictures, header_facts, image, sampled
 from data_utils.conversion.pixel_statistics import EVERY, PixelSums
 from data_utils.decoding import VideoError
+from data_utils.formats.part import Rate
+from data_utils.frame_folders import is_image
+from data_utils.frame_rate import expected_rate
 from data_utils.helper_process import Voice, answer_requests
 
 _SAMPLE_SIZE = 256
@@ -42,13 +43,17 @@ def answer(request: dict[str, Any], voice: Voice) -> dict[str, Any]:
         return {"error": error.strerror or str(error)}
     except MemoryError:
         return {"memory": True}
-    except Exception:  # whoever asked raises it
-        return {"bug": traceback.format_exc()}
 
 
-def _convert(voice: Voice, source: str, part: str, format: str, size: int | None) -> dict[str, Any]:
+def _convert(
+    voice: Voice, source: str, part: str, format: str, size: int | None, folder_fps: float = 0.0
+) -> dict[str, Any]:
     """Writes the video as a part; nothing is left of it where the video turns out to be bad."""
-    sums, frames, shape, fps = PixelSums(), 0, (0, 0), 0.0
+    sums, frames, shape = PixelSums(), 0, (0, 0)
+    fps: Rate = 0.0
+    pictures: Iterator[NDArray[np.uint8]]
+    with voice.beating():  # on a busy machine this takes longer than any frame
+        module = import_module(f"data_utils.formats.{format}")
 
     def counted(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         nonlocal frames, shape
@@ -59,20 +64,22 @@ def _convert(voice: Voice, source: str, part: str, format: str, size: int | None
             yield picture
 
     try:
-        if is_image(source):
+        if Path(source).is_dir():
+            folder = FolderPictures(source, size, voice.alive, folder_fps)
+            pictures, fps = folder.frames(), folder.fps
+        elif is_image(source):
             pictures = iter([image(source, size)])
         else:
             video = VideoPictures(source, size, voice.alive)
-            decoded = video.frames()
-            pictures = chain([next(decoded)], decoded)  # the frame rate is known with the first frame
-            fps = video.fps
-        with voice.beating():  # its imports may take seconds the first time
-            write_part = import_module(f"data_utils.formats.{format}").write_part
-        write_part(Path(part), counted(pictures), fps)
+            pictures, fps = video.frames(), (lambda: video.fps)
+            if format == "video":  # its header comes before its frames
+                fps = expected_rate(source)
+        module.write_part(Path(part), counted(pictures), fps)
     except BaseException:
         remove(Path(part))
         raise
-    facts = {"frames": frames, "height": shape[0], "width": shape[1], "fps": fps}
+    rate = fps if isinstance(fps, float) else fps()
+    facts = {"frames": frames, "height": shape[0], "width": shape[1], "fps": rate}
     return facts | {"bytes": _bytes(Path(part)), "sums": sums.values}
 
 
@@ -92,7 +99,7 @@ def _sample(voice: Voice, source: str) -> dict[str, Any]:
     for picture in sampled(source, _SAMPLE_SIZE):
         sums.add_frame(picture)
         voice.alive()
-    return {"sums": sums.values}
+    return {"sums": sums.values, "facts": header_facts(source)}
 
 
 def remove(place: Path) -> None:

@@ -32,9 +32,9 @@ from data_utils.conversion.out_folder import (
     remove_leftovers,
     unwritable,
 )
-from data_utils.conversion.pictures import is_image
 from data_utils.conversion.preparation import Preparation
 from data_utils.conversion.results import Results, Summary, shown
+from data_utils.frame_folders import is_image
 from data_utils.prepare.listing import Listing
 from data_utils.progress import Progress
 
@@ -64,7 +64,7 @@ def prepare(listing: Listing, plan: Preparation) -> Outcome:
             video of the training split is good.
     """
     table = listing.table.sort_values("path", kind="stable", ignore_index=True)
-    _refuse_impossible(table, plan)
+    _refuse_impossible(listing, table, plan)
     plan = replace(plan, raw=plan.raw.absolute(), out=plan.out.absolute())
     spec = _spec(listing, table, plan)
     made_by = claim(plan.out, spec, _made_by())
@@ -153,7 +153,7 @@ class _Work:
         paths = tuple(self._paths[row] for row in self._chunks[number])
         again = number in self._stale
         common = (plan.raw, plan.out, self._spec, plan.format, plan.size, again, plan.patience, plan.command)
-        return ChunkJob(number, paths, *common)
+        return ChunkJob(number, paths, *common, folder_fps=plan.folder_fps)
 
     def _check(self) -> list[tuple[str, str]]:
         """Reads this shard's chunks back; wrong ones are open again."""
@@ -191,7 +191,7 @@ def _checked_chunk(number: int, job: ChunkJob, stored: list[tuple[str, str, int]
     return number, check_chunk(job, stored)
 
 
-def _refuse_impossible(table: pd.DataFrame, plan: Preparation) -> None:
+def _refuse_impossible(listing: Listing, table: pd.DataFrame, plan: Preparation) -> None:
     if table.empty:
         raise InputError(f"{plan.raw} holds none of the listed videos; set --raw")
     twice = table["path"][table["path"].duplicated()]
@@ -205,6 +205,11 @@ def _refuse_impossible(table: pd.DataFrame, plan: Preparation) -> None:
         if plan.format == "video" and is_image(path):
             raise InputError(
                 f"{shown(path)} is an image, and format video is for videos: choose packed, frames or hdf5"
+            )
+        if plan.format == "video" and not (plan.convert and plan.folder_fps) and path in listing.folders:
+            raise InputError(
+                f"{shown(path)} is a folder of frames; choose the format packed, frames or hdf5, or make videos of "
+                "such folders with --fps and --size"
             )
     if not plan.convert and plan.shard[1] > 1:
         raise InputError("--shard has nothing to share out where files stay as they are; leave it out, or set --size")
@@ -223,6 +228,7 @@ def _spec(listing: Listing, table: pd.DataFrame, plan: Preparation) -> dict[str,
         "format": plan.format if plan.convert else "video (files as they are)",
         "size": plan.size if plan.convert else None,
         "flip": listing.flip,
+        **({"fps": plan.folder_fps} if plan.folder_fps else {}),
         "videos": {str(split): int(count) for split, count in sorted(counts.items())},
         "listing": hashlib.sha256(rows).hexdigest()[:16],
     }

@@ -25,6 +25,7 @@ from data_utils.dataset_card import FILE_NAME
 
 STATE = ".prepare"
 BAD_VIDEOS = "bad_videos.csv"
+UNUSED_FILES = "unused_files.csv"
 _FINAL = (*(f"{split}.csv" for split in SPLITS), FILE_NAME)
 
 _OTHER_LIST = "another list of videos (another --seed or lists, or videos were added or removed since)"
@@ -98,11 +99,11 @@ def claim(out: Path, spec: Mapping[str, Any], made_by: Mapping[str, Any]) -> dic
 
 
 def _refuse_other(out: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    differing = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
     if not differing:
         return
     told = [
-        f"{key} {found.get(key)}, now {wanted[key]}" if key != "listing" else _OTHER_LIST
+        f"{key} {found.get(key)}, now {wanted.get(key)}" if key != "listing" else _OTHER_LIST
         for key in differing
         if key != "listing" or differing == ["listing"]
     ]

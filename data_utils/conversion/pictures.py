@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,18 +13,13 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from data_utils.cover import scaled
+from data_utils.cover import cover, scaled
 from data_utils.decoding import VideoError, fit, numbered_frames, open_video, quarter_turns
+from data_utils.frame_folders import frames_among
 from data_utils.inspection import CheckedVideo
-from data_utils.prepare.disk import IMAGE_EXTENSIONS
 
 _LARGEST = 65_535  # pixels of a side, in JPEG
 _SAMPLED = (1 / 6, 1 / 2, 5 / 6)
-
-
-def is_image(path: str) -> bool:
-    """Whether the file counts as a video of one frame, by its extension."""
-    return path.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def stored_size(height: int, width: int, shorter_side: int | None) -> tuple[int, int]:
@@ -48,8 +44,8 @@ class VideoPictures:
 
     @property
     def fps(self) -> float:
-        """Average frames per second, 0 where the file does not say; known with the first frame."""
-        return self._video.fps
+        """Average frames per second, 0 where the file does not say; known after the last frame."""
+        return self._video.facts.fps
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """[H, W, 3] each; later frames of another size are brought to that of the first one. VideoError: it is bad."""
@@ -61,6 +57,38 @@ class VideoPictures:
                 if max(size) > _LARGEST:
                     raise VideoError(f"{size[1]} x {size[0]} pixels are more than can be stored; give a --size")
             yield _rgb(frame, size, reformatter)
+
+
+class FolderPictures:
+    """The pictures of a folder as the frames of one video, all of one size."""
+
+    def __init__(self, path: str | Path, shorter_side: int | None, alive: Callable[[], None], fps: float) -> None:
+        """Opens nothing yet; `alive` is called after every picture, `fps` is what the user says (0: nothing)."""
+        self._path, self._shorter_side, self._alive = Path(path), shorter_side, alive
+        self.fps = fps
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """[H, W, 3] each; later pictures of another shape cover the first one's. VideoError: one of them is bad."""
+        stored: tuple[int, int] | None = None
+        shape = (0, 0)
+        for name in self._names():
+            try:
+                picture = image(self._path / name, None)
+            except VideoError as error:
+                raise VideoError(f"damaged: its frame {name}: {error}") from error
+            if stored is None:
+                shape = picture.shape[:2]
+                stored = stored_size(*shape, self._shorter_side)
+            yield (
+                scaled(picture, stored) if picture.shape[:2] == shape else np.ascontiguousarray(cover(picture, stored))
+            )
+            self._alive()
+
+    def _names(self) -> list[str]:
+        try:
+            return frames_among(sorted(os.listdir(self._path))).files  # noqa: PTH208  names are all that is needed
+        except OSError as error:
+            raise VideoError((error.strerror or str(error)).lower()) from error
 
 
 def image(path: str | Path, shorter_side: int | None) -> NDArray[np.uint8]:
@@ -101,6 +129,21 @@ def sampled(path: str | Path, shorter_side: int) -> Iterator[NDArray[np.uint8]]:
             frame = next((frame for _, frame in numbered_frames(container, stream)), None)
             if frame is not None:
                 yield _rgb(frame, stored_size(*_upright(frame), shorter_side), reformatter)
+
+
+def header_facts(path: str | Path) -> tuple[int, int, int, float]:
+    """Frames (0: it does not say), height, width and rate, as far as a file's header and its first frame tell them.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    with open_video(path) as (container, stream):
+        rate = float(stream.average_rate or 0)
+        seconds = (container.duration or 0) / av.time_base
+        first = next((frame for _, frame in numbered_frames(container, stream)), None)
+        if first is None:
+            raise VideoError("no frame decodes")
+        return (stream.frames or round(seconds * rate), *_upright(first), rate)
 
 
 def _upright(frame: VideoFrame) -> tuple[int, int]:

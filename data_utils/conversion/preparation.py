@@ -28,5 +28,7 @@ class Preparation:
     retry_bad: bool = False
     """Convert chunks with bad videos again, although their files are as they were."""
     patience: float = PATIENCE
+    folder_fps: float = 0.0
+    """Frames per second of folders of frames, which cannot say it themselves; 0: not known."""
     command: tuple[str, ...] | None = None
     """See ChunkJob."""

@@ -13,6 +13,8 @@ import pandas as pd
 from data_utils.catalog_file import SPLITS
 from data_utils.conversion.out_folder import Record
 from data_utils.conversion.pixel_statistics import PixelSums, Triple
+from data_utils.prepare.sources import Unused
+from data_utils.prepare.unused import counted
 from data_utils.progress import duration
 
 FACTS = ("frames", "height", "width", "fps")
@@ -81,9 +83,15 @@ class Summary:
     """(split, path, reason) of what was left out."""
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (0.0, 0.0, 0.0)
+    small_splits: list[str] = field(default_factory=list)
+    """What to expect of scores where there are few videos."""
     config: str = ""
     """Lines of a config that reads it."""
     bad_videos: Path = Path()
+    unused: list[Unused] = field(default_factory=list)
+    """Files of the download that are no video of the dataset."""
+    unused_files: Path = Path()
+    """Where they are listed."""
 
     @property
     def bad_share(self) -> float:
@@ -92,13 +100,14 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The summary for the terminal."""
-        lines = [f"{self.name}, {self.made}", *self._table(), *self._bad_lines()]
+        lines = [f"{self.name}, {self.made}", *self._table(), *self._bad_lines(), *self._unused_lines()]
         lines.append(f"mean {_triple(self.mean)}  std {_triple(self.std)}  (of training pixels in [0, 1])")
         lines += [
             f"note: {split}.csv is empty; training needs videos in every split"
             for split in SPLITS
             if not self.videos[split]
         ]
+        lines += [f"note: {line}" for line in self.small_splits]
         return [*lines, "", "to train on it, put into your config:", *(f"  {line}" for line in self.config.split("\n"))]
 
     def _table(self) -> list[str]:
@@ -122,12 +131,18 @@ class Summary:
         seconds = sum(self.seconds[split] for split in splits)
         return [frames, duration_of_video(seconds)] if any(self.seconds.values()) else [frames]
 
+    def _unused_lines(self) -> list[str]:
+        if not self.unused:
+            return []
+        return [*unused_lines(self.unused), f"  all of them: {self.unused_files}"]
+
     def _bad_lines(self) -> list[str]:
         """The commonest reasons first, each with some names."""
         listed = len(self.bad) + sum(self.videos.values())
+        if not self.bad and not self.frames:
+            return ["left out: not known yet: --verify, or the first training, decodes every file"]
         if not self.bad:
-            unknown = "not known yet: --verify, or the first training, decodes every file"
-            return [f"left out: {'none' if self.frames else unknown}"]
+            return [f"left out: 0 of {listed:,} listed videos"]
         kinds: dict[str, list[tuple[str, str]]] = {}
         for _, path, reason in self.bad:
             kinds.setdefault(re.sub(r"[0-9.]+", "N", reason), []).append((path, reason))
@@ -140,6 +155,21 @@ class Summary:
         if len(ranked) > _REASONS:
             lines.append(f"  and {len(ranked) - _REASONS} other reasons")
         return [*lines, f"  all of them: {self.bad_videos}; mended files are tried again, --retry-bad tries all again"]
+
+
+def unused_lines(unused: Sequence[Unused]) -> list[str]:
+    """How many files of a download are no video of the dataset, and why: the commonest reasons first, with names."""
+    if not unused:
+        return []
+    files = "1 file" if len(unused) == 1 else f"{len(unused):,} files"
+    lines = [f"not used: {files} of the download"]
+    reasons = counted(unused)
+    for reason, paths in reasons[:_REASONS]:
+        names = ", ".join(shown(path) for path in paths[:_NAMES]) + (", ..." if len(paths) > _NAMES else "")
+        lines.append(f"  {len(paths):>6,}  {reason}: {names}")
+    if len(reasons) > _REASONS:
+        lines.append(f"  and {len(reasons) - _REASONS} other reasons")
+    return lines
 
 
 def shown(path: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from config.errors import InputError
 from data_utils.catalog_file import read_csv
+from data_utils.prepare.disk import is_text
 
 
 def read_text(file: Path) -> str:
@@ -102,16 +103,25 @@ def chosen_file(raw: Path, given: Path) -> Path:
 def path_inside(path: str, raw: Path, where: str) -> str:
     """A path of a list, relative to `raw` and without `.` and doubled slashes, so that a video has one name.
 
+    Backslashes, as Windows writes them, become slashes, and blanks around it are left out, unless the disk holds a file
+    of that very name.
+
     Args:
         path: relative to `raw`, or absolute and below it.
         raw: folder of the videos.
         where: file and line that it stands in, for the message.
 
     Raises:
-        InputError: there is no path, or it leaves `raw`.
+        InputError: there is no path, no file can have it, or it leaves `raw`.
     """
-    if not path or "\0" in path:
+    if not path:
         raise InputError(f"{where}: no path; fill it in")
+    if "\0" in path or not is_text(path):
+        raise InputError(f"{where}: {path!a} is no path, as no name of a file holds such characters; correct it")
+    if path != path.strip() and not os.path.lexists(raw / path):
+        path = path.strip()
+    if "\\" in path and not os.path.lexists(raw / path):
+        path = path.replace("\\", "/")
     normal = posixpath.normpath(path)
     if posixpath.isabs(normal):
         for root in (os.path.abspath(raw), os.path.realpath(raw)):  # noqa: PTH100  Path.resolve would leave `raw`

@@ -4,20 +4,79 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import InputError
 
-# fmt: off
 VIDEO_EXTENSIONS = (
-    ".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"
-)
-# fmt: on
-IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265",
+    ".hevc", ".ivf", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg",
+    ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm",
+    ".wmv", ".wtv", ".y4m",
+)  # fmt: skip
+HIDDEN = "hidden (its name begins with a dot)"
+
+
+class Folder(NamedTuple):
+    """A folder of a download, and what lies directly in it, in the order of the names."""
+
+    path: str
+    """Relative to the download; ends with a slash, empty for the download itself."""
+    files: list[str]
+    """Names; links count as what they point to."""
+    skipped: list[tuple[str, str]]
+    """(path, reason) of entries that are not looked into."""
+
+
+def walk(
+    root: Path, leave_out: Path | None = None, into: Callable[[str], bool] = lambda _: True, strict: bool = True
+) -> Iterator[Folder]:
+    """All folders of a download; every entry is in one of them, as a file, as a folder that follows, or skipped.
+
+    Args:
+        root: where to begin; folders behind links count, each once.
+        leave_out: folder that is not looked into: what `prepare.py` writes is no part of the download.
+        into: whether to go into a folder, by its path without a slash at the end.
+        strict: False: folders that cannot be read are skipped.
+
+    Raises:
+        InputError: `root` cannot be read; where `strict`, any folder (but for a disk's own lost+found).
+    """
+    seen = {_identity(root): "."} | ({_identity(leave_out): ""} if leave_out and leave_out.exists() else {})
+    todo = [""]
+    while todo:
+        path = todo.pop()
+        folder = Folder(path, [], [])
+        inner = []
+        try:
+            found = _scanned(root / path)
+        except InputError as error:
+            if not path or (strict and path != "lost+found/"):
+                raise
+            yield Folder(path, [], [(path, (getattr(error.__cause__, "strerror", "") or "cannot be read").lower())])
+            continue
+        for entry in found:
+            name = f"{path}{entry.name}"
+            if entry.name.startswith("."):
+                folder.skipped.append((f"{name}/" if entry.is_dir(follow_symlinks=False) else name, HIDDEN))
+            elif entry.is_dir():
+                identity = _identity(Path(entry.path))
+                first = seen.setdefault(identity, name)
+                if first and first != name:
+                    folder.skipped.append((f"{name}/", f"the same folder as {first}"))
+                elif first and into(name):
+                    inner.append(f"{name}/")
+            elif entry.is_file() or not Path(entry.path).exists():  # a broken link is a file that cannot be read
+                folder.files.append(entry.name)
+            else:
+                folder.skipped.append((name, "neither a file nor a folder"))
+        yield folder
+        todo += reversed(inner)
 
 
 def files_below(root: Path, extensions: Sequence[str], leave_out: Path | None = None) -> list[str]:
@@ -26,7 +85,7 @@ def files_below(root: Path, extensions: Sequence[str], leave_out: Path | None = 
     Args:
         root: where to begin; folders behind links count, each once.
         extensions: lower case; files may be written in any.
-        leave_out: folder that is not looked into: what `prepare.py` writes is no part of the download.
+        leave_out: as of `walk`.
 
     Returns:
         Paths relative to `root`.
@@ -35,30 +94,12 @@ def files_below(root: Path, extensions: Sequence[str], leave_out: Path | None = 
         InputError: a folder cannot be read.
     """
     endings = tuple(extensions)
-    found: list[str] = []
-    seen = {_identity(root)} | ({_identity(leave_out)} if leave_out is not None and leave_out.exists() else set())
-    todo = [""]
-    while todo:
-        folder = todo.pop()
-        for entry in entries(root / folder):
-            path = f"{folder}{entry.name}"
-            if entry.is_dir():
-                identity = _identity(Path(entry.path))
-                if identity not in seen:
-                    seen.add(identity)
-                    todo.append(f"{path}/")
-            elif path.lower().endswith(endings):
-                found.append(path)
-    return sorted(found)
-
-
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, hidden entries left out, in the order of the names. InputError where it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
+    return sorted(
+        f"{folder.path}{name}"
+        for folder in walk(root, leave_out)
+        for name in folder.files
+        if name.lower().endswith(endings)
+    )
 
 
 def missing(raw: Path, paths: Sequence[str]) -> NDArray[np.bool_]:
@@ -87,6 +128,15 @@ def is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _scanned(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, in the order of the names. InputError where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
 
 
 def _names(folder: Path) -> set[str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.catalog_file import SPLITS
+from data_utils.label_text import normal_label
 from data_utils.prepare.annotation_files import chosen_file, path_inside, raw_folder, read_table
-from data_utils.prepare.disk import VIDEO_EXTENSIONS, entries, missing, refuse_bytes
-from data_utils.prepare.listing import MISSING, Listing, make_listing
-from data_utils.prepare.splits import add_draw_options, by_group, check_draw, rows_of, within_classes
+from data_utils.prepare.disk import refuse_bytes
+from data_utils.prepare.frames_on_disk import on_disk
+from data_utils.prepare.layout import layout_of
+from data_utils.prepare.listing import Listing, make_listing
+from data_utils.prepare.sources import Unused, find_sources
+from data_utils.prepare.splits import add_draw_options, check_draw, draw
 
 # The catalog's own: a column of the CSV with such a name would be taken for what `prepare.py` measures.
 _RESERVED = ("split", "path", "label", "group", "frames", "height", "width", "fps", "stored")
@@ -22,11 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `prepare.py folder`."""
     parser.add_argument("--csv", type=Path, help="lists the videos; without it, the folder of a video is its label")
     parser.add_argument("--path-column", default="path", help="column of the CSV: path relative to --raw")
-    parser.add_argument("--label-column", default="label", help="column of the CSV: what the video shows")
+    text = "column of the CSV: what the video shows; empty where that is not known"
+    parser.add_argument("--label-column", default="label", help=text)
     parser.add_argument("--group-column", help="column of the CSV: who or what must not be in two splits")
     parser.add_argument("--keep-columns", metavar="A,B", help="columns of the CSV to keep: captions, more labels")
+    text = "without a CSV: the folder inside the folder of a class is who or what must not be in two splits"
+    parser.add_argument("--group-by-folder", action="store_true", help=text)
+    text = "without a CSV: folders are no classes; take the videos of all of them without labels"
+    parser.add_argument("--unlabelled", action="store_true", help=text)
     add_draw_options(parser, val=0.15, test=0.15)
     add_flip_option(parser)
+    add_fps_option(parser)
 
 
 def add_flip_option(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +45,14 @@ def add_flip_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flip", type=_share, default=0.5, metavar="SHARE", help=text)
 
 
+def add_fps_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--fps`, for folders of frames, which cannot say it themselves."""
+    text = "frames per second of videos that are folders of pictures (default: not known)"
+    parser.add_argument("--fps", type=_rate, default=0.0, metavar="RATE", help=text)
+
+
 def list_videos(options: argparse.Namespace) -> Listing:
-    """Lists the videos, and draws val and test within each class, or by group.
+    """Lists the videos, and draws val and test within each class, or by group, where the folders do not say them.
 
     Raises:
         InputError: there are no videos or too few for the splits, or the CSV is wrong.
@@ -45,36 +61,48 @@ def list_videos(options: argparse.Namespace) -> Listing:
     for option in ("group_column", "keep_columns"):
         if getattr(options, option) and not options.csv:
             raise InputError(f"--{option.replace('_', '-')} needs --csv, whose column it is")
+    for option in ("group_by_folder", "unlabelled"):
+        if getattr(options, option) and options.csv:
+            raise InputError(f"--{option.replace('_', '-')} and --csv disagree: the CSV says it by its columns")
     shares = {"val": options.val_share, "test": options.test_share}
     check_draw(shares, options.seed)
-    table = _from_folder(raw) if options.csv is None else _from_csv(raw, options)
-    if "group" in table:
-        parts = by_group(table["group"].tolist(), shares, options.seed)
+    unused: list[Unused] = []
+    notes: list[str] = []
+    if options.csv is None:
+        table, unused, notes = _from_folder(raw, options)
     else:
-        for label, rows in rows_of(table["label"].tolist()).items():
-            if len(rows) < len(SPLITS):
-                raise InputError(
-                    f"class '{label}' has {len(rows)} videos, too few for {' and '.join(SPLITS)}; add some"
-                )
-        parts = within_classes(table["label"].tolist(), None, shares, options.seed)
-    table.insert(0, "split", parts)
-    reasons = [MISSING if gone else None for gone in missing(raw, table["path"].tolist())]
-    return make_listing("folder", raw, table, reasons, options.flip, [])
+        table = _from_csv(raw, options)
+    found = on_disk(raw, table["path"].tolist())
+    shares = {split: share for split, share in shares.items() if not (table["split"] == split).any()}
+    notes += draw(table, found.is_there, shares, options.seed)
+    where = table.pop("where").tolist() if "where" in table else None
+    return make_listing(
+        "folder",
+        raw,
+        table,
+        found.reasons,
+        options.flip,
+        notes,
+        folders=found.folders,
+        unused=unused,
+        where=where,
+        has_walked=options.csv is None,
+    )
 
 
-def _from_folder(raw: Path) -> pd.DataFrame:
-    """Videos of `raw/class/`, hidden files left out, in the order of their names."""
-    videos = [
-        (f"{folder.name}/{file.name}", folder.name)
-        for folder in entries(raw)
-        if folder.is_dir()
-        for file in entries(Path(folder.path))
-        if file.name.lower().endswith(VIDEO_EXTENSIONS)
-    ]
-    if not videos:
-        raise InputError(f"{raw} holds no class/video.ext with one of {' '.join(VIDEO_EXTENSIONS)}; set --raw or --csv")
-    refuse_bytes(raw, (path for path, _ in videos))
-    return pd.DataFrame(videos, columns=["path", "label"])
+def _from_folder(raw: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Unused], list[str]]:
+    """Videos of all folders below `raw`, what is none, and what to tell of them."""
+    sources, unused = find_sources(raw, getattr(options, "out", None))
+    found = layout_of(sources, raw, labelled=not options.unlabelled)
+    if not found.rows:
+        first = f"; {unused[0].path!a} is {unused[0].reason}" if unused else ""
+        raise InputError(f"{raw} holds no video and no folder of frames{first}; set --raw or --csv")
+    refuse_bytes(raw, (row.path for row in found.rows))
+    table = pd.DataFrame(found.rows, columns=["path", "split", "label", "group"])
+    table["split"] = table["split"].fillna("train")
+    if not options.group_by_folder:
+        table = table.drop(columns="group")
+    return table[["split", *table.columns.drop("split")]], unused + found.unused, found.notes
 
 
 def _from_csv(raw: Path, options: argparse.Namespace) -> pd.DataFrame:
@@ -87,19 +115,23 @@ def _from_csv(raw: Path, options: argparse.Namespace) -> pd.DataFrame:
         if column in _RESERVED:
             raise InputError(f"--keep-columns {column}: prepare.py writes a column of that name; rename the CSV's")
     source = read_table(file, [*wanted.values(), *kept])
-    for column in wanted.values():
-        empty = source.index[source[column] == ""]
-        if len(empty):
-            raise InputError(f"{file}, line {empty[0]}: nothing in column '{column}'; fill it in")
     table = pd.DataFrame(
         {name: source[column] for name, column in wanted.items()} | {name: source[name] for name in kept}
     )
-    table["path"] = [path_inside(path, raw, f"{file}, line {line}") for line, path in table["path"].items()]
+    for name in wanted.keys() & {"label", "group"}:
+        table[name] = table[name].map(normal_label)
+    for name, column in wanted.items():
+        empty = table.index[table[name] == ""]
+        if len(empty) and name != "label":
+            raise InputError(f"{file}, line {empty[0]}: nothing in column '{column}'; fill it in")
+    table["where"] = [f"{file}, line {line}" for line in table.index]
+    table["path"] = [path_inside(path, raw, where) for path, where in zip(table["path"], table["where"], strict=True)]
     twice = table.index[table["path"].duplicated()]
     if len(twice):
         path = table["path"][twice[0]]
         first = table.index[table["path"] == path][0]
         raise InputError(f"{file}, line {twice[0]}: {path} is listed before, in line {first}; keep one")
+    table.insert(0, "split", "train")
     return table.reset_index(drop=True)
 
 
@@ -108,3 +140,10 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share between 0 and 1")
     return share
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not (math.isfinite(rate) and 0 < rate <= 1000):
+        raise argparse.ArgumentTypeError(f"{text} is no number of frames per second above 0, such as 12")
+    return rate

@@ -16,7 +16,9 @@ from config.errors import InputError
 from data_utils.prepare.annotation_files import chosen_folder, raw_folder, read_lines
 from data_utils.prepare.class_names import ClassNames, spelling_key
 from data_utils.prepare.disk import VIDEO_EXTENSIONS
-from data_utils.prepare.listing import MISSING, Listing, make_listing
+from data_utils.prepare.frames_on_disk import MISSING
+from data_utils.prepare.listing import Listing, make_listing
+from data_utils.prepare.sources import Unused
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex, stem
 
@@ -56,7 +58,6 @@ def list_videos(options: argparse.Namespace) -> Listing:
     ]
     if unused:
         notes.append(f"{len(unused)} videos are in neither part of official split {options.split} and left out")
-    notes += index.unlisted([*found, *(_find(index, label, name) for label, name in unused)])
     table = pd.DataFrame(rows, columns=["split", "path", "label", "group"])
     table["path"] = [path or f"{row[2]}/{row[1]}" for path, row in zip(found, rows, strict=True)]
     train = table["split"] == "train"
@@ -64,7 +65,9 @@ def list_videos(options: argparse.Namespace) -> Listing:
     drawn = within_classes(table["label"][train].tolist(), table["group"][train].tolist(), shares, options.seed)
     table.loc[train, "split"] = drawn
     reasons = [MISSING if path is None else None for path in found]
-    return make_listing("hmdb51", raw, table, reasons, 0.5, notes)
+    neither = (_find(index, label, name) for label, name in unused)
+    left = [Unused(path, f"in neither part of official split {options.split}") for path in neither if path]
+    return make_listing("hmdb51", raw, table, reasons, 0.5, notes, unused=left)
 
 
 def _read_lists(lists: Path, split: str) -> tuple[list[tuple[str, str, str, str]], list[tuple[str, str]]]:

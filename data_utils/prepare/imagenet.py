@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import InputError
+from data_utils.frame_folders import IMAGE_EXTENSIONS
 from data_utils.prepare.annotation_files import chosen_file, chosen_folder, raw_folder, read_lines, read_table
-from data_utils.prepare.disk import IMAGE_EXTENSIONS
-from data_utils.prepare.listing import MISSING, Listing, make_listing
+from data_utils.prepare.frames_on_disk import MISSING
+from data_utils.prepare.listing import Listing, make_listing
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex, stem
 
@@ -96,7 +97,7 @@ def _official_val(
     found = {name: images.find(stem(name) if name.lower().endswith(IMAGE_EXTENSIONS) else name) for name in labels}
     rows = [("test", found[name] or f"{images.prefix}{name}", label) for name, label in labels.items()]
     reasons = [MISSING if path is None else None for path in found.values()]
-    return pd.DataFrame(rows, columns=columns), reasons, images.unlisted(found.values())
+    return pd.DataFrame(rows, columns=columns), reasons, []
 
 
 def _solution(file: Path) -> dict[str, str]:

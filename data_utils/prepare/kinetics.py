@@ -19,7 +19,9 @@ from data_utils.catalog_file import SPLITS
 from data_utils.prepare.annotation_files import chosen_file, chosen_folder, raw_folder, read_table
 from data_utils.prepare.class_names import ClassNames, spelling_key
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, files_below
-from data_utils.prepare.listing import MISSING, Listing, make_listing
+from data_utils.prepare.frames_on_disk import MISSING
+from data_utils.prepare.listing import Listing, make_listing
+from data_utils.prepare.sources import UNLABELLED_TEST, Unused
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex
 
@@ -83,7 +85,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
         tables = _by_split(chosen_file(raw, options.csv))
     else:
         tables = {split: _read(file) for split, file in _lists(raw, options, out).items()}
-    rows, notes = _rows(tables)
+    rows, unlabelled, notes = _rows(tables)
     splits = [row.split for row in rows]
     if "val" not in splits:
         train = [number for number, row in enumerate(rows) if row.split == "train"]
@@ -95,8 +97,9 @@ def list_videos(options: argparse.Namespace) -> Listing:
     index = VideoIndex(raw, chosen_folder(raw, options.videos, (), "--videos"), VIDEO_EXTENSIONS, out)
     paths, reasons, more = _find(index, rows)
     columns = {"split": splits, "path": paths, "label": [r.label for r in rows], "group": [r.id for r in rows]}
-    notes += [*more, *index.unlisted(path for path, why in zip(paths, reasons, strict=True) if why is None)]
-    return make_listing("kinetics", raw, pd.DataFrame(columns), reasons, 0.5, notes)
+    notes += more
+    unused = [Unused(path, UNLABELLED_TEST) for row in unlabelled for path in _candidates(index, row)]
+    return make_listing("kinetics", raw, pd.DataFrame(columns), reasons, 0.5, notes, unused=unused)
 
 
 def _lists(raw: Path, options: argparse.Namespace, out: Path | None) -> dict[str, Path]:
@@ -160,14 +163,16 @@ def _by_split(file: Path) -> dict[str, pd.DataFrame]:
     return {split: table[splits == split] for split in SPLITS if (splits == split).any()}
 
 
-def _rows(tables: Mapping[str, pd.DataFrame]) -> tuple[list[Row], list[str]]:
-    """The rows of all splits under the catalog's names, and what to tell of them."""
+def _rows(tables: Mapping[str, pd.DataFrame]) -> tuple[list[Row], list[Row], list[str]]:
+    """The rows of all splits under the catalog's names, those of a test without labels, and what to tell of them."""
     if "train" not in tables or not {"val", "test"} & set(tables):
         raise InputError("there is no list of train, or none of val and test; set --raw, or --train, --val and --test")
     notes: list[str] = []
     tables = dict(tables)
+    unlabelled: list[Row] = []
     if "test" in tables and not _has_labels(tables["test"]):
-        notes.append(f"the {len(tables.pop('test'))} videos of the official test have no labels and are left out")
+        unlabelled = _parse("test", tables.pop("test"), None)
+        notes.append(f"the {len(unlabelled)} videos of the official test have no labels and are left out")
         if "val" not in tables:
             raise InputError("the official test has no labels and there is no list of val; set --val")
     if "test" not in tables:
@@ -178,24 +183,28 @@ def _rows(tables: Mapping[str, pd.DataFrame]) -> tuple[list[Row], list[str]]:
         raise InputError(f"{train['where'].iloc[0]}: no label; train needs a column 'label'")
     source = Path(str(train["where"].iloc[0]).rpartition(", line ")[0])
     classes = ClassNames(dict.fromkeys(label for label in train["label"] if label), source)
-    return [row for split in SPLITS if split in tables for row in _parse(split, tables[split], classes)], notes
+    rows = [row for split in SPLITS if split in tables for row in _parse(split, tables[split], classes)]
+    return rows, unlabelled, notes
 
 
 def _has_labels(table: pd.DataFrame) -> bool:
     return "label" in table and bool((table["label"] != "").any())
 
 
-def _parse(split: str, table: pd.DataFrame, classes: ClassNames) -> list[Row]:
-    if "label" not in table:
+def _parse(split: str, table: pd.DataFrame, classes: ClassNames | None) -> list[Row]:
+    """The rows of a split; None for `classes`: they have no labels."""
+    if "label" not in table and classes is not None:
         raise InputError(f"{table['where'].iloc[0]}: no column 'label'; add it")
     count = len(table)
-    starts, ends = (table[name].tolist() if name in table else [""] * count for name in ("start", "end"))
-    columns = (table["label"].tolist(), table["id"].tolist(), starts, ends, table["where"].tolist())
-    rows, known = [], {name: name for name in classes.names}
+    labels, starts, ends = (
+        table[name].tolist() if name in table else [""] * count for name in ("label", "start", "end")
+    )
+    columns = (labels, table["id"].tolist(), starts, ends, table["where"].tolist())
+    rows, known = [], {name: name for name in (classes.names if classes else [""])}
     for label, video, start, end, where in zip(*columns, strict=True):
-        if not video or not label:
+        if not video or (not label and classes is not None):
             raise InputError(f"{where}: no {'label' if video else 'youtube_id'}; fill it in")
-        if label not in known:
+        if label not in known and classes is not None:
             known[label] = classes.resolve(label, where)
         rows.append(Row(split, known[label], video, _seconds(start, where), _seconds(end, where), where))
     return rows
@@ -221,10 +230,8 @@ def _find(index: VideoIndex, rows: list[Row]) -> tuple[list[str], list[str | Non
     # What is tested on keeps its videos: of two rows with one file, that of test, then of val, has it.
     for number in sorted(range(len(rows)), key=lambda number: -SPLITS.index(rows[number].split)):
         row = rows[number]
-        # Ids differ in case alone.
-        names = (row.name, f"{row.id}_{row.start}_{row.end}", row.id)
-        found = next(filter(None, map(index.named, names)), None)
-        if found is None:
+        found = _candidates(index, row)
+        if not found:
             continue
         best = min(found, key=lambda path: (*_distance(path, row, keys), path))
         several += len(found) > 1
@@ -241,6 +248,12 @@ def _find(index: VideoIndex, rows: list[Row]) -> tuple[list[str], list[str | Non
     if several:
         notes.append(f"{several} videos are on the disk more than once; the first that fits class and split is taken")
     return paths, reasons, notes
+
+
+def _candidates(index: VideoIndex, row: Row) -> list[str]:
+    """The files that a row's video may be. Names must agree in case, as ids may differ in nothing else."""
+    names = (row.name, f"{row.id}_{row.start}_{row.end}", row.id)
+    return next(filter(None, map(index.named, names)), [])
 
 
 def _distance(path: str, row: Row, keys: set[str]) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.catalog_file import SPLITS
+
+_DRAWS = 200  # of which the best is taken
+_DRAWN_GROUPS = 200_000  # in all draws together
 
 Groups = Sequence[NDArray[np.intp]] | NDArray[np.intp]
 """The rows of each group, or the only row of each."""
@@ -48,7 +52,8 @@ def within_classes(
         seed: what is drawn depends on it alone.
 
     Returns:
-        "train" or a split of `shares` for each row. A class with too few groups gives to train first.
+        "train" or a split of `shares` for each row. A class with too few groups for all splits keeps one in train; what
+        such classes have beside it is dealt from one heap, so that the shares hold among them together.
 
     Raises:
         InputError: the shares leave nothing for train, or the seed is negative.
@@ -63,24 +68,137 @@ def within_classes(
             lists.setdefault(labels[int(rows[0])], []).append(rows)
         by_class |= lists
     parts = np.full(len(labels), "train", dtype="<U5")
+    heap: list[NDArray[np.intp]] = []
+    few = 0
     for number, label in enumerate(sorted(by_class)):
-        _deal(parts, by_class[label], shares, np.random.default_rng([seed, number]))
+        generator = np.random.default_rng([seed, number])
+        if 1 < len(by_class[label]) <= len(shares):
+            few += len(by_class[label])
+            heap += [np.atleast_1d(by_class[label][index]) for index in generator.permutation(len(by_class[label]))[1:]]
+        else:
+            _deal(parts, by_class[label], shares, generator)
+    _deal_heap(parts, heap, {split: share * few for split, share in shares.items()}, np.random.default_rng([seed]))
     return parts
 
 
-def by_group(groups: Sequence[str], shares: Mapping[str, float], seed: int) -> NDArray[np.str_]:
-    """The split of every row: no group is in two; the shares are of the groups, whatever their classes.
+def by_group(
+    groups: Sequence[str], shares: Mapping[str, float], seed: int, labels: Sequence[str] | None = None
+) -> NDArray[np.str_]:
+    """The split of every row: no group is in two, and each split has its share of the rows, whatever the groups' sizes.
+
+    Of many draws, the one counts whose splits come nearest to their shares and show most of the classes. Val and test
+    get two groups or more as long as that leaves train half of them: one person tells little about people.
+
+    Args:
+        groups: the group of each row.
+        shares: of the splits beside train, which gets the rest.
+        seed: what is drawn depends on it, the groups and the labels.
+        labels: the class of each row; None: classes do not count.
 
     Raises:
         InputError: there are too few groups, the shares leave nothing for train, or the seed is negative.
     """
     check_draw(shares, seed)
-    parts = np.full(len(groups), "train", dtype="<U5")
     rows = list(rows_of(groups).values())
     if len(rows) <= len(shares):
-        raise InputError(f"{len(rows)} groups cannot be dealt to {', '.join(SPLITS)}; choose another --group-column")
-    _deal(parts, rows, shares, np.random.default_rng(seed))
+        raise InputError(
+            f"{len(rows)} groups cannot be dealt to {', '.join(SPLITS)}, which need one each; take other groups or none"
+        )
+    sizes = np.array([len(members) for members in rows])
+    shown = _classes_of_groups(rows, labels)
+    generator = np.random.default_rng(seed)
+    draws = max(1, min(_DRAWS, _DRAWN_GROUPS // len(rows)))
+    best = min(
+        (_drawn_groups(sizes, shares, generator) for _ in range(draws)), key=lambda d: _misfit(d, sizes, shares, shown)
+    )
+    parts = np.full(len(groups), "train", dtype="<U5")
+    for split, chosen in best.items():
+        for number in chosen:
+            parts[rows[number]] = split
     return parts
+
+
+def draw(table: pd.DataFrame, there: NDArray[np.bool_], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Draws splits from the rows of train, in place: by the column `group` where there is one, else within each class.
+
+    What is missing on the disk is drawn as if it was there, so that it changes nothing for the others when it comes;
+    only where a split would be left without any video, those that are there are drawn by themselves.
+
+    Args:
+        table: columns `split`, `label`, perhaps `group`.
+        there: [N] whether the disk holds each.
+        shares: of the splits to draw; none: nothing is drawn.
+        seed: what is drawn depends on it.
+
+    Returns:
+        What the user should know of it, one line each.
+
+    Raises:
+        InputError: there are too few videos or groups, the shares leave nothing for train, or the seed is negative.
+    """
+    if not shares:
+        return []
+    check_draw(shares, seed)
+    rows = np.flatnonzero((table["split"] == "train").to_numpy())
+    if len(rows) <= len(shares):
+        raise InputError(
+            f"{len(rows)} videos cannot be dealt to train, {' and '.join(shares)}, which need one each; add some"
+        )
+    labels, is_there = table["label"].to_numpy(object)[rows], there[rows]
+    if "group" in table:
+        groups = table["group"].to_numpy(object)[rows]
+        parts = by_group(groups.tolist(), shares, seed, labels.tolist())
+        filled = [split for split in shares if not (is_there & (parts == split)).any()]
+        if filled and len(set(groups[is_there])) > len(shares):
+            parts[is_there] = by_group(groups[is_there].tolist(), shares, seed, labels[is_there].tolist())
+        else:
+            filled = []
+    else:
+        parts = within_classes(labels.tolist(), None, shares, seed)
+        filled = _fill_empty(parts, is_there, labels.tolist(), shares, seed)
+    table.loc[table.index[rows], "split"] = parts
+    if not filled or is_there.all():
+        return []
+    return [f"{' and '.join(filled)}: drawn anew from the videos that are there, as all that were drawn are missing"]
+
+
+def _fill_empty(
+    parts: NDArray[np.str_], there: NDArray[np.bool_], labels: Sequence[str], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """Gives videos to the drawn splits that have none on the disk, in place, as long as there are enough.
+
+    Args:
+        parts: the split of each row, as drawn.
+        there: whether the disk holds it.
+        labels: the class of each row.
+        shares: of the splits that are drawn.
+        seed: of the draw.
+
+    Returns:
+        The splits that were filled.
+    """
+    filled = []
+    for number, split in enumerate(sorted(shares)):
+        rows = [np.flatnonzero(there & (parts == name)) for name in SPLITS]
+        if len(rows[SPLITS.index(split)]):
+            continue
+        donor = max(rows, key=len)
+        count = min(max(1, round(shares[split] * int(there.sum()))), len(donor) - 1)
+        if count < 1:
+            continue
+        order = np.random.default_rng([seed, number, 0]).permutation(donor)
+        # Rows whose class keeps others in the split that gives come first.
+        left = Counter(labels[int(row)] for row in donor)
+        spare = []
+        for row in order:
+            if left[labels[int(row)]] > 1:
+                left[labels[int(row)]] -= 1
+                spare.append(row)
+        first = set(spare)
+        chosen = [*spare, *(row for row in order if row not in first)][:count]
+        parts[chosen] = split
+        filled.append(split)
+    return filled
 
 
 def rows_of(values: Sequence[str]) -> dict[str, NDArray[np.intp]]:
@@ -108,3 +226,73 @@ def _deal(parts: NDArray[np.str_], groups: Groups, shares: Mapping[str, float], 
         for number in order[:count]:
             parts[groups[number]] = split
         order = order[count:]
+
+
+def _deal_heap(
+    parts: NDArray[np.str_],
+    heap: Sequence[NDArray[np.intp]],
+    wanted: Mapping[str, float],
+    generator: np.random.Generator,
+) -> None:
+    """Gives each split as many groups of the heap as are wanted, one at least; train keeps the rest."""
+    order = list(generator.permutation(len(heap)))
+    for split, number in sorted(wanted.items()):
+        for index in order[: max(1, round(number))]:
+            parts[heap[index]] = split
+        order = order[max(1, round(number)) :]
+
+
+def _drawn_groups(
+    sizes: NDArray[np.intp], shares: Mapping[str, float], generator: np.random.Generator
+) -> dict[str, list[int]]:
+    """The groups of each split beside train, of one draw."""
+    order = [int(number) for number in generator.permutation(len(sizes))]
+    least = 2 if 4 * len(shares) <= len(sizes) else 1
+    drawn: dict[str, list[int]] = {}
+    for later, (split, share) in enumerate(sorted(shares.items())):
+        wanted = share * sizes.sum()
+        room = len(order) - least * (len(shares) - 1 - later) - 1  # the others and train need some
+        chosen: list[int] = []
+        rows = 0
+        for number in order:
+            nearer = abs(rows + sizes[number] - wanted) < abs(rows - wanted)
+            if len(chosen) < room and (nearer or len(chosen) < least):
+                chosen.append(number)
+                rows += int(sizes[number])
+            if len(chosen) >= least and rows >= wanted:
+                break
+        drawn[split] = chosen
+        order = [number for number in order if number not in set(chosen)]
+    return drawn
+
+
+def _classes_of_groups(rows: Groups, labels: Sequence[str] | None) -> NDArray[np.bool_] | None:
+    """[groups, classes] whether a group shows a class; None where classes do not count or are too many to look at."""
+    if labels is None:
+        return None
+    codes, classes = pd.factorize(np.asarray(labels, object))
+    if len(rows) * len(classes) > _DRAWN_GROUPS:
+        return None
+    shown = np.zeros((len(rows), len(classes)), np.bool_)
+    for number, members in enumerate(rows):
+        shown[number, codes[members]] = True
+    return shown
+
+
+def _misfit(
+    drawn: Mapping[str, Sequence[int]],
+    sizes: NDArray[np.intp],
+    shares: Mapping[str, float],
+    shown: NDArray[np.bool_] | None,
+) -> float:
+    """How far a draw is from what is wanted: sizes as shares of all rows, and the share of classes not shown."""
+    misfit = 0.0
+    for split, chosen in drawn.items():
+        misfit += abs(float(sizes[list(chosen)].sum()) / float(sizes.sum()) - shares[split])
+        if shown is not None:
+            misfit += 1 - float(shown[list(chosen)].any(axis=0).mean())
+    if shown is not None:
+        train = np.ones(len(sizes), np.bool_)
+        train[[number for chosen in drawn.values() for number in chosen]] = False
+        misfit += 1 - float(shown[train].any(axis=0).mean())
+    return misfit

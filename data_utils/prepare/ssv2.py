@@ -16,7 +16,9 @@ from config.errors import InputError
 from data_utils.prepare.annotation_files import chosen_folder, raw_folder, read_json, read_lines
 from data_utils.prepare.class_names import ClassNames
 from data_utils.prepare.disk import VIDEO_EXTENSIONS
-from data_utils.prepare.listing import MISSING, Listing, make_listing
+from data_utils.prepare.frames_on_disk import MISSING
+from data_utils.prepare.listing import Listing, make_listing
+from data_utils.prepare.sources import UNLABELLED_TEST, Unused
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex
 
@@ -68,9 +70,9 @@ def list_videos(options: argparse.Namespace) -> Listing:
     found = [index.find(name) for name in table["id"]]
     reasons = [MISSING if path is None else None for path in found]
     paths = [path or f"{name}.webm" for path, name in zip(found, table["id"], strict=True)]
-    notes += index.unlisted([*found, *(index.find(name) for name in left)])
     table = table.assign(path=paths)[["split", "path", "label", "caption"]]
-    return make_listing("ssv2", raw, table, reasons, 0.0, notes)
+    unused = [Unused(path, UNLABELLED_TEST) for path in map(index.find, left) if path]
+    return make_listing("ssv2", raw, table, reasons, 0.0, notes, unused=unused)
 
 
 def _file(lists: Path, name: str, ending: str) -> Path | None:

@@ -18,7 +18,8 @@ from config.errors import InputError
 from data_utils.prepare.annotation_files import chosen_folder, raw_folder, read_lines
 from data_utils.prepare.class_names import ClassNames
 from data_utils.prepare.disk import VIDEO_EXTENSIONS
-from data_utils.prepare.listing import MISSING, Listing, make_listing
+from data_utils.prepare.frames_on_disk import MISSING
+from data_utils.prepare.listing import Listing, make_listing
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex, stem
 
@@ -53,7 +54,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
     found = [index.find(stem(path)) for path in table["path"]]
     reasons = [MISSING if path is None else None for path in found]
     table["path"] = [listed if path is None else path for listed, path in zip(table["path"], found, strict=True)]
-    return make_listing("ucf101", raw, table, reasons, 0.5, [*notes, *index.unlisted(found)])
+    return make_listing("ucf101", raw, table, reasons, 0.5, notes)
 
 
 def _official(lists: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:

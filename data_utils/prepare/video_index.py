@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from config.errors import InputError
-from data_utils.prepare.disk import files_below
+from data_utils.frame_folders import is_image
+from data_utils.prepare.disk import VIDEO_EXTENSIONS, files_below
+from data_utils.prepare.sources import Recognition
 
 
 class VideoIndex:
     """All files of a folder by name without extension."""
 
     def __init__(self, raw: Path, folder: Path, extensions: Sequence[str], leave_out: Path | None) -> None:
-        """Walks once over the folder.
+        """Walks once over the folder; opens nothing.
 
         Args:
             raw: what paths are relative to.
@@ -31,7 +34,16 @@ class VideoIndex:
         if below.split("/")[0] == "..":
             raise InputError(f"{folder} is not inside {raw}; set --raw to the folder that holds it")
         self.prefix = "" if below == "." else f"{below}/"
-        self.paths = [self.prefix + path for path in files_below(folder, extensions, leave_out)]
+        self.paths: list[str] = []
+        self._unnamed: dict[str, list[str]] = {}  # files whose extension says nothing, by name
+        looks_for_videos = tuple(extensions) == VIDEO_EXTENSIONS
+        for path in files_below(folder, ("",), leave_out):
+            if path.lower().endswith(tuple(extensions)):
+                self.paths.append(self.prefix + path)
+            elif looks_for_videos and not is_image(path):
+                self._unnamed.setdefault(stem(path), []).append(self.prefix + path)
+        self._is_video = Recognition()
+        weakref.finalize(self, self._is_video.close)
 
     @cached_property
     def _exact(self) -> dict[str, list[str]]:
@@ -48,8 +60,14 @@ class VideoIndex:
         return {name: sorted(paths) for name, paths in found.items()}
 
     def named(self, name: str) -> list[str]:
-        """The files whose name without extension is `name`, in the order of their paths."""
-        return self._exact.get(name, [])
+        """The files whose name without extension is `name`, in the order of their paths.
+
+        Where none has the extension of a video, those count that FFmpeg opens as one.
+        """
+        if name in self._exact or name not in self._unnamed:
+            return self._exact.get(name, [])
+        self._exact[name] = [path for path in self._unnamed[name] if self._is_video(self.raw / path)]
+        return self._exact[name]
 
     def alike(self, name: str) -> list[str]:
         """The files of that name; where there are none, those of that name in another case."""
@@ -67,11 +85,6 @@ class VideoIndex:
                 f"{self.raw}: {paths[0]} and {paths[1]} have one name; choose a folder that holds one of them"
             )
         return paths[0] if paths else None
-
-    def unlisted(self, used: Iterable[str | None]) -> list[str]:
-        """A note on the files that are not used, where there are any."""
-        left = sorted(set(self.paths) - {path for path in used if path is not None})
-        return [f"{len(left)} other files of the folder are left out, such as {left[0]!a}"] if left else []
 
 
 def stem(path: str) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_utils.conversion.pictures import VideoPictures, image, is_image, sampled, stored_size
+from data_utils.conversion.pictures import FolderPictures, VideoPictures, image, sampled, stored_size
 from data_utils.decoding import VideoError
+from data_utils.frame_folders import is_image
 from tests.data_utils.conftest import numbered_frame
 
 
@@ -143,3 +144,36 @@ def test_samples_of_real_clips(real_files: Path) -> None:
         pictures = list(sampled(real_files / "real_clips" / name, 32))
         assert 1 <= len(pictures) <= 3
         assert min(pictures[0].shape[:2]) <= 32
+
+
+def write_frames(folder: Path, count: int, size: tuple[int, int] = (32, 48), name: str = "frame{}.png") -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.fromarray(numbered_frame(number, *size)).save(folder / name.format(number))
+    return folder
+
+
+def test_a_folder_of_frames_in_the_order_of_its_numbers(tmp_path: Path, number_of: Callable[..., int]) -> None:
+    folder = write_frames(tmp_path / "v", 12)
+    (folder / "notes.txt").touch()
+    alive: list[None] = []
+    video = FolderPictures(folder, None, lambda: alive.append(None), 12.5)
+    assert [number_of(picture) for picture in video.frames()] == list(range(12))
+    assert (video.fps, len(alive)) == (12.5, 12)
+
+
+def test_frames_of_other_shapes_cover_the_first_one(tmp_path: Path, number_of: Callable[..., int]) -> None:
+    folder = write_frames(tmp_path / "v", 3, (48, 96))
+    Image.fromarray(numbered_frame(1, 96, 192)).save(folder / "frame1.png")
+    pictures = list(FolderPictures(folder, 24, lambda: None, 0.0).frames())
+    assert [picture.shape for picture in pictures] == [(24, 48, 3)] * 3
+    assert [number_of(picture) for picture in pictures] == [0, 1, 2]
+
+
+def test_a_damaged_frame_makes_the_folder_bad(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "v", 3, name="img_{:05d}.jpg")
+    (folder / "img_00001.jpg").write_bytes((folder / "img_00001.jpg").read_bytes()[:300])
+    with pytest.raises(VideoError, match=r"damaged: its frame img_00001\.jpg: damaged"):
+        list(FolderPictures(folder, None, lambda: None, 0.0).frames())
+    with pytest.raises(VideoError, match="no such file"):
+        list(FolderPictures(tmp_path / "none", None, lambda: None, 0.0).frames())

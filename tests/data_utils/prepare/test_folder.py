@@ -27,7 +27,7 @@ def make_csv(file: Path, rows: Sequence[tuple[str, ...]], header: str = "path,la
 
 def test_a_folder_is_split_within_each_class(tmp_path: Path, listed: Any_, touch: Any_) -> None:
     raw = make_folder(tmp_path / "raw", {"b c": 20, "a": 40, "tiny": 3})
-    touch(raw, ["a/notes.txt", "a/._00.MP4", ".hidden/0.mp4", "stray.mp4", "a/deeper/0.mp4"])
+    touch(raw, ["a/notes.txt", "a/._00.MP4", ".hidden/0.mp4", "stray.mp4"])
     listing = listed(folder, raw)
     assert (listing.name, listing.flip, listing.absent, listing.notes) == ("folder", 0.5, [], [])
     assert list(listing.table.columns) == ["split", "path", "label"]
@@ -69,7 +69,7 @@ def test_a_group_is_in_one_split_alone(tmp_path: Path, listed: Any_, touch: Any_
     columns = ("--path-column", "file", "--label-column", "class", "--group-column", "subject")
     table = listed(folder, tmp_path, "--csv", csv, *columns).table
     groups = {split: set(part["group"]) for split, part in table.groupby("split")}
-    assert {split: len(names) for split, names in groups.items()} == {"train": 6, "val": 1, "test": 1}
+    assert {split: len(names) for split, names in groups.items()} == {"train": 4, "val": 2, "test": 2}
     assert set.union(*groups.values()) == set("pqrstuvw")
     assert len(table) == 40
     assert list(table.columns) == ["split", "path", "label", "group"]
@@ -131,24 +131,31 @@ def test_classes_with_a_link_or_without_rights(
 
 def test_wrong_input_gets_one_line(tmp_path: Path, refused: Any_) -> None:
     raw = make_folder(tmp_path / "raw", {"a": 20, "b": 2})
+    empty, one = (make_folder(tmp_path / name, {}) for name in ("empty", "one"))
+    for file in (empty / "a.txt", one / "a.mp4"):
+        file.parent.mkdir()
+        file.touch()
     good: list[tuple[str, ...]] = [(f"{index}.mp4", "a", str(index % 2)) for index in range(9)]
     same = make_csv(tmp_path / "same.csv", [*good, ("./0.mp4", "a", "1")])
-    hole = make_csv(tmp_path / "hole.csv", [*good, ("x.mp4", "", "1")])
+    hole = make_csv(tmp_path / "hole.csv", [*good, ("", "a", "1")])
+    nul = make_csv(tmp_path / "nul.csv", [*good, ("a\0.mp4", "a", "1")])
     away = make_csv(tmp_path / "away.csv", [*good, ("../x.mp4", "a", "1")])
     lines = make_csv(tmp_path / "good.csv", good)
     none = make_csv(tmp_path / "none.csv", [])
     cases: list[tuple[Path, list[object], str]] = [
         (tmp_path / "no", [], "no is no folder; set --raw"),
-        (raw / "a", [], "holds no class/video.ext"),
-        (raw, [], "class 'b' has 2 videos, too few"),
+        (empty, [], "holds no video and no folder of frames; 'a.txt' is no video; set --raw or --csv"),
+        (one, [], "1 videos cannot be dealt to train, val and test, which need one each; add some"),
         (raw, ["--val", "0.5", "--test", "0.5"], "must be above 0 and leave something for train"),
         (raw, ["--group-column", "subject"], "--group-column needs --csv, whose column it is"),
         (raw, ["--csv", same], "line 11: 0.mp4 is listed before, in line 2; keep one"),
-        (raw, ["--csv", hole], "line 11: nothing in column 'label'"),
+        (raw, ["--csv", hole], "line 11: nothing in column 'path'"),
+        (raw, ["--csv", nul], "line 11: 'a\\x00.mp4' is no path, as no name of a file holds such characters"),
         (raw, ["--csv", away], f"line 11: ../x.mp4 is not inside {raw}"),
         (raw, ["--csv", lines, "--label-column", "word"], "has no column 'word', only path, label, subject"),
         (raw, ["--csv", lines, "--group-column", "subject"], "2 groups cannot be dealt"),
-        (raw, ["--csv", lines], "holds none of the 7 videos of train"),
+        (raw, ["--csv", lines], f"holds none of the 7 videos of train: {raw}/"),
+        (raw, ["--csv", lines, "--unlabelled"], "--unlabelled and --csv disagree"),
         (raw, ["--csv", none], "none.csv lists nothing"),
         (raw, ["--csv", tmp_path / "missing.csv"], "missing.csv is missing"),
     ]
@@ -156,3 +163,171 @@ def test_wrong_input_gets_one_line(tmp_path: Path, refused: Any_) -> None:
         assert message in refused(folder, root, *arguments)
     Path(os.fsdecode(os.fsencode(raw / "a") + b"/\xff.mp4")).touch()
     assert "a file name must be UTF-8; rename it" in refused(folder, raw)
+
+
+# ------------------------------------------------------------------------------------ what is a video, and of what
+
+
+def test_folders_in_the_folder_of_a_class(tmp_path: Path, listed: Any_, touch: Any_) -> None:
+    who = ["anna", "ben", "cy", "dora", "emil", "fred"]
+    raw = touch(tmp_path, [f"{label}/{name}/{n}.mp4" for label in ("run", "walk") for name in who for n in range(3)])
+    listing = listed(folder, raw)
+    assert listing.table["label"].value_counts().to_dict() == {"run": 18, "walk": 18}
+    assert list(listing.table.columns) == ["split", "path", "label"]
+    assert any("36 videos lie in folders inside their class's folder; --group-by-folder" in n for n in listing.notes)
+    table = listed(folder, raw, "--group-by-folder").table
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    assert set(table["group"]) == set(who)
+
+
+def test_what_ffmpeg_opens_is_a_video_whatever_its_name(tmp_path: Path, listed: Any_, write_video: Any_) -> None:
+    raw = tmp_path / "raw"
+    for label in ("run", "walk"):
+        for number, name in enumerate(("1.mp4", "CAM.MTS", "clip.vob", "no_extension", "x.xyz")):
+            made = write_video(tmp_path / f"{number}.mp4", 4, container_options={})
+            (raw / label).mkdir(parents=True, exist_ok=True)
+            made.rename(raw / label / name)
+    (raw / "run" / "notes.xyz").write_text("no video")
+    (raw / "run" / "noise").write_bytes(bytes(range(256)) * 40)
+    (raw / "run" / "empty").touch()
+    listing = listed(folder, raw)
+    assert len(listing.table) == 10
+    assert dict(listing.unused) == {f"run/{name}": "no video" for name in ("notes.xyz", "noise", "empty")}
+
+
+def test_every_file_is_used_or_told(tmp_path: Path, listed: Any_) -> None:
+    raw = make_folder(tmp_path / "raw", {"a": 5, "b": 5})
+    extra = ["stray.mp4", ".DS_Store", "a/.hidden.mp4", ".git/config", "a/thumb1.jpg", "labels.csv", "b/deep/er/7.mp4"]
+    for name in extra:
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).touch()
+    (raw / "again").symlink_to(raw / "a")
+    os.mkfifo(raw / "b" / "pipe.mp4")
+    listing = listed(folder, raw)
+    told = dict(listing.unused)
+    assert set(told) == {
+        "stray.mp4",
+        ".DS_Store",
+        "a/.hidden.mp4",
+        ".git/",
+        "a/thumb1.jpg",
+        "labels.csv",
+        "again/",
+        "b/pipe.mp4",
+    }
+    assert told["stray.mp4"].startswith("in no folder of a class")
+    assert told["again/"] == "the same folder as a"
+    assert told["b/pipe.mp4"] == "neither a file nor a folder"
+    used = {*listing.table["path"], *(path for _, path, _ in listing.absent)}
+    assert used == {*(f"{label}/{n:02d}.MP4" for label in "ab" for n in range(5)), "b/deep/er/7.mp4"}
+
+
+def test_a_flat_folder_has_no_labels(tmp_path: Path, listed: Any_, touch: Any_) -> None:
+    raw = touch(tmp_path, [f"{number}.mp4" for number in range(20)])
+    listing = listed(folder, raw)
+    assert set(listing.table["label"]) == {""}
+    assert listing.table["split"].value_counts().to_dict() == {"train": 14, "val": 3, "test": 3}
+    assert listing.notes == [
+        "the videos have no labels, by which training is scored; fill in those of some of every split"
+    ]
+    nested = touch(tmp_path / "nested", [f"2024-0{n % 3 + 1}/{n}.mp4" for n in range(9)])
+    assert set(listed(folder, nested).table["label"]) == {"2024-01", "2024-02", "2024-03"}
+    assert set(listed(folder, nested, "--unlabelled").table["label"]) == {""}
+
+
+@pytest.mark.parametrize("layout", ["{split}/{label}/{n}.mp4", "{label}/{split}/{n}.mp4", "{split}/{n}{label}.mp4"])
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "validation", "TEST"), ("train", "", "test")])
+def test_folders_of_splits(
+    tmp_path: Path, listed: Any_, touch: Any_, by_split: Any_, layout: str, names: tuple[str, ...]
+) -> None:
+    counts = {"train": 12, "val": 3, "test": 4}
+    paths = {
+        split: [layout.format(split=name, label=label, n=n) for label in "pq" for n in range(counts[split]) if name]
+        for split, name in zip(counts, names, strict=True)
+    }
+    raw = touch(tmp_path, [path for several in paths.values() for path in several])
+    listing = listed(folder, raw)
+    found = by_split(listing, "path")
+    assert sorted(found["test"]) == sorted(paths["test"])
+    if names[1]:
+        assert {split: sorted(several) for split, several in found.items()} == {s: sorted(p) for s, p in paths.items()}
+    else:
+        assert sorted(found["train"] + found["val"]) == sorted(paths["train"])
+        assert len(found["val"]) == 4
+    assert set(listing.table["label"]) == ({"p", "q"} if "{label}/" in layout else {""})
+    assert any("the folders say which split a video is in: 24 train" in note for note in listing.notes)
+
+
+def test_classes_that_are_called_like_splits_are_classes(tmp_path: Path, listed: Any_) -> None:
+    listing = listed(folder, make_folder(tmp_path / "raw", {"train": 10, "bus": 10, "car": 10}))
+    assert set(listing.table["label"]) == {"train", "bus", "car"}
+
+
+def test_folders_of_frames(tmp_path: Path, listed: Any_, touch: Any_) -> None:
+    folders = [f"{label}/v{number}" for label in ("run", "walk") for number in range(4)]
+    pictures = [f"{place}/frame{number}.png" for place in folders for number in range(1, 12)]
+    raw = touch(tmp_path, [*pictures, "run/v0/info.txt", "run/v1/flow/flow_x_1.jpg", "run/v1/flow/flow_x_2.jpg"])
+    write_numbered = raw / "walk" / "9.mp4"
+    write_numbered.touch()
+    listing = listed(folder, raw, "--fps", "12")
+    assert sorted(listing.table["path"]) == sorted([*folders, "walk/9.mp4"])
+    assert listing.folders == frozenset(folders)
+    assert [path for path, _ in listing.unused] == [
+        "run/v0/info.txt",
+        "run/v1/flow/flow_x_1.jpg",
+        "run/v1/flow/flow_x_2.jpg",
+    ]
+    assert any("8 folders of numbered pictures count as one video each" in note for note in listing.notes)
+    with pytest.raises(SystemExit):
+        listed(folder, raw, "--fps", "0")
+
+
+def test_a_class_of_few_videos_does_not_stop_the_others(tmp_path: Path, listed: Any_) -> None:
+    listing = listed(folder, make_folder(tmp_path / "raw", {"a": 20, "one": 1, "two": 2}))
+    counts = {split: rows["label"].value_counts().to_dict() for split, rows in listing.table.groupby("split")}
+    assert counts["train"]["a"] == 14
+    assert counts["train"]["one"] == 1
+    assert counts["train"]["two"] == 1
+    assert any("no val video" in note for note in listing.notes)
+
+
+@pytest.mark.parametrize("classes", [{"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2}, {"a": 3}, {"a": 1, "b": 2}])
+def test_every_split_gets_a_video(tmp_path: Path, listed: Any_, classes: dict[str, int]) -> None:
+    table = listed(folder, make_folder(tmp_path / "raw", classes)).table
+    assert set(table["split"]) == {"train", "val", "test"}
+
+
+# ------------------------------------------------------------------------------------------------------------ CSV
+
+
+@pytest.mark.parametrize(
+    "header", ["path, label, subject", "path,label,subject", '"path", "label", "subject"', "path;label;subject"]
+)
+def test_blanks_and_other_separators(tmp_path: Path, listed: Any_, touch: Any_, header: str) -> None:
+    rows = [
+        (f"{n}.mp4", ["walk", " walk", '"walk"', "walk "][n % 4] if n % 2 else "run, fast", f" s{n % 9}")
+        for n in range(36)
+    ]
+    touch(tmp_path, [path for path, *_ in rows])
+    mark = ";" if ";" in header else ","
+    lines = [mark.join([path, f' "{label}"' if "," in label else f" {label}", who]) for path, label, who in rows]
+    (tmp_path / "l.csv").write_text("\n".join([header, *lines]) + "\n")
+    table = listed(folder, tmp_path, "--csv", "l.csv", "--group-column", "subject").table
+    assert set(table["label"]) == {"walk", "run, fast"}
+    assert set(table["group"]) == {f"s{n}" for n in range(9)}
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_classes_that_look_alike_are_told(tmp_path: Path, listed: Any_) -> None:
+    listing = listed(folder, make_folder(tmp_path / "raw", {"open door": 5, "Open_Door": 5, "x": 5}))
+    assert "'Open_Door' and 'open door' count as 2 classes, though they differ in spelling only; write them alike" in (
+        listing.notes
+    )
+
+
+def test_windows_paths_and_empty_labels_in_a_csv(tmp_path: Path, listed: Any_, touch: Any_) -> None:
+    raw = touch(tmp_path, [f"walk/{n}.mp4" for n in range(10)])
+    csv = make_csv(tmp_path / "l.csv", [(f"walk\\{n}.mp4", "walk" if n < 6 else " ") for n in range(10)], "path,label")
+    listing = listed(folder, raw, "--csv", csv)
+    assert sorted(listing.table["path"]) == [f"walk/{n}.mp4" for n in range(10)]
+    assert listing.table["label"].value_counts().to_dict() == {"walk": 6, "": 4}

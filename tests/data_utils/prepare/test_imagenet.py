@@ -83,11 +83,11 @@ def test_names_of_the_classes(tmp_path: Path, touch: Any_, listed: Any_, refused
     assert "no.txt is missing" in refused(imagenet, raw, "--classes", "no.txt")
 
 
-def test_missing_and_extra_images_of_a_flat_val(tmp_path: Path, touch: Any_, listed: Any_) -> None:
+def test_missing_and_extra_images_of_a_flat_val(tmp_path: Path, touch: Any_, listed: Any_, unused: Any_) -> None:
     raw = touch(tmp_path / "raw", [*train_files(), *(f"val/{name}.JPEG" for name in val_names()[1:]), "val/extra.JPEG"])
     listing = listed(imagenet, raw, "--val-solution", solution(tmp_path / "elsewhere.csv"))
     assert listing.absent == [("test", "val/ILSVRC2012_val_00000001", "missing")]
-    assert any("1 other files of the folder are left out" in note for note in listing.notes)
+    assert unused(raw, listing) == {"val/extra.JPEG": "a picture that no list names"}
 
 
 def test_wrong_solution(tmp_path: Path, touch: Any_, refused: Any_) -> None:

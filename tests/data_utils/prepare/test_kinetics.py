@@ -165,7 +165,7 @@ def test_ids_that_differ_in_case_are_two_videos(tmp_path: Path, touch: Any_, lis
     assert listing.absent == [("train", "abcdefghijk_000000_000010", "missing")]
 
 
-def test_the_file_that_fits_best_is_taken(tmp_path: Path, touch: Any_, listed: Any_) -> None:
+def test_the_file_that_fits_best_is_taken(tmp_path: Path, touch: Any_, listed: Any_, unused: Any_) -> None:
     write_all(tmp_path)
     raw = touch(tmp_path, [LAYOUTS["spaces"](row) for split in SPLITS for row in rows(split)])
     row = rows("train")[0]
@@ -175,7 +175,9 @@ def test_the_file_that_fits_best_is_taken(tmp_path: Path, touch: Any_, listed: A
     # Without another class's folder and without another split's, the first by name.
     assert listing.table["path"][0] == f"replacement/{named(row)}.mp4"
     assert any("1 videos are on the disk more than once" in note for note in listing.notes)
-    assert any("4 other files" in note for note in listing.notes)
+    left = unused(raw, listing)
+    assert list(left.values()).count("a video that no list names") == 4
+    assert left["train.csv"] == "a file that no list names"
     for extra in (f"replacement/{named(row)}.mp4", f"train/a class of no list/{named(row)}.mp4"):
         (raw / extra).unlink()
     assert listed(kinetics, raw).table["path"][0] == f"train/archery/{named(row)}.mp4"

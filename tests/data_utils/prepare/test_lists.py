@@ -57,15 +57,21 @@ def test_labels_hold_spaces_where_commas_separate(raw: Path, tmp_path: Path, lis
 
 def test_folders_of_frames(tmp_path: Path, touch: Any_, listed: Any_, refused: Any_) -> None:
     folders = [f"frames/video {number}" for number in range(9)]
-    raw = touch(tmp_path / "raw", [f"{folder}/000.jpg" for folder in folders])
-    file = text(tmp_path / "l.txt", folders, [f"{20 + n} 7" for n in range(9)])
+    raw = touch(tmp_path / "raw", [f"{folder}/{n:03d}.jpg" for folder in folders for n in range(int(folder[-1]) + 2)])
+    file = text(tmp_path / "l.txt", folders, [f"{2 + n} 7" for n in range(9)])
     listing = listed(lists, raw, "--train", file, "--fields", "3")
     assert sorted(listing.table["path"]) == folders
     assert set(listing.table["label"]) == {"7"}
-    text(file, folders, [f"  {20 + n}   7" for n in range(9)])
+    assert listing.folders == frozenset(folders)
+    assert listed(lists, raw, "--train", file).table.equals(listing.table)  # the disk says how lines are to be read
+    text(file, folders, [f"  {2 + n}   7" for n in range(9)])
     assert listed(lists, raw, "--train", file, "--fields", "3").table.equals(listing.table)
+    text(file, folders, [f"{2 + n if n else 3} 7" for n in range(9)])
+    absent = listed(lists, raw, "--train", file, "--fields", "3").absent
+    assert [row[1:] for row in absent] == [(folders[0], "2 of 3 listed frames are there")]
     text(file, folders, ["many 7"] * 9)
-    assert "l.txt, line 1: 'many' is no number of frames" in refused(lists, raw, "--train", file, "--fields", "3")
+    message = refused(lists, raw, "--train", file, "--fields", "3")
+    assert "l.txt, line 1: 'frames/video 0 many 7' is no `path frames label`" in message
 
 
 def test_chosen_separator_headers_quotes_blank_lines_and_line_ends(tmp_path: Path, touch: Any_, listed: Any_) -> None:
@@ -124,14 +130,15 @@ def test_wrong_text(raw: Path, tmp_path: Path, refused: Any_) -> None:
         "path,label\n": "l.txt lists no videos",
         "a/0.mp4\na/1.mp4 0\n": "l.txt, line 1: 'a/0.mp4' is no `path label`",
         "a/0.mp4 0\na/1.mp4\n": "l.txt, line 2: 'a/1.mp4' is no `path label`",
-        "a/0.mp4 0\na/1.mp4,0\n": "l.txt: lines differ in what stands between path and label",
+        "a/0.mp4 0\na/1.mp4 1\na/2.mp4,0\n": "l.txt, line 3: 'a/2.mp4,0' is no `path label` with blanks between, as",
+        "x/0.mp4 0\nx/1.mp4,0\n": "l.txt: lines differ in what stands between path and label",
         "a/0.mp4 0\na/1.mp4 0\na//0.mp4 1\n": "l.txt, line 3: a/0.mp4 is in " + f"{file}, line 1 already",
-        "a/0\0.mp4 0\n": "l.txt, line 1: no path",
+        "a/0\0.mp4 0\n": "l.txt, line 1: 'a/0\\x00.mp4' is no path, as no name of a file holds such characters",
     }.items():
         file.write_text(content)
         assert message in refused(lists, raw, "--train", file)
     file.write_text("a/0.mp4 0\n")
-    assert "line 1: 'a/0.mp4 0' has no 2 fields" in refused(lists, raw, "--train", file, "--separator", "tab")
+    assert "line 1: 'a/0.mp4 0' is no `path label`" in refused(lists, raw, "--train", file, "--separator", "tab")
     assert "l.txt, line 1" in refused(lists, raw, "--train", file, "--fields", "3")
     file.write_bytes(b"caf\xe9.mp4 1\n")
     assert "l.txt is not UTF-8 text" in refused(lists, raw, "--train", file)
@@ -262,7 +269,6 @@ def test_wrong_arrays(raw: Path, tmp_path: Path, refused: Any_) -> None:
         (np.array([b"\xff"] * 20, object), "is not UTF-8"),
         (np.array([np.float32(1)] * 20, object), "an entry that is neither text nor a whole number"),
         (np.array(LABELS[:7]), "has 20 paths, " + f"{labels} 7 labels"),
-        (np.array(["0"] * 19 + [""]), "l.npy, entry 19: nothing in it"),
     ]
     for array, message in cases:
         np.save(labels, array, allow_pickle=True)
@@ -285,3 +291,108 @@ def test_wrong_arrays(raw: Path, tmp_path: Path, refused: Any_) -> None:
     assert "p.npy lists no videos" in refused(lists, raw, "--train", pair)
     assert "p.npy is one .npy file; give two" in refused(lists, raw, "--train", paths)
     assert "no.npy is missing" in refused(lists, raw, "--train", f"{tmp_path / 'no.npy'},{labels}")
+
+
+# ----------------------------------------------------------------------------------------------- forms of the lines
+
+FORMS_OF_LINES = {
+    "path label": "{} {}",
+    "semicolons": "{};{}",
+    "VideoMAEv2": "{} 0 20 {}",
+    "VideoMAEv2, whole": "{},0,-1,{}",
+    "quoted": '"{}","{}"',
+}
+
+
+@pytest.mark.parametrize("form", FORMS_OF_LINES)
+def test_the_disk_says_how_lines_are_read(raw: Path, tmp_path: Path, listed: Any_, form: str) -> None:
+    lines = [FORMS_OF_LINES[form].format(*row) for row in zip(PATHS, LABELS, strict=True)]
+    (tmp_path / "l.txt").write_text("\n".join(lines))
+    table = listed(lists, raw, "--train", tmp_path / "l.txt").table
+    assert dict(table[["path", "label"]].values) == dict(zip(PATHS, LABELS, strict=True))
+
+
+def test_labels_of_several_words_behind_blanks(raw: Path, tmp_path: Path, listed: Any_) -> None:
+    file = text(tmp_path / "l.txt", labels=["apply eye makeup"] * 10 + ["archery"] * 10)
+    assert set(listed(lists, raw, "--train", file).table["label"]) == {"apply eye makeup", "archery"}
+
+
+@pytest.mark.parametrize("line", ["{}", "{} 0 -1"])
+def test_lists_without_labels(raw: Path, tmp_path: Path, listed: Any_, line: str) -> None:
+    (tmp_path / "l.txt").write_text("".join(line.format(path) + "\n" for path in PATHS))
+    table = listed(lists, raw, "--train", tmp_path / "l.txt").table
+    assert sorted(table["path"]) == PATHS
+    assert set(table["label"]) == {""}
+    assert set(table["split"]) == {"train", "val", "test"}
+
+
+def test_some_labels_may_be_empty(raw: Path, tmp_path: Path, listed: Any_) -> None:
+    listing = listed(lists, raw, "--train", text(tmp_path / "l.csv", labels=["run"] * 17 + [""] * 3, separator=","))
+    assert listing.table["label"].value_counts().to_dict() == {"run": 17, "": 3}
+    assert "3 of 20 videos have no label: they train and are not scored" in listing.notes
+
+
+def test_several_labels_of_a_video_are_told_with_the_line(raw: Path, tmp_path: Path, refused: Any_) -> None:
+    for labels in ("3 17", "3 17 40"):
+        message = refused(lists, raw, "--train", text(tmp_path / "l.txt", labels=[labels] * 20))
+        assert f"l.txt, line 1: 'a/0.mp4 {labels}' has {len(labels.split())} numbers behind its path" in message
+        assert "several labels of one video are not read" in message
+
+
+def test_parts_of_videos_are_told_with_the_line(raw: Path, tmp_path: Path, refused: Any_) -> None:
+    file = text(tmp_path / "l.txt", labels=["0 20 1"] * 19 + ["40 20 1"])
+    assert "l.txt, line 20: begins at frame 40" in refused(lists, raw, "--train", file, "--fields", "4")
+
+
+@pytest.mark.parametrize("path", ["{0}\\{1}", " {0}/{1} ", ".\\{0}\\{1}"])
+def test_paths_as_other_systems_write_them(raw: Path, tmp_path: Path, listed: Any_, path: str) -> None:
+    paths = [path.format(*name.split("/")) for name in PATHS]
+    table = listed(lists, raw, "--train", text(tmp_path / "l.csv", paths, separator=";")).table
+    assert sorted(table["path"]) == PATHS
+
+
+def test_a_name_with_a_backslash_is_kept_where_the_disk_holds_it(tmp_path: Path, touch: Any_, listed: Any_) -> None:
+    names = [f"a\\{number}.mp4" for number in range(5)]
+    raw = touch(tmp_path / "raw", [*names, *(name.replace("\\", "/") for name in names)])
+    table = listed(lists, raw, "--train", text(tmp_path / "l.txt", names, ["x"] * 5)).table
+    assert sorted(table["path"]) == names
+
+
+def test_what_is_missing_does_not_stop_what_is_there(tmp_path: Path, touch: Any_, listed: Any_, refused: Any_) -> None:
+    raw = touch(tmp_path / "raw", ["1.mp4", "2.mp4"])
+    for labels in (["a", "a", "a"], ["a", "b", "c"]):
+        listing = listed(lists, raw, "--train", text(tmp_path / "l.txt", ["0.mp4", "1.mp4", "2.mp4"], labels))
+        assert sorted(listing.table["path"]) == ["1.mp4", "2.mp4"]
+        assert "train" in set(listing.table["split"])
+        assert [row[1:] for row in listing.absent] == [("0.mp4", "missing")]
+    whole = text(tmp_path / "l.txt", ["x/0.mp4", "x/1.mp4", "x/2.mp4"], ["a"] * 3)
+    message = refused(lists, raw, "--train", whole)
+    assert f"{raw}/x/" in message
+    assert f", which {whole}, line " in message
+    given = [text(tmp_path / f"{n}.txt", [f"{n}.mp4"], ["a"]) for n in (1, 2, 3)]
+    listing = listed(lists, raw, "--train", given[0], "--val", given[1], "--test", given[2])
+    assert list(listing.table["split"]) == ["train", "val"]
+    assert "none of the 1 videos of test is on the disk" in listing.notes
+
+
+def test_paths_that_no_file_can_have(raw: Path, tmp_path: Path, refused: Any_) -> None:
+    np.save(tmp_path / "l.npy", np.array(LABELS))
+    for odd, shown in (("a/\ud800.mp4", r"'a/\ud800.mp4'"), ("a/\0b.mp4", r"'a/\x00b.mp4'")):
+        np.save(tmp_path / "p.npy", np.array([*PATHS[:-1], odd], object), allow_pickle=True)
+        message = refused(lists, raw, "--train", f"{tmp_path / 'p.npy'},{tmp_path / 'l.npy'}")
+        assert f"p.npy, entry 19: {shown} is no path" in message
+
+
+def test_frames_beside_other_pictures(tmp_path: Path, touch: Any_, listed: Any_, unused: Any_) -> None:
+    folders = [f"{number}" for number in range(6)]
+    names = [f"{kind}_{number:05d}.jpg" for kind in ("img", "flow_x") for number in range(1, 4)]
+    raw = touch(tmp_path / "raw", [f"{folder}/{name}" for folder in folders for name in [*names, "info.txt"]])
+    listing = listed(
+        lists, raw, "--train", text(tmp_path / "l.txt", folders, [f"3 {number % 2}" for number in range(6)])
+    )
+    assert sorted(listing.table["path"]) == folders
+    reasons = list(unused(raw, listing).values())
+    assert {reason: reasons.count(reason) for reason in reasons} == {
+        "a picture beside the frames img_#.jpg": 18,
+        "no video": 6,
+    }

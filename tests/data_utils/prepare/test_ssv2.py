@@ -55,7 +55,7 @@ def raw(tmp_path: Path, touch: Any_) -> Path:
     return raw
 
 
-def test_without_answers_validation_is_test(raw: Path, listed: Any_, by_split: Any_) -> None:
+def test_without_answers_validation_is_test(raw: Path, listed: Any_, by_split: Any_, unused: Any_) -> None:
     listing = listed(ssv2, raw, "--val-share", "0.2")
     assert (listing.name, listing.flip, listing.absent) == ("ssv2", 0.0, [])
     assert list(listing.table.columns) == ["split", "path", "label", "caption"]
@@ -65,7 +65,9 @@ def test_without_answers_validation_is_test(raw: Path, listed: Any_, by_split: A
     assert len(paths["val"]) == 6
     assert sorted(by_split(listing, "label")["val"]) == sorted([*LABELS] * 2)
     assert "6 videos of the official test have no labels and are left out" in listing.notes
-    assert not any("other files" in note for note in listing.notes)
+    reasons = list(unused(raw, listing).values())
+    assert reasons.count("a video of the official test, which has no label") == 6
+    assert "a video that no list names" not in reasons
     assert any("the official validation is test" in note for note in listing.notes)
     assert by_split(listed(ssv2, raw, "--val", "0.2", "--seed", "5"), "path")["val"] != paths["val"]
 
@@ -134,13 +136,13 @@ def test_layouts(
     assert len(listed(ssv2, raw).table) == 39
 
 
-def test_lists_elsewhere_and_no_test_list(tmp_path: Path, touch: Any_, listed: Any_) -> None:
+def test_lists_elsewhere_and_no_test_list(tmp_path: Path, touch: Any_, listed: Any_, unused: Any_) -> None:
     raw = touch(tmp_path / "raw", [f"clips/{name.replace('webm', 'mp4')}" for name in videos()])
     lists = write(tmp_path / "lists")
     (lists / "something-something-v2-test.json").unlink()
     listing = listed(ssv2, raw, "--lists", lists, "--videos", "clips")
     assert len(listing.table) == 39
-    assert any("6 other files" in note for note in listing.notes)
+    assert list(unused(raw, listing).values()) == ["a video that no list names"] * 6
 
 
 def test_missing_videos_are_told(raw: Path, listed: Any_) -> None:

@@ -79,7 +79,7 @@ def test_other_layouts(tmp_path: Path, touch: Any_, listed: Any_) -> None:
     assert set(own.table["label"]) == set(CLASSES)
 
 
-def test_what_is_not_there_and_what_is_not_listed_is_told(raw: Path, listed: Any_, touch: Any_) -> None:
+def test_what_is_not_there_and_what_is_not_listed_is_told(raw: Path, listed: Any_, touch: Any_, unused: Any_) -> None:
     gone = ["ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi", "ApplyEyeMakeup/v_ApplyEyeMakeup_g20_c02.avi"]
     for path in gone:
         (raw / "UCF-101" / path).unlink()
@@ -89,9 +89,10 @@ def test_what_is_not_there_and_what_is_not_listed_is_told(raw: Path, listed: Any
     listing = listed(ucf101, raw)
     assert sorted((path, reason) for _, path, reason in listing.absent) == [(path, "missing") for path in gone]
     assert len(listing.table) == 98
-    assert listing.notes[-1].startswith(
-        "1 other files of the folder are left out, such as 'UCF-101/ApplyEyeMakeup/v_Extra"
-    )
+    left = unused(raw, listing)
+    assert left["UCF-101/ApplyEyeMakeup/v_Extra_g01_c01.avi"] == "a video that no list names"
+    assert left["UCF-101/notes.txt"] == "a file that no list names"
+    assert left["UCF-101/ApplyEyeMakeup/.hidden.avi"].startswith("hidden")
 
 
 def test_the_out_folder_is_no_part_of_the_download(raw: Path, touch: Any_) -> None:
