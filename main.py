@@ -47,6 +47,7 @@ from runs.folder import RunFolder
 from runs.history import History, check_same_experiment
 from runs.memory import MemoryWatch
 from runs.metrics import MetricLog
+from runs.plan_of_steps import tell_plan
 from runs.report import write_report
 from runs.seeds import seed_everything
 from runs.signals import StopRequest
@@ -170,6 +171,7 @@ def train_and_validate(
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
     with MetricLog(run.metrics) as log, closing(training_loader(task, catalogs["train"], config)) as batches:
         trainer = Trainer(task, config, len(batches), device)
+        tell_plan(catalogs, config, batches.windows, trainer.steps_per_epoch)
         validator = Validator(task, catalogs, config, device, bad_videos)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)

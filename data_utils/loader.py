@@ -23,6 +23,7 @@ from data_utils.catalog import Catalog
 from data_utils.decoding import VideoError
 from data_utils.frame_reader import FrameReader, reader_for
 from data_utils.plan import Plan, Window
+from data_utils.worker_limits import require_shared_memory, shorten_socket_paths
 
 # A decoder that hangs although its video was verified must end the run, not stop it for ever.
 _SECONDS_PER_BATCH = 600
@@ -90,9 +91,13 @@ class Loader:
 
         Raises:
             ValueError: second windows are wanted in evaluation.
+            InputError: the system has no room for what the processes keep ready.
         """
         size = config.read_size
         self._plan = Plan(catalog, config, training, second_window)
+        if config.num_workers:
+            require_shared_memory(config, len(self._plan), second_window)
+            shorten_socket_paths()
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
             _Windows(reader or reader_for(catalog, config), size),
@@ -110,6 +115,11 @@ class Loader:
     def __len__(self) -> int:
         """Batches of an epoch."""
         return len(self._plan)
+
+    @property
+    def windows(self) -> int:
+        """Windows of an epoch, those of an incomplete batch included."""
+        return self._plan.num_windows
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from `first_batch` on."""

@@ -52,19 +52,20 @@ class Plan:
         count = num_training_windows if training else num_evaluation_windows
         per_video = count(self._frames, self._fps, config.window, config.short_videos)
         self._ends = np.cumsum(per_video)
-        self._num_windows = int(self._ends[-1]) if len(self._ends) else 0
+        self.num_windows = int(self._ends[-1]) if len(self._ends) else 0
+        """Of an epoch."""
 
     def __len__(self) -> int:
         """Batches of an epoch; training drops an incomplete last one where there is a full one."""
-        full, rest = divmod(self._num_windows, self._config.batch_size)
+        full, rest = divmod(self.num_windows, self._config.batch_size)
         return full + (rest > 0 and not (self._training and full > 0))
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[list[Window]]:
         """The windows of each batch from `first_batch` on."""
         if self._training:
-            order = epoch_order(self._num_windows, self._config.seed, epoch)
+            order = epoch_order(self.num_windows, self._config.seed, epoch)
         else:
-            order = np.arange(self._num_windows)
+            order = np.arange(self.num_windows)
         size = self._config.batch_size
         for batch in range(first_batch, len(self)):
             yield [self._window(int(number), epoch) for number in order[batch * size : (batch + 1) * size]]

@@ -1,0 +1,89 @@
+"""What loader processes need of the system, asked for before they start: they would die silently, or in the middle.
+
+Batches come through /dev/shm, of which a container may have little; the handles of their memory come through sockets in
+a temporary folder, whose path may not be long.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import shutil
+import tempfile
+from multiprocessing import util
+from pathlib import Path
+
+from config.errors import InputError
+from config.schema import Config
+
+SHARED = Path("/dev/shm")
+_PER_WORKER = 2  # batches that torch's DataLoader asks a process for ahead
+_LONGEST_FOLDER = 75  # bytes; a socket's path may have 107, of which multiprocessing takes 32
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+def require_shared_memory(config: Config, batches: int, second_window: bool) -> None:
+    """Looks whether the batches that loader processes keep ready have room.
+
+    Args:
+        config: batch, frame size, window and processes.
+        batches: of an epoch: no more are ever there.
+        second_window: windows come in twos.
+
+    Raises:
+        InputError: they have not.
+    """
+    if not config.num_workers:
+        return
+    height, width = config.read_size
+    batch = config.batch_size * config.window.length * 3 * height * width * (2 if second_window else 1)
+    ready = min(batches, _PER_WORKER * config.num_workers) + 1  # one is in use
+    free = free_bytes(SHARED)
+    if free is None or ready * batch <= free:
+        return
+    room = math.ceil(1.25 * ready * batch / 1e9)
+    ways = [f"start the container with --shm-size={room}g"]
+    if config.video_decoder != "opencv":
+        ways.append("set num_workers=0")
+    raise InputError(
+        f"{SHARED} has {_megabytes(free)} free, but {config.num_workers} loader processes (num_workers) keep {ready} "
+        f"batches of {_megabytes(batch)} there, {_megabytes(ready * batch)} in all; {', or '.join(ways)}, or a smaller "
+        "batch_size"
+    )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """What a disk has free for this user; None where there is no such folder."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def shorten_socket_paths() -> None:
+    """Makes multiprocessing put its sockets into a folder with a short path, where that of TMPDIR is too long.
+
+    Raises:
+        InputError: there is no other folder that can be written.
+    """
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= _LONGEST_FOLDER:
+        return
+    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    known = settings.get("tempdir")
+    if known is not None and len(os.fsencode(os.path.dirname(known))) <= _LONGEST_FOLDER:  # noqa: PTH120
+        return
+    for folder in _SHORT_FOLDERS:
+        try:
+            made = tempfile.mkdtemp(prefix="pymp-", dir=folder)
+        except OSError:
+            continue
+        util.Finalize(None, shutil.rmtree, args=(made,), kwargs={"ignore_errors": True}, exitpriority=-100)
+        settings["tempdir"] = made  # where multiprocessing's own get_temp_dir looks first; its processes inherit it
+        return
+    raise InputError(f"TMPDIR={usual} is too long a path for the sockets of loader processes; set TMPDIR=/tmp")
+
+
+def _megabytes(number: int) -> str:
+    return f"{number / 1e6:,.0f} MB"
