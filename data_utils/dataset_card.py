@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from config.data import MovingDigits
 from config.errors import InputError
 from config.load import LoadedConfig
+from config.places import place
 from config.schema import Config
 
 FILE_NAME = "dataset.json"
@@ -68,8 +69,9 @@ def read_card(folder: Path) -> DatasetCard | None:
 def catalog_folder(config: Config) -> Path:
     """The folder of the CSV files."""
     dataset = config.dataset
-    place = dataset.root if isinstance(dataset, MovingDigits) else dataset.catalog or dataset.root
-    return Path(place).expanduser()
+    if isinstance(dataset, MovingDigits) or dataset.catalog is None:
+        return place(dataset.root, "dataset.root")
+    return place(dataset.catalog, "dataset.catalog")
 
 
 def complete(loaded: LoadedConfig) -> LoadedConfig:

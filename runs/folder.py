@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import InputError
+from config.places import place
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class RunFolder:
                 or the folder cannot be written.
         """
         _check_name(model_name)
-        run = cls(Path(save_path) / model_name)
+        run = cls(place(save_path, "save_path") / model_name)
         try:
             if resume:
                 run._require_checkpoint()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from torch import nn
 
 from architecture.video_cnn import VideoCNN
 from config.errors import InputError
+from config.places import place
 from config.schema import Config
 from runs.pretrained import load_weights, read_weights
 
@@ -23,7 +22,7 @@ def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
     """
     if config.encoder_checkpoint is None:
         return
-    path = Path(config.encoder_checkpoint)
+    path = place(config.encoder_checkpoint, "encoder_checkpoint")
     weights = read_weights(path)
     if path.suffix == ".safetensors":
         load_weights(encoder, weights, path)

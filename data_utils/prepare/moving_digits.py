@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,6 +36,7 @@ from data_utils.catalog_file import read_csv
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.moving_digits_easy import STEPS, render
 from data_utils.prepare.moving_digits_hard import render_hard
+from data_utils.prepare.whole_folder import is_empty, remove_unfinished, whole_folder
 
 # Of the videos that a seed gives; a change makes old folders stale.
 VERSIONS: dict[Difficulty, int] = {"easy": 1, "hard": 1}
@@ -46,6 +45,7 @@ RATE = 8
 PROGRAMS = list(itertools.permutations(STEPS, 2))
 SPEC_FILE = "dataset.json"
 _EASY = {"difficulty": "easy"}  # what a SPEC_FILE that says nothing of it means
+_PARTS = (*SPLITS, *(f"{split}.csv" for split in SPLITS), SPEC_FILE)
 
 
 def prepare(root: Path, videos: Mapping[str, int], seed: int, difficulty: Difficulty = "easy") -> None:
@@ -63,28 +63,31 @@ def prepare(root: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
     spec = {"name": "moving_digits", "version": VERSIONS[difficulty], "seed": seed, "videos": dict(videos)}
     if difficulty != "easy":
         spec["difficulty"] = difficulty
+    remove_unfinished(root, _PARTS)
     if _is_there(root, spec):
         return
-    unfinished = root.with_name(f"{root.name}.unfinished-{os.getpid()}")
     try:
-        for split in SPLITS:
-            (unfinished / split).mkdir(parents=True)
-        jobs = [(split, index) for split in SPLITS for index in range(videos[split])]
-        rows: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
-        write = partial(_write_video, unfinished, seed, difficulty)
-        written = Parallel(n_jobs=-1, return_as="generator")(delayed(write)(*job) for job in jobs)
-        for (split, _), row in zip(jobs, tqdm(written, "making moving_digits", len(jobs), disable=None), strict=True):
-            rows[split].append(row)
-        for split in SPLITS:
-            pd.DataFrame(rows[split]).to_csv(unfinished / f"{split}.csv", index=False)
-        (unfinished / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n")
-        unfinished.rename(root)
+        with whole_folder(root, _PARTS) as unfinished:
+            _make(unfinished, videos, seed, difficulty)
+            (unfinished / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n")
     except OSError as error:
         if _is_there(root, spec):  # another process was faster
             return
         raise InputError(f"moving_digits cannot be written to {root}: {error.strerror}; set dataset.root") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _make(folder: Path, videos: Mapping[str, int], seed: int, difficulty: Difficulty) -> None:
+    """Writes all videos and the catalogs."""
+    for split in SPLITS:
+        (folder / split).mkdir(parents=True)
+    jobs = [(split, index) for split in SPLITS for index in range(videos[split])]
+    rows: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
+    write = partial(_write_video, folder, seed, difficulty)
+    written = Parallel(n_jobs=-1, return_as="generator")(delayed(write)(*job) for job in jobs)
+    for (split, _), row in zip(jobs, tqdm(written, "making moving_digits", len(jobs), disable=None), strict=True):
+        rows[split].append(row)
+    for split in SPLITS:
+        pd.DataFrame(rows[split]).to_csv(folder / f"{split}.csv", index=False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +130,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
 
 def _is_there(root: Path, spec: Mapping[str, object]) -> bool:
     """Whether `root` holds exactly this dataset; InputError where it holds another one."""
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+    if not root.exists() or (root.is_dir() and is_empty(root)):
         return False
     try:
         found = json.loads((root / SPEC_FILE).read_text())
