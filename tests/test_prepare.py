@@ -393,7 +393,7 @@ def test_wrong_folders_get_one_line(raw: Path, tmp_path: Path, capsys: pytest.Ca
     (single / "a" / "x.mp4").write_bytes((raw / "a" / "00.mp4").read_bytes())
     for given, out, message in [
         (empty, tmp_path / "out", str(empty)),
-        (single, tmp_path / "out", "class 'a' has 1 videos"),
+        (single, tmp_path / "out", "1 video cannot be dealt to train, val and test, which need one each; add some"),
         (tmp_path / "none", tmp_path / "out", "is no folder"),
         (raw / "a" / "00.mp4", tmp_path / "out", "is no folder"),
         (raw, raw, "lies inside --raw"),

@@ -141,9 +141,8 @@ def draw(table: pd.DataFrame, there: NDArray[np.bool_], shares: Mapping[str, flo
     check_draw(shares, seed)
     rows = np.flatnonzero((table["split"] == "train").to_numpy())
     if len(rows) <= len(shares):
-        raise InputError(
-            f"{len(rows)} videos cannot be dealt to train, {' and '.join(shares)}, which need one each; add some"
-        )
+        count = "1 video" if len(rows) == 1 else f"{len(rows)} videos"
+        raise InputError(f"{count} cannot be dealt to train, {' and '.join(shares)}, which need one each; add some")
     labels, is_there = table["label"].to_numpy(object)[rows], there[rows]
     if "group" in table:
         groups = table["group"].to_numpy(object)[rows]

@@ -135,3 +135,10 @@ def test_a_list_of_bad_videos_is_kept(tmp_path: Path) -> None:
     run.bad_videos.write_text("path,reason\na.mp4,truncated\n")
     assert not run.discard_if_unused()
     assert run.bad_videos.exists()
+
+
+def test_the_home_folder_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert RunFolder.open("~/runs", "one", resume=False).root == tmp_path / "runs" / "one"
+    assert not (tmp_path / "~").exists()

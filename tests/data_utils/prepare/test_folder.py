@@ -145,7 +145,7 @@ def test_wrong_input_gets_one_line(tmp_path: Path, refused: Any_) -> None:
     cases: list[tuple[Path, list[object], str]] = [
         (tmp_path / "no", [], "no is no folder; set --raw"),
         (empty, [], "holds no video and no folder of frames; 'a.txt' is no video; set --raw or --csv"),
-        (one, [], "1 videos cannot be dealt to train, val and test, which need one each; add some"),
+        (one, [], "1 video cannot be dealt to train, val and test, which need one each; add some"),
         (raw, ["--val", "0.5", "--test", "0.5"], "must be above 0 and leave something for train"),
         (raw, ["--group-column", "subject"], "--group-column needs --csv, whose column it is"),
         (raw, ["--csv", same], "line 11: 0.mp4 is listed before, in line 2; keep one"),

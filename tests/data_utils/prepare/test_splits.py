@@ -90,3 +90,35 @@ def test_impossible_draws_are_refused(shares: dict[str, float], seed: int, messa
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(InputError, match="2 groups cannot be dealt to train, val, test"):
         by_group(["a", "b", "a"], {"val": 0.2, "test": 0.2}, 0)
+
+
+def test_nine_people_of_different_sizes_are_dealt_by_their_videos() -> None:
+    sizes = [10, 100, 60, 35, 80, 15, 90, 45, 25]  # 460 videos
+    groups = [f"p{person}" for person, size in enumerate(sizes) for _ in range(size)]
+    labels = [f"c{row % 5}" for row in range(len(groups))]
+    for seed in range(10):
+        parts = by_group(groups, {"val": 0.15, "test": 0.15}, seed, labels)
+        counts = Counter(str(part) for part in parts)
+        people = {split: {g for g, p in zip(groups, parts, strict=True) if p == split} for split in counts}
+        assert all(55 <= counts[split] <= 90 for split in ("val", "test")), counts  # 69 would be the shares
+        assert all(len(people[split]) >= 2 for split in ("val", "test"))
+        assert len(people["train"]) + len(people["val"]) + len(people["test"]) == 9
+    other = by_group(groups, {"val": 0.15, "test": 0.15}, 1, labels)
+    assert (by_group(groups, {"val": 0.15, "test": 0.15}, 1, labels) == other).all()
+    assert any((by_group(groups, {"val": 0.15, "test": 0.15}, seed, labels) != other).any() for seed in range(2, 5))
+
+
+def test_the_draw_shows_as_many_classes_as_it_can() -> None:
+    # Two people are the only ones to show the classes q and r; three others show p alone.
+    groups = ["a"] * 10 + ["b"] * 10 + ["c"] * 10 + [f"x{n}" for n in range(4) for _ in range(10)]
+    labels = ["p", "q"] * 5 + ["p", "q"] * 5 + ["p", "q"] * 5 + ["p"] * 40
+    parts = by_group(groups, {"val": 0.15, "test": 0.15}, 0, labels)
+    shown = {split: {label for label, part in zip(labels, parts, strict=True) if part == split} for split in set(parts)}
+    assert {split: len(classes) for split, classes in shown.items()} == {"train": 2, "val": 2, "test": 2}
+
+
+def test_many_classes_of_two_videos_are_dealt_by_their_shares_together() -> None:
+    labels = [f"c{number // 2}" for number in range(200)]
+    parts = within_classes(labels, None, {"val": 0.15, "test": 0.15}, 0)
+    assert Counter(parts) == {"train": 140, "val": 30, "test": 30}
+    assert {label for label, part in zip(labels, parts, strict=True) if part == "train"} == set(labels)
