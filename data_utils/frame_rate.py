@@ -23,14 +23,15 @@ class FrameTimes:
     """The times of a video's frames, as they are decoded."""
 
     def __init__(self) -> None:
-        self._frames = 0
+        self.frames = 0
+        """Counted so far."""
         self._first: int | None = None
         self._last: int | None = None
         self._timed = True
 
     def add(self, pts: int | None) -> None:
         """Counts a frame; `pts`: its presentation time in the stream's time base."""
-        self._frames += 1
+        self.frames += 1
         if pts is None:
             self._timed = False
             return
@@ -51,17 +52,22 @@ class FrameTimes:
 
     def _counted(self, time_base: Fraction | None) -> tuple[float, float] | None:
         """Frames per second and how far the clock's ticks may mislead; None where the frames do not tell."""
-        if not self._timed or self._frames < 2 or self._first is None or self._last is None or time_base is None:
+        if not self._timed or self.frames < 2 or self._first is None or self._last is None or time_base is None:
             return None
         ticks = self._last - self._first
         if ticks <= 0:
             return None
-        rate = float((self._frames - 1) / (ticks * time_base))
+        rate = float((self.frames - 1) / (ticks * time_base))
         return rate, 2 * rate / ticks
 
 
 def expected_rate(path: str | Path) -> float:
-    """What `FrameTimes` will find, as far as the file's packets tell it, without decoding them.
+    """The rate that `FrameTimes` will find, as far as packets tell it, undecoded. VideoError: the file is bad."""
+    return expected_count(path)[1]
+
+
+def expected_count(path: str | Path) -> tuple[int, float]:
+    """How many frames a file holds and their rate, as far as its packets tell it, without decoding them.
 
     Raises:
         VideoError: the file cannot be opened, or is damaged.
@@ -71,7 +77,7 @@ def expected_rate(path: str | Path) -> float:
         for packet in packets(container, stream):
             if packet.size and not packet.is_discard:
                 times.add(packet.pts if packet.pts is not None else packet.dts)
-        return times.rate(stream)
+        return times.frames, times.rate(stream)
 
 
 def _usual(rate: float, slack: float) -> float:

@@ -16,8 +16,9 @@ from data_utils.windows import num_training_windows, num_windows, spans
 _STEPS = 600  # of training: some minutes on two cores
 _LEAST_EPOCHS, _MOST_EPOCHS = 3, 1000
 _VALIDATIONS = 10
-_BATCHES = (64, 32, 16, 8, 4, 2)
-_STEPS_PER_EPOCH = 4  # that a batch should leave
+_BATCHES = (32, 16, 8, 4, 2)
+_STEPS_PER_EPOCH = 4  # that a batch should leave, as long as it is not small
+_SMALL_BATCH = 8  # losses over a batch compare its windows
 _SMALLEST_PATCH, _LARGEST_PATCH, _MOST_PATCHES = 4, 16, 96
 _FRAMES_PER_SECOND = 6.0  # of a window: about a second of motion in 8 frames
 _MOST_WINDOWS = 4
@@ -102,7 +103,8 @@ def _steps(
     frames, fps = facts["frames"].to_numpy(np.int64), facts["fps"].to_numpy(np.float64)
     per_video = float(num_training_windows(frames, fps, _whole(window), short_videos).mean())
     windows = max(1, int(per_video * videos))
-    batch = next((size for size in _BATCHES if windows >= size * _STEPS_PER_EPOCH), _BATCHES[-1])
+    fitting = [size for size in _BATCHES if windows >= (size if size <= _SMALL_BATCH else size * _STEPS_PER_EPOCH)]
+    batch = max(fitting, default=_BATCHES[-1])
     epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, math.ceil(_STEPS / max(1, windows // batch))))
     return {"batch_size": batch, "num_epochs": epochs, "val_interval": max(1, epochs // _VALIDATIONS)}
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from data_utils.cover import cover, scaled
 from data_utils.decoding import VideoError, fit, numbered_frames, open_video, quarter_turns
 from data_utils.frame_folders import frames_among
+from data_utils.frame_rate import expected_count
 from data_utils.inspection import CheckedVideo
 
 _LARGEST = 65_535  # pixels of a side, in JPEG
@@ -132,18 +133,20 @@ def sampled(path: str | Path, shorter_side: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def header_facts(path: str | Path) -> tuple[int, int, int, float]:
-    """Frames (0: it does not say), height, width and rate, as far as a file's header and its first frame tell them.
+    """Frames, height, width and rate, from a file's header and first frame; its packets are counted where it must be.
 
     Raises:
         VideoError: the file cannot be read.
     """
     with open_video(path) as (container, stream):
-        rate = float(stream.average_rate or 0)
-        seconds = (container.duration or 0) / av.time_base
+        frames, rate = stream.frames, float(stream.average_rate or 0)
         first = next((frame for _, frame in numbered_frames(container, stream)), None)
         if first is None:
             raise VideoError("no frame decodes")
-        return (stream.frames or round(seconds * rate), *_upright(first), rate)
+        size = _upright(first)
+    if not frames:
+        frames, rate = expected_count(path)
+    return frames, *size, rate
 
 
 def _upright(frame: VideoFrame) -> tuple[int, int]:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, help="lists the videos; without it, the folder of a video is its label")
     parser.add_argument("--path-column", default="path", help="column of the CSV: path relative to --raw")
     text = "column of the CSV: what the video shows; empty where that is not known"
-    parser.add_argument("--label-column", default="label", help=text)
+    parser.add_argument("--label-column", help=f"{text} (default: label, if there is one)")
     parser.add_argument("--group-column", help="column of the CSV: who or what must not be in two splits")
     parser.add_argument("--keep-columns", metavar="A,B", help="columns of the CSV to keep: captions, more labels")
     text = "without a CSV: the folder inside the folder of a class is who or what must not be in two splits"
@@ -107,14 +107,17 @@ def _from_folder(raw: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, 
 
 def _from_csv(raw: Path, options: argparse.Namespace) -> pd.DataFrame:
     file = chosen_file(raw, options.csv)
-    wanted = {"path": options.path_column, "label": options.label_column}
+    wanted = {"path": options.path_column, "label": options.label_column or "label"}
     if options.group_column:
         wanted["group"] = options.group_column
     kept = [name.strip() for name in options.keep_columns.split(",")] if options.keep_columns else []
     for column in kept:
         if column in _RESERVED:
             raise InputError(f"--keep-columns {column}: prepare.py writes a column of that name; rename the CSV's")
-    source = read_table(file, [*wanted.values(), *kept])
+    optional = {"label"} if options.label_column is None else set()
+    source = read_table(file, [column for column in (*wanted.values(), *kept) if column not in optional])
+    if wanted["label"] not in source:
+        source = source.assign(label="")
     table = pd.DataFrame(
         {name: source[column] for name, column in wanted.items()} | {name: source[name] for name in kept}
     )

@@ -19,6 +19,7 @@ from data_utils.prepare.annotation_files import path_inside
 _MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", None: "blanks"}
 MARKS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": None}  # None: any number of blanks
 FORMS = {2: "path label", 3: "path frames label", 4: "path start frames label", 1: "path"}
+_DIGITS = 18  # of a number: longer ones are none of frames
 _NO_LABEL = "-1"  # what lists without labels write in their place
 _LOOKED_AT = 200  # lines that the form is found by
 _PATH_COLUMNS = {"path", "paths", "file", "filename", "file_name", "video", "video_path", "name", "clip"}
@@ -178,7 +179,7 @@ def _refuse_several_labels(file: Path, lines: Sequence[Line], form: Form, raw: P
 
 
 def _is_number(field: str) -> bool:
-    return field.removeprefix("-").isdecimal()
+    return field.removeprefix("-").isdecimal() and len(field) <= _DIGITS
 
 
 def _unquoted(field: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.catalog_file import SPLITS
-from data_utils.label_text import normal_label
+from data_utils.label_text import SEPARATOR, normal_label
 from data_utils.prepare.class_names import spelling_key
 from data_utils.prepare.disk import is_text, refuse_bytes
 from data_utils.prepare.sources import Unused
@@ -132,6 +132,12 @@ def _class_notes(table: pd.DataFrame) -> list[str]:
         if len(names) > 1:
             told = " and ".join(f"'{name}'" for name in names)
             notes.append(f"{told} count as {len(names)} classes, though they differ in spelling only; write them alike")
+    numbers = sorted({name.count(SEPARATOR) + 1 for name in classes})
+    if len(numbers) > 1:
+        notes.append(
+            f"'{SEPARATOR}' separates the labels of a video's parts, and there are {numbers[0]} to {numbers[-1]} a "
+            "video; training wants as many for every video"
+        )
     unlabelled = int((table["label"] == "").sum())
     if classes and unlabelled:
         notes.append(f"{unlabelled} of {len(table)} videos have no label: they train and are not scored")

@@ -23,6 +23,7 @@ from data_utils.prepare.npy_file import read_npy
 from data_utils.prepare.splits import add_draw_options, draw
 
 _PAIR = re.compile(r"(.+\.npy),(.+\.npy)")
+_DIGITS = 18  # of a class's number
 Resolve = Callable[[str, str], str]
 """The class of (label, where it stands)."""
 
@@ -136,11 +137,15 @@ def _read_pair(paths_file: Path, labels_file: Path) -> list[Row]:
     ]
 
 
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS
+
+
 def _resolver(file: Path) -> Resolve:
     """Turns numbers into names, and names into their official spelling."""
     lines = read_lines(file)
     pairs = [line.partition(" ") for _, line in lines]
-    if all(number.isdecimal() and name.strip() for number, _, name in pairs):
+    if all(_is_number(number) and name.strip() for number, _, name in pairs):
         numbered = [(int(number), name.strip()) for number, _, name in pairs]
     else:
         numbered = list(enumerate(line for _, line in lines))
@@ -152,7 +157,7 @@ def _resolver(file: Path) -> Resolve:
     classes = ClassNames(names.values(), file)
 
     def resolve(label: str, where: str) -> str:
-        if not label.isdecimal():
+        if not _is_number(label):
             return classes.resolve(label, where)
         if int(label) not in names:
             low, high = min(names), max(names)

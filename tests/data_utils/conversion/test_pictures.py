@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_utils.conversion.pictures import FolderPictures, VideoPictures, image, sampled, stored_size
+from data_utils.conversion.pictures import FolderPictures, VideoPictures, header_facts, image, sampled, stored_size
 from data_utils.decoding import VideoError
 from data_utils.frame_folders import is_image
 from tests.data_utils.conftest import numbered_frame
@@ -177,3 +177,12 @@ def test_a_damaged_frame_makes_the_folder_bad(tmp_path: Path) -> None:
         list(FolderPictures(folder, None, lambda: None, 0.0).frames())
     with pytest.raises(VideoError, match="no such file"):
         list(FolderPictures(tmp_path / "none", None, lambda: None, 0.0).frames())
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_a_header_tells(name: str, tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    path = write_video(tmp_path / name, 20, size=(32, 64), rate=25)
+    assert header_facts(path) == (20, 32, 64, 25.0)  # Matroska has no number of frames: packets are counted
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(VideoError, match="no video"):
+        header_facts(tmp_path / "text.mp4")

@@ -331,3 +331,16 @@ def test_windows_paths_and_empty_labels_in_a_csv(tmp_path: Path, listed: Any_, t
     listing = listed(folder, raw, "--csv", csv)
     assert sorted(listing.table["path"]) == [f"walk/{n}.mp4" for n in range(10)]
     assert listing.table["label"].value_counts().to_dict() == {"walk": 6, "": 4}
+
+
+def test_a_csv_without_labels(tmp_path: Path, listed: Any_, refused: Any_, touch: Any_) -> None:
+    raw = touch(tmp_path, [f"{n}.mp4" for n in range(10)])
+    csv = make_csv(tmp_path / "l.csv", [(f"{n}.mp4",) for n in range(10)], "path")
+    assert set(listed(folder, raw, "--csv", csv).table["label"]) == {""}
+    message = refused(folder, raw, "--csv", csv, "--label-column", "label")
+    assert "has no column 'label', only path" in message
+
+
+def test_a_separator_of_parts_in_a_class_name_is_told(tmp_path: Path, listed: Any_) -> None:
+    listing = listed(folder, make_folder(tmp_path / "raw", {"a|b": 5, "c": 5}))
+    assert any("there are 1 to 2 a video; training wants as many" in note for note in listing.notes)

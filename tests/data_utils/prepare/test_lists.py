@@ -396,3 +396,13 @@ def test_frames_beside_other_pictures(tmp_path: Path, touch: Any_, listed: Any_,
         "a picture beside the frames img_#.jpg": 18,
         "no video": 6,
     }
+
+
+def test_numbers_of_thousands_of_digits(raw: Path, tmp_path: Path, listed: Any_, refused: Any_) -> None:
+    huge = "9" * 5000
+    (tmp_path / "classes.txt").write_text(f"0 run\n{huge} jump\n")
+    named = listed(lists, raw, "--train", text(tmp_path / "l.txt"), "--classes", tmp_path / "classes.txt")
+    assert set(named.table["label"]) == {"0 run", f"{huge} jump"}  # lines of names: no class has such a number
+    file = text(tmp_path / "l.txt", labels=[f"0 {huge} 1"] * 20)
+    assert "line 1: " in refused(lists, raw, "--train", file, "--fields", "4")
+    assert set(listed(lists, raw, "--train", text(tmp_path / "l.txt", labels=[huge] * 20)).table["label"]) == {huge}
