@@ -2,7 +2,7 @@ import builtins
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -75,7 +75,12 @@ def test_every_method_gets_a_figure_in_which_the_classes_have_their_colours(tmp_
 def test_only_the_figures_that_are_asked_for_are_drawn(tmp_path: Path) -> None:
     digit = make_labels(20, 1, ["0", "1"])
     features = {1: {"space": make_features(digit)}}
-    for methods, drawn in ((["tsne", "pca"], ["tsne.png", "pca.png"]), (["pca", "pca"], ["pca.png"]), ([], [])):
+    cases: list[tuple[list[Literal["pca", "tsne", "umap"]], list[str]]] = [
+        (["tsne", "pca"], ["tsne.png", "pca.png"]),
+        (["pca", "pca"], ["pca.png"]),
+        ([], []),
+    ]
+    for methods, drawn in cases:
         paths = draw_embeddings(features, {"digit": digit}, tmp_path, 0, 20, methods=methods)
         assert [path.name for path in paths] == drawn
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pca.png", "tsne.png"]

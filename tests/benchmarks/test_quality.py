@@ -99,7 +99,7 @@ def table_rows(text: str) -> dict[tuple[str, str], list[str]]:
 
 def test_every_shipped_recipe_is_a_valid_config_at_equal_budget() -> None:
     book = read_book(BOOK)
-    assert list(choose_recipes(book, [])) == ["default", "end2end", "siamese", "svt", "supervised"]
+    assert {"default", "end2end", "siamese", "svt", "supervised"} <= set(choose_recipes(book, []))
     budgets = {}
     for recipe in choose_recipes(book, []):
         run = plan_run(book, "digits", recipe, 1, [])

@@ -17,7 +17,7 @@ def test_the_frames_are_those_of_version_1() -> None:
     digest = hashlib.sha256()
     for index in range(6):
         rng = np.random.default_rng([7, index])
-        scan = rng.integers(17, size=(8, 8)).astype(np.float32) / 16
+        scan = rng.integers(17, size=(8, 8)).astype(np.float32) / np.float32(16)
         digest.update(render(scan, PROGRAMS[5 * index % 12], rng).tobytes())
     assert digest.hexdigest() == "7b7723bf9ecc7d5673a1317f2cfaf3e27631d24ea57f35b21fa6d785f52143f8"
 

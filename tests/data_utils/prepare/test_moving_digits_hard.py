@@ -139,7 +139,7 @@ def test_the_background_moves_in_the_frames() -> None:
     shown = scene(0)
     nothing = replace(shown.labelled, scan=np.zeros((8, 8), np.float32))
     empty = replace(alone(shown), labelled=nothing, background_HW=shown.background_HW)
-    frames = paint(replace(empty, drift_T2=np.outer(np.arange(FRAMES), (2, -1))))
+    frames = paint(replace(empty, drift_T2=np.outer(np.arange(float(FRAMES)), (2.0, -1.0))))
     assert frames[0].std() > 20
     for t in range(FRAMES):
         np.testing.assert_array_equal(frames[t], np.roll(frames[0], (2 * t, -t), axis=(0, 1)))
