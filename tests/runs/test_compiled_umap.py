@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runs import compiled_umap
 from runs.compiled_umap import compiling_umap
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,6 +67,6 @@ def test_a_process_that_cannot_be_started_ends_no_run(monkeypatch: pytest.Monkey
     def refuse(*_arguments: object, **_named: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(compiled_umap.subprocess, "Popen", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
     with compiling_umap(True):
         pass

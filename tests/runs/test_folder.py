@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,17 @@ def test_a_list_of_bad_videos_is_kept(tmp_path: Path) -> None:
     run.bad_videos.write_text("path,reason\na.mp4,truncated\n")
     assert not run.discard_if_unused()
     assert run.bad_videos.exists()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder.open("~/runs", "first", resume=False).root == tmp_path / "runs" / "first"
+    with pytest.raises(InputError, match="there is no home folder for ~nobody-has-this-name/runs"):
+        RunFolder.open("~nobody-has-this-name/runs", "first", resume=False)
+
+
+def test_a_checkpoint_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    os.mkfifo(run.last)
+    with pytest.raises(InputError, match=r"last\.pt is not a regular file"):
+        RunFolder.open(tmp_path, "first", resume=True)
