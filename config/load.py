@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from pydantic import ValidationError
 
 from config.errors import InputError
 from config.keys import CHOICE
-from config.messages import first_error
+from config.messages import first_error, shortened
 from config.schema import Config
-from config.yaml_text import parse_yaml, to_yaml
+from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
 CONFIG_FOLDER = Path(__file__).parent
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
+MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,25 @@ def find_config(name_or_path: str) -> Path:
     Raises:
         InputError: there is no such file.
     """
+    if "\0" in name_or_path:
+        raise InputError(f"config {name_or_path!r}: no file's name has a NUL character")
     given = Path(name_or_path)
     candidates = [given]
     if given.name == name_or_path:
         candidates = [CONFIG_FOLDER / name_or_path, CONFIG_FOLDER / f"{name_or_path}.yaml", given]
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    if given.is_dir():
+        with suppress(OSError):  # a name that is too long for a file
+            if candidate.is_file():
+                return candidate
+    is_folder = False
+    with suppress(OSError):
+        is_folder = given.is_dir()
+    if is_folder:
         raise InputError(f"config {name_or_path} is a folder: name a YAML file in it")
     names = sorted(path.name for path in CONFIG_FOLDER.glob("*.yaml") if path.name not in DEFAULT_FILES)
     close = difflib.get_close_matches(f"{given.stem}.yaml", names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"config/ has {', '.join(names)}"
-    raise InputError(f"config {name_or_path} not found; {hint}")
+    raise InputError(f"config {shortened(name_or_path, 200)} not found; {hint}")
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -98,6 +106,8 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     label = _label(path)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{label}: larger than {MAX_BYTES / 1e6:g} MB, which is no config")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{label}: cannot be read: {error.strerror or error}") from None
@@ -125,13 +135,15 @@ def render_config(loaded: LoadedConfig) -> str:
 
 def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """All overrides as one nested mapping, so that their order does not matter to the `name` rule."""
+    if len(overrides) > MAX_VALUES:
+        raise InputError(f"{len(overrides):,} overrides, more than {MAX_VALUES:,}: put them into a config file")
     nested: dict[str, Any] = {}
     for override in overrides:
         dotted, equals, text = override.partition("=")
         keys = dotted.strip().split(".")
-        if not equals or not all(keys):
-            raise InputError(f"'{override}': expected key=value, such as optimizer.lr=1e-3")
-        value = parse_yaml(text, f"{COMMAND_LINE}, {override}")
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+            raise InputError(f"'{shortened(override)}': expected key=value, such as optimizer.lr=1e-3")
+        value = parse_yaml(text, f"{COMMAND_LINE}, {shortened(override, 200)}")
         for key in reversed(keys):
             value = {key: value}
         _merge(nested, value, COMMAND_LINE, {})
@@ -145,8 +157,9 @@ def _merge(base: dict[str, Any], change: dict[str, Any], label: str, source: dic
         if old and isinstance(old, dict) and isinstance(value, dict) and not _changes_name(old, value):
             _merge(old, value, label, source, f"{dotted}.")
             continue
-        for stale in [known for known in source if known == dotted or known.startswith(f"{dotted}.")]:
-            del source[stale]
+        if key in base:
+            for stale in [known for known in source if known == dotted or known.startswith(f"{dotted}.")]:
+                del source[stale]
         base[key] = copy.deepcopy(value)
         source.update(dict.fromkeys(_leaves(value, dotted), label))
 

@@ -58,7 +58,8 @@ def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], s
         where = f"{place.dotted} ({origin(place.dotted)}): " if place.dotted else ""
         return f"{where}{context['error']}"
     if _is_unknown_key(detail):
-        return f"unknown key {place.dotted} ({origin(place.dotted)}){_nearest(place.dotted, place.siblings, root)}"
+        nearest = _nearest(place.dotted, place.siblings, root) if len(place.dotted) < 200 else ""
+        return f"unknown key {shortened(place.dotted)} ({origin(place.dotted)}){nearest}"
     if kind == "missing":
         return f"{place.dotted} is missing{_why_missing(place.dotted, origin)}"
     if kind == "union_tag_not_found":
@@ -109,9 +110,11 @@ def _plain(value: object) -> object:
 
 def shown(value: object) -> str:
     """A value as the user would write it, shortened."""
-    if isinstance(value, str):
-        return repr(value)
     if isinstance(value, Mapping):
         return "a mapping"
-    text = to_yaml(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(repr(value) if isinstance(value, str) else to_yaml(value))
+
+
+def shortened(text: str, letters: int = 60) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= letters else f"{text[: letters - 3]}..."

@@ -13,6 +13,7 @@ from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, S
 from config.messages import shown, wanted
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, NonNegative, Positive, Section, Share, ShareRange
+from config.sizes import refuse_giants
 
 Direction = Literal["up", "down", "side"]
 Strength = Literal["none", "weak", "strong"]
@@ -289,6 +290,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
 
     @model_validator(mode="after")
     def _values_fit_together(self) -> Config:
+        refuse_giants(self)
         if tuple(self.groups) not in HIERARCHIES:
             known = ", ".join(f"[{', '.join(groups)}]" for groups in HIERARCHIES)
             raise ValueError(f"groups: [{', '.join(self.groups)}] is no hierarchy; use one of {known}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import yaml
 
@@ -23,6 +25,12 @@ _CORE_SCHEMA = (
         list("-+.0123456789"),
     ),
 )
+
+
+# Far more than a config has, about 200 values in 4 levels, and little enough to be read in a moment.
+MAX_VALUES = 2_000
+MAX_DEPTH = 20
+MAX_DIGITS = 100
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,11 +74,75 @@ def _mapping(loader: _Loader, node: yaml.Node) -> dict[Any, Any]:
 
 
 def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
+    text = loader.construct_scalar(node)
+    if len(text) > MAX_DIGITS:
+        problem = f"a whole number of {len(text):,} digits, of which no key takes more than {MAX_DIGITS}"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return int(text)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_constructor(_INT, _int)
+
+
+def _str(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """Text that can be part of a path: escapes can put anything into it."""
+    text = str(loader.construct_scalar(node))
+    try:
+        is_possible = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_possible = False
+    if not is_possible:
+        raise yaml.constructor.ConstructorError(
+            None, None, "text holds a character that no name may have: NUL, or half of one", node.start_mark
+        )
+    return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _str)
+
+
+def _refuse_bombs(text: str) -> None:
+    """Raises ConstructorError where few letters stand for so much that reading would take minutes or all memory."""
+    sizes: dict[str, tuple[int, int]] = {}  # values and depth of what an anchor names, aliases in it included
+    open_nodes: list[_Open] = []
+    values = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        size, depth, problem = 0, 0, None
+        if isinstance(event, yaml.AliasEvent):
+            size, depth = sizes.get(event.anchor or "", (0, 0))
+            if event.anchor in [node.anchor for node in open_nodes]:
+                problem = f"*{event.anchor} stands inside what it stands for"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            ended = open_nodes.pop()
+            depth = ended.depth + 1
+            sizes[ended.anchor or ""] = values - ended.before, depth
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append(_Open(event.anchor, values))
+            size = 1
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1
+            sizes[event.anchor or ""] = 1, 0
+        values += size
+        if open_nodes:
+            open_nodes[-1].depth = max(open_nodes[-1].depth, depth)
+        if values > MAX_VALUES:
+            problem = f"more than {MAX_VALUES:,} keys and values, which is no config"
+        elif len(open_nodes) + depth > MAX_DEPTH:
+            problem = f"more than {MAX_DEPTH} lists and mappings inside each other, which is no config"
+        if problem:
+            raise yaml.constructor.ConstructorError(None, None, problem, cast("yaml.Mark", event.start_mark))
+
+
+@dataclass
+class _Open:
+    """A list or mapping whose end has not been read."""
+
+    anchor: str | None
+    before: int
+    """Values before it."""
+    depth: int = 0
+    """Of what is in it."""
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -87,6 +159,7 @@ def parse_yaml(text: str, where: str) -> Any:
         InputError: the text is not YAML, or a key is given twice; with the line where it has more than one.
     """
     try:
+        _refuse_bombs(text)
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -95,7 +168,8 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"character #x{error.character:04x} is not allowed"
-    except (ValueError, KeyError) as error:  # an explicit tag on text that does not fit: `!!int x`, `!!bool x`
+    # An explicit tag on what does not fit: `!!int x`, `!!bool x`, `!!float ''`, `!!bool [x]`.
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         line, problem = 1, f"a value does not fit its tag: {error}"
     at = f", line {line}" if "\n" in text else ""
     raise InputError(f"{where}{at}: {' '.join(problem.split())}")
