@@ -34,6 +34,7 @@ MIN_RANK_SHARE = 0.25  # of rank and LiDAR
 MIN_STD_SHARE = 0.1
 MIN_RANK = 2.0
 MIN_STD = 1e-6
+_MEANING = {"rank": "its features vary along a single direction", "std": "its features are all the same"}
 # At this ratio or above, what a level predicts for a video fits another video as well.
 MAX_SHUFFLED_RATIO = 0.995
 
@@ -264,12 +265,13 @@ def collapse_alarms(now: Measured, at_init: Measured, *, first: bool = False) ->
         floor, share = limits[monitor]
         for level, value in now.get(monitor, {}).items():
             start = at_init.get(monitor, {}).get(level, math.nan)
-            # Written so that nan is an alarm too.
-            if not value >= floor or value < share * start:
-                verb = "is" if value >= start else "fell to"
-                alarms.append(
-                    f"{title} of {level} {verb} {_text(value)}, {_percent(value, start)} of its value at init"
-                )
+            if not math.isfinite(value):
+                alarms.append(f"{title} of {level} is {value}: its features are not finite")
+            elif value < share * start:
+                limit = f"{100 * share:.0f} % of its value at init ({_text(start)})"
+                alarms.append(f"{title} of {level} fell to {_text(value)}, below {limit}")
+            elif value < floor:
+                alarms.append(f"{title} of {level} is {_text(value)}, below {floor:g}: {_MEANING[monitor]}")
     return [*alarms, *([] if first else _shuffled_alarms(now)), *_gradient_alarms(now)]
 
 
@@ -280,9 +282,10 @@ def _shuffled_alarms(now: Measured) -> list[str]:
         for level, ratio in by_level.items() if monitor.startswith(SHUFFLED) else ():
             ratios.setdefault(level, {})[monitor.removeprefix(SHUFFLED)] = ratio
     return [
-        f"predictions of {level} say nothing about the video: their error is "
-        + ", ".join(f"{100 * ratio:.1f} % ({direction})" for direction, ratio in by_direction.items())
-        + " of that against another video's target"
+        f"predictions of {level} say nothing about the video: in every direction their error is at least "
+        f"{100 * MAX_SHUFFLED_RATIO:.1f} % of that against another video's target ("
+        + ", ".join(f"{direction} {100 * ratio:.1f} %" for direction, ratio in by_direction.items())
+        + ")"
         for level, by_direction in ratios.items()
         if not any(ratio < MAX_SHUFFLED_RATIO for ratio in by_direction.values())
     ]
@@ -299,11 +302,6 @@ def _gradient_alarms(now: Measured) -> list[str]:
 
 def _text(value: float) -> str:
     return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def _percent(value: float, whole: float) -> str:
-    share = 100 * value / whole if whole else math.nan
-    return f"{share:.0f} %"
 
 
 def end_run_on_alarms(alarms: Sequence[str], step: int) -> None:

@@ -381,19 +381,19 @@ def measured(**changes: Any) -> dict[str, dict[str, float]]:
     [
         ({}, []),
         ({"rank": 5.0}, []),
-        ({"rank": 4.6}, ["rank of time fell to 4.6, 23 % of its value at init"]),
-        ({"rank": 1.75}, ["rank of time fell to 1.8, 9 % of its value at init"]),
+        ({"rank": 4.6}, ["rank of time fell to 4.6, below 25 % of its value at init (20.0)"]),
+        ({"rank": 1.75}, ["rank of time fell to 1.8, below 25 % of its value at init (20.0)"]),
         ({"lidar": 7.5}, []),
-        ({"lidar": 2.7}, ["LiDAR of time fell to 2.7, 9 % of its value at init"]),
+        ({"lidar": 2.7}, ["LiDAR of time fell to 2.7, below 25 % of its value at init (30.0)"]),
         ({"std": 0.0301}, []),
-        ({"std": 0.027}, ["std of time fell to 0.027, 9 % of its value at init"]),
+        ({"std": 0.027}, ["std of time fell to 0.027, below 10 % of its value at init (0.3)"]),
         ({"shuffled_up": 0.99}, []),
         ({"shuffled_up": 0.9949, "shuffled_side": 1.5}, []),
         (
             {"shuffled_up": 0.996, "shuffled_side": 1.01},
             [
-                "predictions of time say nothing about the video: their error is 99.6 % (up), 101.0 % (side) of that "
-                "against another video's target"
+                "predictions of time say nothing about the video: in every direction their error is at least 99.5 % of "
+                "that against another video's target (up 99.6 %, side 101.0 %)"
             ],
         ),
         ({"grad_norm": 1e-30}, []),
@@ -403,9 +403,9 @@ def measured(**changes: Any) -> dict[str, dict[str, float]]:
         (
             {"rank": 1.0, "std": 0.0, "lidar": 1.0},
             [
-                "rank of time fell to 1.0, 5 % of its value at init",
-                "LiDAR of time fell to 1.0, 3 % of its value at init",
-                "std of time fell to 0, 0 % of its value at init",
+                "rank of time fell to 1.0, below 25 % of its value at init (20.0)",
+                "LiDAR of time fell to 1.0, below 25 % of its value at init (30.0)",
+                "std of time fell to 0, below 10 % of its value at init (0.3)",
             ],
         ),
     ],
@@ -418,7 +418,9 @@ def test_predictions_get_until_the_second_validation_to_tell_videos_apart() -> N
     now = {"shuffled_up": {"time": 1.0}, "rank": {"time": 1.0}}
     at_init = {"rank": {"time": 20.0}}
     assert len(collapse_alarms(now, at_init)) == 2
-    assert collapse_alarms(now, at_init, first=True) == ["rank of time fell to 1.0, 5 % of its value at init"]
+    assert collapse_alarms(now, at_init, first=True) == [
+        "rank of time fell to 1.0, below 25 % of its value at init (20.0)"
+    ]
 
 
 def test_a_fall_to_a_quarter_of_a_high_rank_is_a_collapse() -> None:
@@ -435,7 +437,9 @@ def test_the_collapse_of_the_published_attempt_is_seen_and_its_mended_form_is_no
 
 def test_a_rank_that_was_too_low_from_the_start_did_not_fall() -> None:
     alarms = collapse_alarms({"rank": {"clip": 1.9}}, {"rank": {"clip": 1.6}})
-    assert alarms == ["rank of clip is 1.9, 119 % of its value at init"]
+    assert alarms == ["rank of clip is 1.9, below 2: its features vary along a single direction"]
+    alarms = collapse_alarms({"std": {"clip": 4e-7}}, {"std": {"clip": 3e-7}})
+    assert alarms == ["std of clip is 4e-07, below 1e-06: its features are all the same"]
 
 
 def test_vectors_that_are_equal_up_to_rounding_are_a_collapse_whatever_they_were() -> None:
