@@ -44,10 +44,11 @@ def replaced_file(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
 
     `durable=False` is quicker: the file may be lost, or cut off, when the power fails.
     """
-    # One fixed name: what a killed process left behind is overwritten by the next write instead of piling up.
+    # One fixed name: what a killed process left behind is removed by the next write instead of piling up.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # a new file: nothing is written through a link that lies there
             yield file
             if durable:
                 file.flush()
@@ -62,9 +63,12 @@ def replaced_file(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically. Raises InputError as `atomic_write` does."""
+    """Write `text` as UTF-8, atomically. Raises InputError as `atomic_write` does.
+
+    Bytes of file names that are not UTF-8, which Python keeps as lone surrogates, are written as escapes.
+    """
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

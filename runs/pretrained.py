@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from config.errors import InputError
+from runs.checkpoint import check_regular, weights_digest
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU: `.safetensors`, or else what torch.save made of a state dict.
 
-    Nothing in the file is executed.
+    Nothing in the file is executed. A checksum, which `save_encoder` writes, is compared.
 
     Raises:
-        InputError: there is no such file, or it is damaged, or it holds something else.
+        InputError: there is no such file, or it is damaged, or it holds something else, or numbers that are not finite.
     """
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        check_regular(path)
+        weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except OSError as error:
         raise InputError(f"encoder_checkpoint: cannot read {path}: {error.strerror or error}") from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file makes the libraries fail in every way that there is
         raise InputError(f"encoder_checkpoint: {path} is damaged or holds no weights; give another file") from error
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise InputError(f"encoder_checkpoint: {path} holds more than the weights of one network; give another file")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+            raise InputError(f"encoder_checkpoint: {name} in {path} has numbers that are not finite; give another file")
     return dict(weights)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Raises ValueError where the file has a checksum that it does not fit."""
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        expected = (file.metadata() or {}).get("sha256")
+    if expected is not None and expected != weights_digest(weights):
+        raise ValueError("the checksum does not fit")
+    return weights
+
+
+def _read_torch(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

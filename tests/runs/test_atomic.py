@@ -1,8 +1,6 @@
 import json
-import resource
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +9,7 @@ import torch
 
 from config.errors import InputError
 from runs.atomic import atomic_write, plain, write_json, write_text
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """A real write error in the middle of a file, as a full disk gives it: Python ignores the signal of this limit."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+from tests.runs.full_disk import files_limited_to
 
 
 def test_a_written_file_replaces_the_old_one_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -60,6 +48,39 @@ def test_a_full_disk_leaves_the_old_file_and_is_one_clear_line(tmp_path: Path) -
 def test_an_absent_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file or directory"):
         write_text(tmp_path / "absent" / "file.txt", "text")
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to nothing", "hard link", "pipe"])
+def test_nothing_is_written_through_what_lies_in_the_temporary_files_place(tmp_path: Path, kind: str) -> None:
+    """Left by a killed process, or put there by somebody else."""
+    path, temporary, other = tmp_path / "last.pt", tmp_path / ".last.pt.tmp", tmp_path / "other"
+    if kind != "link to nothing":
+        other.write_text("precious")
+    if kind == "pipe":
+        os.mkfifo(temporary)
+    elif kind == "hard link":
+        temporary.hardlink_to(other)
+    else:
+        temporary.symlink_to(other)
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert not path.is_symlink()
+    assert not temporary.exists()
+    if kind == "link to nothing":
+        assert not other.exists()
+    else:
+        assert other.read_text() == "precious"
+
+
+def test_a_folder_in_the_temporary_files_place_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / ".last.pt.tmp").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*last\.pt: Is a directory"):
+        write_text(tmp_path / "last.pt", "new")
+
+
+def test_names_of_files_that_are_not_utf8_can_be_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "report.html", os.fsdecode(b"caf\xe9.mp4"))
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "caf\\udce9.mp4"
 
 
 def test_plain_makes_valid_json_of_numpy_torch_and_non_finite_numbers(tmp_path: Path) -> None:

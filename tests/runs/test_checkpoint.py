@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -6,12 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from config.errors import InputError
-from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
+from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder, weights_digest
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -82,6 +84,39 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path, damage: str) -> 
     assert "\n" not in str(error.value)
 
 
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint({"weights": torch.arange(3000.0), "step": 7}, path)
+    whole = path.read_bytes()
+    end = len(whole) - 64 - 22  # behind it the checksum itself
+    for position in np.random.default_rng(0).choice(end, 200, replace=False).tolist():
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="is damaged"):
+            load_checkpoint(path)
+    path.write_bytes(whole)
+    assert load_checkpoint(path)["step"] == 7
+
+
+def test_other_programs_read_a_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint({"step": 7}, tmp_path / "last.pt")
+    assert torch.load(tmp_path / "last.pt", weights_only=True) == {"step": 7}
+
+
+def test_a_checkpoint_of_an_older_version_has_no_checksum_and_is_read(tmp_path: Path) -> None:
+    torch.save({"step": 7}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path / "last.pt") == {"step": 7}
+
+
+def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder.pt").mkdir()
+    for name in ("pipe.pt", "folder.pt"):
+        with pytest.raises(InputError, match=f"cannot read checkpoint .*{name}: it is not a regular file"):
+            load_checkpoint(tmp_path / name)
+
+
 def test_an_absent_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read checkpoint .*No such file or directory"):
         load_checkpoint(tmp_path / "last.pt")
@@ -95,3 +130,15 @@ def test_an_encoder_is_saved_with_tied_and_strided_weights_and_its_description(t
     assert torch.equal(weights["tied"], weight)
     assert torch.equal(weights["strided"], weight.T)
     assert json.loads((tmp_path / "encoder.json").read_text()) == {"levels": ["space"]}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_the_digest_of_weights_tells_every_difference(dtype: torch.dtype) -> None:
+    weights = {"a": torch.ones(2, 3, dtype=dtype), "empty": torch.empty(0, 4, dtype=dtype)}
+    same = {name: weights[name].clone() for name in reversed(weights)}
+    number, shape = weights["a"].clone(), weights["a"].reshape(3, 2)
+    number[1, 2] = 0
+    digest = weights_digest(weights)
+    assert weights_digest(same) == digest
+    others = [weights | {"a": number}, weights | {"a": shape}, weights | {"b": number}, {"a": weights["a"]}]
+    assert digest not in [weights_digest(other) for other in others]
