@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -17,13 +19,11 @@ from numpy.typing import NDArray
 
 from data_utils.labels import LabelSet
 from runs.atomic import atomic_write
-from runs.compiled_umap import load_umap
+from runs.drawn_text import Lettering, width
+from runs.embedding import METHODS, Method, embed
 from runs.seeds import numpy_generator
 
 logger = logging.getLogger(__name__)
-
-Method = Literal["pca", "tsne", "umap"]
-METHODS: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 # The collapse monitors in the order in which they are drawn: by name, the title of the panel.
 MONITORS = {
@@ -56,8 +56,10 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
 }
 DPI = 110
-MIN_POINTS = 10  # fewer make no picture
 MAX_LEGEND = 24  # classes; more would push the panels off the page
+LEGEND_CELLS = {4: 9, 2: 17, 1: 42}  # of a line, by number of columns
+TITLE_CELLS = 20  # of a label set's name
+CAPTION_CELLS = 110
 FRAME_SIDE = 64  # pixels: smaller frames are enlarged at least to this
 ROW_FRAMES = 16  # frames side by side before a strip of windows is broken, at clip borders
 
@@ -105,7 +107,7 @@ def draw_embeddings(
     for method in METHODS if methods is None else dict.fromkeys(methods):
         start = time.perf_counter()
         embedded = {
-            parts: {level: _embed(method, points, seed) for level, points in of_level.items()}
+            parts: {level: embed(method, points, seed) for level, points in of_level.items()}
             for parts, (_, of_level) in drawn.items()
         }
         videos = {parts: chosen for parts, (chosen, _) in drawn.items()}
@@ -128,48 +130,6 @@ def _drawn_points(
     }
 
 
-def _embed(method: Method, points: NDArray[np.float64], seed: int) -> NDArray[np.float64] | str:
-    """Two dimensions per point [points, 2], or why there are none."""
-    if len(points) < MIN_POINTS:
-        return f"only {len(points)} points"
-    if not np.isfinite(points).all():
-        return "features are not finite"
-    centred = points - points.mean(axis=0)
-    if np.abs(centred).max() <= 1e-6 * np.abs(points).max():
-        return "collapsed:\nall features are the same"
-    normalised = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    return _EMBEDDERS[method](_reduce(normalised, seed), seed % 2**32)
-
-
-def _reduce(points: NDArray[np.float64], seed: int, dimensions: int = 50) -> NDArray[np.float64]:
-    """The first principal components [points, 2 to dimensions]; zeros where the data has only one."""
-    from sklearn.decomposition import PCA
-
-    reduced = PCA(min(dimensions, *points.shape), random_state=seed % 2**32).fit_transform(points)
-    return np.pad(reduced, ((0, 0), (0, max(0, 2 - reduced.shape[1]))))
-
-
-def _pca(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:  # noqa: ARG001 (one signature for all)
-    return points[:, :2]
-
-
-def _tsne(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(points) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=seed, n_jobs=1)
-    return np.asarray(tsne.fit_transform(points), np.float64)
-
-
-def _umap(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    umap = load_umap()(n_neighbors=min(15, len(points) - 1), init="pca", n_epochs=200, random_state=seed, n_jobs=1)
-    return np.asarray(umap.fit_transform(points), np.float64)
-
-
-_Embedder = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
-_EMBEDDERS: dict[Method, _Embedder] = {"pca": _pca, "tsne": _tsne, "umap": _umap}
-
-
 def _draw_grid(
     title: str,
     embedded: Mapping[int, Mapping[str, NDArray[np.float64] | str]],
@@ -179,8 +139,11 @@ def _draw_grid(
     path: Path,
 ) -> None:
     levels = list(next(iter(embedded.values()), {}))
-    legend = 0.3 + 0.21 * max(-(-min(len(s.classes), MAX_LEGEND) // _legend_columns(s)) for s in labels.values())
-    with mpl.rc_context(STYLE):
+    letters = Lettering()
+    legends = {name: _Legend.of(label_set, letters) for name, label_set in labels.items()}
+    titles = {name: letters.text(name, TITLE_CELLS) for name in labels}
+    legend = max((legend.height for legend in legends.values()), default=0)
+    with mpl.rc_context(STYLE | letters.style):
         fig = Figure((3.4 * len(labels), 0.4 + 3.2 * len(levels) + legend), layout="constrained")
         fig.suptitle(f"{title} of the features of each level", fontsize=12, fontweight="bold")
         heights = [3.2] * len(levels) + [legend]
@@ -191,8 +154,9 @@ def _draw_grid(
             for ax, level in zip(column, levels, strict=False):
                 score = scores.get(level, {}).get(name)
                 _draw_panel(ax, embedded[parts][level], classes, len(label_set.classes))
-                ax.set_title(f"{level} \u00b7 {name}" + ("" if score is None else f"   kNN {score:.1f} %"))
-            _draw_legend(column[-1], name, label_set)
+                title = f"{level} \u00b7 {titles[name]}" + ("" if score is None else f"   kNN {score:.1f} %")
+                ax.set_title(title, parse_math=False)
+            legends[name].draw(column[-1], titles[name])
         _save(fig, path)
 
 
@@ -209,20 +173,43 @@ def _draw_panel(ax: Axes, points: NDArray[np.float64] | str, classes: NDArray[An
         ax.scatter(points[mine, 0], points[mine, 1], **look)
 
 
-def _draw_legend(ax: Axes, name: str, label_set: LabelSet) -> None:
-    count = len(label_set.classes)
-    handles = [
-        Line2D([], [], linestyle="", markersize=5.5, label=label, **_look(value, count))
-        for value, label in enumerate(label_set.classes[:MAX_LEGEND])
-    ]
-    more = f" ({MAX_LEGEND} of {count} classes)" if count > MAX_LEGEND else ""
-    spacing = {"borderaxespad": 0, "columnspacing": 1, "handletextpad": 0.1, "labelspacing": 0.25}
-    ax.axis("off")
-    ax.legend(handles=handles, title=name + more, loc="upper center", ncols=_legend_columns(label_set), **spacing)
+@dataclass(frozen=True)
+class _Legend:
+    """The classes of a label set as they are drawn below its panels."""
 
+    names: list[str]
+    """Wrapped; of the classes that there is room for."""
+    columns: int
+    classes: int
+    """All of them."""
 
-def _legend_columns(label_set: LabelSet) -> int:
-    return 2 if max(map(len, label_set.classes), default=0) > 9 else 4
+    @classmethod
+    def of(cls, label_set: LabelSet, letters: Lettering) -> _Legend:
+        classes = label_set.classes[:MAX_LEGEND]
+        widest = max((width(letters.text(name, sys.maxsize)) for name in classes), default=0)
+        columns = next((columns for columns, cells in LEGEND_CELLS.items() if widest <= cells), 1)
+        names = [letters.text(name, LEGEND_CELLS[columns], lines=3) for name in classes]
+        return cls(names, columns, len(label_set.classes))
+
+    @property
+    def height(self) -> float:
+        """Inches, its title included."""
+        lines = [name.count("\n") + 1 for name in self.names]
+        rows = -(-len(lines) // self.columns)
+        columns = [lines[start : start + rows] for start in range(0, len(lines), rows or 1)]
+        return 0.35 + max((0.15 * sum(column) + 0.06 * len(column) for column in columns), default=0)
+
+    def draw(self, ax: Axes, title: str) -> None:
+        handles = [
+            Line2D([], [], linestyle="", markersize=5.5, label=name, **_look(value, self.classes))
+            for value, name in enumerate(self.names)
+        ]
+        more = f" ({MAX_LEGEND} of {self.classes} classes)" if self.classes > MAX_LEGEND else ""
+        spacing = {"borderaxespad": 0, "columnspacing": 1, "handletextpad": 0.1, "labelspacing": 0.25}
+        ax.axis("off")
+        legend = ax.legend(handles=handles, title=title + more, loc="upper center", ncols=self.columns, **spacing)
+        for text in (legend.get_title(), *legend.get_texts()):
+            text.set_parse_math(False)
 
 
 def _look(value: int, count: int) -> dict[str, Any]:
@@ -245,17 +232,18 @@ def draw_curves(records: Sequence[Mapping[str, Any]], folder: Path) -> list[Path
     Raises:
         InputError: a figure cannot be written.
     """
-    steps = [record for record in records if record["kind"] == "step"]
-    validations = [record for record in records if record["kind"] == "validation"]
-    paths = []
+    drawn = [draw_curve(curve, records, folder) for curve in CURVES]
+    return [path for path in drawn if path is not None]
+
+
+def draw_curve(curve: str, records: Sequence[Mapping[str, Any]], folder: Path) -> Path | None:
+    """Draw one of the figures of `draw_curves`; its path, or None where there is no data for it."""
+    kind, key, draw = CURVES[curve]
+    records = [record for record in records if record["kind"] == kind]
+    if not any(record.get(key) for record in records):
+        return None
     with mpl.rc_context(STYLE):
-        if any(record.get("loss") for record in steps):
-            paths.append(_draw_losses(steps, folder / "loss.png"))
-        if any(record.get("knn") for record in validations):
-            paths.append(_draw_knn(validations, folder / "knn.png"))
-        if any(record.get("rank") for record in validations):
-            paths.append(_draw_collapse(validations, folder / "collapse.png"))
-    return paths
+        return draw(records, folder / f"{curve}.png")
 
 
 def _draw_losses(steps: Sequence[Mapping[str, Any]], path: Path) -> Path:
@@ -280,7 +268,10 @@ def _draw_losses(steps: Sequence[Mapping[str, Any]], path: Path) -> Path:
 def _draw_knn(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """A panel per level and label set: the score, and the two floors that it must leave behind."""
     levels = _names(validations, "knn")
+    letters = Lettering()
     labels = list(dict.fromkeys(name for level in levels for name in _names(validations, "knn", level)))
+    titles = [letters.text(name, TITLE_CELLS) for name in labels]
+    mpl.rcParams.update(cast("Any", letters.style))  # until the context of `draw_curve` ends
     fig = Figure((3.4 * len(labels), 0.5 + 2.2 * len(levels)), layout="constrained")
     axes = fig.subplots(len(levels), len(labels), squeeze=False, sharex=True, sharey="col")
     for row, level in enumerate(levels):
@@ -289,7 +280,7 @@ def _draw_knn(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
             _plot(ax, validations, (*key, "top1"), label="kNN", color="#0072b2", marker="o", markersize=4)
             _plot(ax, validations, (*key, "random_init"), label="random init", color="#d55e00", linestyle="--")
             _plot(ax, validations, (*key, "chance"), label="chance", color="#555555", linestyle=":")
-            ax.set_title(f"{level} \u00b7 {name}")
+            ax.set_title(f"{level} \u00b7 {titles[column]}", parse_math=False)
         axes[row, 0].set_ylabel("top-1, %")
     for ax in axes[-1]:
         ax.set_xlabel("step")
@@ -329,6 +320,14 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path
     for ax in axes[len(shown) :]:
         ax.axis("off")
     return _save(fig, path)
+
+
+# By figure: the kind of the records, the key that some of them must have, and what draws them.
+CURVES: dict[str, tuple[str, str, Callable[[Sequence[Mapping[str, Any]], Path], Path]]] = {
+    "loss": ("step", "loss", _draw_losses),
+    "knn": ("validation", "knn", _draw_knn),
+    "collapse": ("validation", "rank", _draw_collapse),
+}
 
 
 def _plot(ax: Axes, records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], **look: Any) -> None:
@@ -434,17 +433,18 @@ def _check_windows(windows: NDArray[np.uint8], captions: Sequence[str], clips: i
 def _draw_strips(strips: Sequence[NDArray[np.uint8]], titles: Sequence[str], path: Path, group: int = 1) -> Path:
     """Strips below one another, each under its title; of every `group` of them the first stands out."""
     heads = [index % group == 0 for index in range(len(strips))]
+    letters = Lettering()
+    titles = [letters.text(title, CAPTION_CELLS, lines=3) for title in titles]
     heights = [
-        9 * strip.shape[0] / strip.shape[1] + (0.35 if head else 0.25)
-        for strip, head in zip(strips, heads, strict=True)
+        9 * strip.shape[0] / strip.shape[1] + (0.35 if head else 0.25) + 0.15 * title.count("\n")
+        for strip, head, title in zip(strips, heads, titles, strict=True)
     ] or [9.35]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | letters.style):
         fig = Figure((9, sum(heights)), layout="constrained")
         axes = fig.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
         for ax, strip, title, head in zip(axes, strips, titles, heads, strict=bool(strips)):
             ax.imshow(strip, interpolation="nearest", aspect="equal")
             look = {"fontsize": 9, "fontweight": "bold" if group > 1 else "normal"} if head else {"fontsize": 8}
-            # A path or a label may hold "$", which would start a formula.
             ax.set_title(title, loc="left", parse_math=False, **look)
         for ax in axes:
             ax.axis("off")

@@ -1,12 +1,18 @@
 import builtins
 import json
+import os
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -84,6 +90,53 @@ def test_only_the_figures_that_are_asked_for_are_drawn(tmp_path: Path) -> None:
         paths = draw_embeddings(features, {"digit": digit}, tmp_path, 0, 20, methods=methods)
         assert [path.name for path in paths] == drawn
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pca.png", "tsne.png"]
+
+
+NAMES = {
+    "dollars": ["Ba$$in", "$a_$", "$", "100 $ and 200 $"],
+    "long": [
+        "Pretending to put something underneath something",
+        "Putting something that cannot roll onto a slanted surface, so that it stays where it is",
+        "Letting something roll up a slanted surface, so it rolls back down",
+        "x" * 300,
+    ],
+    "letters": ["\u8d70\u308b", "\U0001f3c3 running", "\u0445\u043e\u0434\u044c\u0431\u0430", "line\nbreak"],
+    "many": [f"class number {i} of a list that is very long, with a name that is as well" for i in range(60)],
+    "marks": ["_hidden", "__", "{braces}", "\\alpha_{1}^2"],
+    "bytes": [os.fsdecode(b"caf\xe9"), "", " ", "%s %d"],
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_names_of_every_kind_are_drawn_inside_the_figure_and_apart(
+    tmp_path: Path, figures: dict[str, Figure], recwarn: pytest.WarningsRecorder, kind: str
+) -> None:
+    names = NAMES[kind]
+    column = LabelSet(names[0], names, np.arange(60)[:, None] % len(names))
+    digit = LabelSet("digit", ["0", "1"], np.arange(60)[:, None] % 2)
+    features = {1: {"space": make_features(digit), "time": make_features(digit)}}
+    draw_embeddings(features, {names[0]: column, "digit": digit}, tmp_path, 0, 60, methods=["pca"])
+    knn = {"space": {names[0]: {"top1": 20.0, "random_init": 30.0, "chance": 10.0}}}
+    draw_curves([validation(0, knn=knn), validation(5, knn=knn)], tmp_path)
+    draw_windows(make_windows(), [f"{names[0]}.mp4: {', '.join(names)}"] * 2, 2, tmp_path / "windows.png")
+    assert [str(warning.message) for warning in recwarn] == []
+    for name, fig in figures.items():
+        FigureCanvasAgg(fig).draw()  # type: ignore[no-untyped-call]
+        ticks = {tick for ax in fig.axes for tick in (*ax.get_xticklabels(), *ax.get_yticklabels())}
+        texts = [text for text in fig.findobj(Text) if text not in ticks and text.get_text().strip()]
+        boxes = [text.get_window_extent() for text in texts]
+        for text, box in zip(texts, boxes, strict=True):
+            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1
+            assert inside, (name, text.get_text(), box, fig.bbox)
+        entries = [text for legend in fig.findobj(Legend) for text in legend.get_texts()]
+        for one, other in combinations(entries, 2):
+            assert not Bbox.intersection(one.get_window_extent(), other.get_window_extent()), (one, other)
+    legend = next(legend for legend in figures["pca"].findobj(Legend) if len(legend.get_texts()) != 2)
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert len(shown) == min(len(names), 24)
+    if kind == "dollars":
+        assert shown == names
+        assert not any(text.get_parse_math() for text in legend.get_texts())
 
 
 @pytest.mark.usefixtures("no_umap")
