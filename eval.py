@@ -259,6 +259,23 @@ class Validation:
         return {"rank": self.rank, "std": self.std, **self.monitors}
 
 
+MIN_CHOICE = 10  # validation videos; with fewer, one of them is more than a tenth of the score
+
+
+def why_no_choice(own: Mapping[str, LabelSet]) -> str | None:
+    """Why scores on a validation split cannot choose between checkpoints; None where they can.
+
+    Args:
+        own: by level, the label set of the split that the level is judged by.
+    """
+    videos = min(len(label_set.values) for label_set in own.values())
+    if videos < MIN_CHOICE:
+        return f"there {'is' if videos == 1 else 'are'} only {videos} validation video{'' if videos == 1 else 's'}"
+    if all(len(np.unique(label_set.values)) < 2 for label_set in own.values()):
+        return "all validation videos have the same label"
+    return None
+
+
 class Validator:
     """Scores a task's encoder by kNN (training videos are the bank, validation videos the queries), and watches it."""
 

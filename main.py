@@ -5,93 +5,106 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
+from runs.caches import give_caches_a_place
+from runs.console import Progress, lasting_output, monitor_table, score_table, set_up_logging, speed_text
 
 if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
-    end_without_experiment()
+    give_caches_a_place()
+    with lasting_output():
+        end_without_experiment()
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from config.errors import InputError
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog, open_catalogs
 from data_utils.dataset_card import complete
 from data_utils.frame_reader import describe_reading
-from data_utils.labels import own_labels
-from data_utils.loader import Loader
+from data_utils.labels import LabelSet, own_labels
+from data_utils.loader import Batch, Loader
 from data_utils.normalise import to_pixels
 from data_utils.views import make_views, middle_view
-from eval import Validation, Validator, final_test
+from eval import EncodedSplit, Validation, Validator, final_test, why_no_choice
 from monitors import end_run_on_alarms
 from runs.atomic import write_json, write_text
-from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder
+from runs.checkpoint import save_checkpoint, save_encoder
 from runs.clock import seconds_since_start
 from runs.compiled_umap import compiling_umap
-from runs.console import Progress, monitor_table, score_table, set_up_logging, speed_text
+from runs.embedding import METHODS
+from runs.ending import before_an_error, ending
 from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
-from runs.history import History, check_same_experiment
+from runs.history import History
+from runs.lock import RunLock
 from runs.memory import MemoryWatch
 from runs.metrics import MetricLog
 from runs.plan_of_steps import tell_plan
 from runs.report import write_report
+from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.seeds import seed_everything
-from runs.signals import StopRequest
+from runs.signals import EndOnSignal, StopRequest
 from tasks import build_task
 from tasks.task import Task
-from train import StepReport, Trainer
-from visualization import draw_curves, draw_embeddings, draw_views, draw_windows
+from train import Trainer
+from visualization import CURVES, draw_curve, draw_embeddings, draw_views, draw_windows
 
 logger = logging.getLogger(__name__)
 
-MONITORS = "collapse monitors (up, down, side: prediction error / error against another video's target)"
+MONITORS = (
+    "collapse monitors on validation videos (up, down, side: prediction error / error against another video's target)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one experiment from the command line.
 
     Returns:
-        The exit status: 0; 2 for bad input; 128 + the signal's number when a signal stopped the run.
+        The exit status: 0; 1 after an unexpected error that cost nothing of what was trained; 2 for bad input;
+        128 + the signal's number when a signal stopped the run.
     """
-    set_up_logging()
-    try:
-        loaded = read_command_line(arguments)
-        if loaded is None:
-            return 0
-        loaded = complete(loaded)
-        run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
+    with lasting_output():
+        set_up_logging()
+        run = None
         try:
-            with MemoryWatch() as memory:
-                return run_experiment(loaded, run, memory)
+            with EndOnSignal():
+                loaded = read_command_line(arguments)
+                if loaded is None:
+                    return 0
+                loaded = complete(loaded)
+                run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
+                with RunLock(run.lock) as lock, MemoryWatch() as memory:
+                    return run_experiment(loaded, run, lock, memory)
+        except (Exception, KeyboardInterrupt) as error:
+            status, line = ending(error, run)
+            print(line, file=sys.stderr)
+            return status
         finally:
-            run.discard_if_unused()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+            if run is not None:
+                run.discard_if_unused()
 
 
-def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) -> int:
+def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
     """Config, data, task, [train, validate]*, final test, figures. Returns the exit status."""
     config = loaded.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
-    checkpoint = load_checkpoint(run.last) if config.resume else None
-    if checkpoint:
-        check_same_experiment(checkpoint["config"], config.model_dump(), run.last)
+    checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
+    run.error.unlink(missing_ok=True)
     environment = describe_environment(device) | {"reading": describe_reading(config)}
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
@@ -104,20 +117,18 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
     earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     with compiling_umap("umap" in config.figures):
         with StopRequest() as stop:
-            history = train_and_validate(task, config, run, catalogs, bad_videos, device, checkpoint, stop)
+            history = train_and_validate(task, config, run, lock, catalogs, bad_videos, device, checkpoint, stop)
         if stop.signal:
             return 128 + stop.signal
 
-        task.load_state_dict(load_checkpoint(run.best)["task"])
+        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs["val"], config)))
+        logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
+        task.load_state_dict(read_best(run)["task"])
         weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
         save_encoder(weights, description, run.checkpoints)
         at_init = initial_task(config, catalogs, device, pretrained=False).encoder
         results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
     records = MetricLog.read(run.metrics)
-    knn = {level: {name: s["top1"] for name, s in by_labels.items()} for level, by_labels in results["knn"].items()}
-    draw_embeddings(test.features, test.labels, run.figures, config.seed, config.figure_videos, knn, config.figures)
-    draw_curves(records, run.figures)
-    draw_input(task, catalogs["train"], config, run.figures)
     summary = results | {
         "own_labels": own_labels(config.dataset, config.levels),
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
@@ -125,6 +136,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
         "epochs": history.epoch,
         "steps": history.step,
         "best_step": history.best_step,
+        "chosen": chosen,
         "bad_steps": history.bad_steps,
         "bad_videos": len(bad_videos),
         "device": device_name(device),
@@ -133,16 +145,35 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, memory: MemoryWatch) ->
         "peak_memory_mb": memory.peak_mb,
         **history.speed(config.window.length),
     }
-    write_json(run.summary, summary)
-    write_report(run, summary, render_config(loaded), environment, records)
+    publish(run, summary, loaded, environment, records)  # before the figures, so that none of them can cost it
+    summary["failed_figures"] = draw_figures(task, test, results["knn"], catalogs["train"], records, config, run)
+    summary |= {"wall_seconds": earlier + seconds_since_start(), "peak_memory_mb": memory.peak_mb}
+    publish(run, summary, loaded, environment, records)
     announce_results(summary, run)
     return 0
+
+
+def publish(
+    run: RunFolder,
+    summary: dict[str, Any],
+    loaded: LoadedConfig,
+    environment: dict[str, Any],
+    records: list[dict[str, Any]],
+) -> None:
+    """Writes summary.json, and the report with the figures that there are."""
+    write_json(run.summary, summary)
+    write_report(run, summary, render_config(loaded), environment, records)
 
 
 def own_score(validation: Validation, config: Config) -> float:
     """What chooses the checkpoint: kNN of every level on its own labels, as the mean, so that no level is given up."""
     own = own_labels(config.dataset, config.levels)
     return fmean(validation.knn[level][labels]["top1"] for level, labels in own.items())
+
+
+def own_label_sets(catalog: Catalog, config: Config) -> dict[str, LabelSet]:
+    """By level, the label set of a split that it is judged by."""
+    return {level: catalog.labels[name] for level, name in own_labels(config.dataset, config.levels).items()}
 
 
 def target_labels(config: Config) -> str:
@@ -162,6 +193,7 @@ def train_and_validate(
     task: Task,
     config: Config,
     run: RunFolder,
+    lock: RunLock,
     catalogs: dict[str, Catalog],
     bad_videos: BadVideos,
     device: torch.device,
@@ -175,71 +207,73 @@ def train_and_validate(
         validator = Validator(task, catalogs, config, device, bad_videos)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
-            task.load_state_dict(checkpoint["task"])
+            load_weights_of(checkpoint, task, run.last)
             trainer.load_state_dict(checkpoint["trainer"])
-            log.drop_after(trainer.step)
+            log.drop_after(history.step, history.epoch)
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
             floor = initial_task(config, catalogs, device, pretrained=False) if config.encoder_checkpoint else task
             at_init = Validator(floor, catalogs, config, device, bad_videos).run(None)
-            history = History(at_init=asdict(at_init))
-            announce("random init", at_init, config, log, history)
+            history = History(at_init=asdict(at_init), run=uuid4().hex)
+            announce("random init", at_init, config, log, step=0, epoch=0)
         earlier = history.wall_seconds
+        can_choose = why_no_choice(own_label_sets(catalogs["val"], config)) is None
 
         def on_failed(failed: list[tuple[int, str]]) -> None:
             bad_videos.add(catalogs["train"].failures(failed))
 
         def save(path: Path) -> None:
+            lock.check()
             history.wall_seconds = earlier + seconds_since_start()
             history.bad_steps = trainer.bad_steps
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
-            save_checkpoint(state | {"config": config.model_dump()}, path)
+            save_checkpoint(state | {"config": config.model_dump(), "run": history.run}, path)
 
-        with Progress(trainer.total_steps, trainer.step, config.window.length) as progress:
+        def save_what_was_reached() -> None:
+            if trainer.step == history.step and trainer.roll_back():
+                save(run.last)
+
+        if not checkpoint:
+            save(run.last)
+        with (
+            Progress(trainer.total_steps, trainer.step, config.window.length) as progress,
+            before_an_error(save_what_was_reached),
+        ):
             while history.epoch < config.num_epochs and not stop.requested:
                 alarms: list[str] = []
                 loss: dict[str, Any] = {}  # the latest of every level: levels may take turns
                 grad_norm: dict[str, float] = {}
-                for report in steps(trainer, batches, history, on_failed, partial(save, run.last)):
+                for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
                     history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
-                    progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
                     loss, grad_norm = loss | report.loss, grad_norm | report.grad_norm
                     ends = report.step % trainer.steps_per_epoch == 0
                     if ends or report.skipped or report.step % config.log_interval == 0:
                         latest = {"loss": loss, "grad_norm": grad_norm}
                         log.write("step", epoch=history.epoch, **(asdict(report) | latest))
                         loss, grad_norm = {}, {}
+                    progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
                     if stop.requested:
                         break
                 else:
-                    history.end_epoch()
-                    if history.epoch % config.val_interval == 0 or history.epoch == config.num_epochs:
-                        validation = validator.run(Validation(**history.at_init), MetricLog.read(run.metrics))
-                        announce(f"epoch {history.epoch}", validation, config, log, history)
+                    ended = history.epoch + 1
+                    if ended % config.val_interval == 0 or ended == config.num_epochs:
+                        validation = validator.run(Validation(**history.at_init), log.records())
+                        announce(f"epoch {ended}", validation, config, log, history.step, ended)
                         alarms = validation.alarms
-                        if history.is_best(own_score(validation, config)):
+                        if history.is_best(own_score(validation, config), can_choose):
                             save(run.best)
+                    history.end_epoch()  # after the validation: where that fails, a resumed run does it again
                 save(run.last)
                 if config.strict_monitors:
                     end_run_on_alarms(alarms, history.step)
+            if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
+                history.best_step = history.step
+                save(run.best)
+                save(run.last)
         if stop.requested:
-            logger.info("stopped at step %d of %d; resume=true continues it", trainer.step, trainer.total_steps)
+            left = "continues it" if trainer.step < trainer.total_steps else "scores it: nothing is left to train"
+            logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
     return history
-
-
-def steps(
-    trainer: Trainer,
-    batches: Loader,
-    history: History,
-    on_failed: Callable[[list[tuple[int, str]]], None],
-    save: Callable[[], None],
-) -> Iterator[StepReport]:
-    """The rest of an epoch; where the trainer gives up, what it had reached is saved first."""
-    try:
-        yield from trainer.epoch(batches, history.epoch, history.batch, on_failed)
-    except InputError:
-        save()
-        raise
 
 
 def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
@@ -247,34 +281,78 @@ def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
     return Loader(catalog, config, training=True, second_window=any(view.window for view in task.views))
 
 
-def announce(title: str, validation: Validation, config: Config, log: MetricLog, history: History) -> None:
-    """Prints and logs what a validation found."""
+def announce(title: str, validation: Validation, config: Config, log: MetricLog, step: int, epoch: int) -> None:
+    """Prints and logs what a validation after `step` steps, the last of epoch number `epoch` (from 1), found."""
     own = own_labels(config.dataset, config.levels)
     logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
     logger.info("%s\n%s", MONITORS, monitor_table(validation.measured()))
     for alarm in validation.alarms:
         logger.warning("alarm: %s", alarm)
-    log.write("validation", step=history.step, epoch=history.epoch, **asdict(validation))
+    log.write("validation", step=step, epoch=epoch, **asdict(validation))
 
 
-def draw_input(task: Task, catalog: Catalog, config: Config, folder: Path) -> None:
-    """Draws the first training windows: what the model sees, and what the task's views make of it."""
+def draw_figures(
+    task: Task,
+    test: EncodedSplit,
+    knn: dict[str, dict[str, dict[str, float]]],
+    train: Catalog,
+    records: list[dict[str, Any]],
+    config: Config,
+    run: RunFolder,
+) -> dict[str, str]:
+    """Draws all figures anew; by file name, why some of them could not be drawn."""
+    scores = {level: {name: score["top1"] for name, score in by_labels.items()} for level, by_labels in knn.items()}
+    embeddings = partial(
+        draw_embeddings, test.features, test.labels, run.figures, config.seed, config.figure_videos, scores
+    )
+    first_windows = cache(partial(read_first_windows, task, train, config))  # read once for two figures
+    drawings: dict[str, Callable[[], object]] = {
+        "windows": partial(draw_input, first_windows, config, run.figures),
+        "views": partial(draw_looks, first_windows, task, config, run.figures),
+        **{curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES},
+        **{method: partial(embeddings, [method]) for method in config.figures},
+    }
+    for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
+        (run.figures / f"{name}.png").unlink(missing_ok=True)
+    failed = {}
+    for name, draw in drawings.items():
+        try:
+            draw()
+        except Exception as error:
+            failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
+            logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
+    return failed
+
+
+def read_first_windows(task: Task, catalog: Catalog, config: Config) -> tuple[Batch, list[str]]:
+    """The first training batch, and a caption for each of its first windows."""
     with closing(training_loader(task, catalog, config)) as batches:
         batch = next(batches.epoch(0))
     captions = []
     for row in batch.row_B[:8].tolist():
         labels = (f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
         captions.append(f"{catalog.table['path'].iloc[row]}: {', '.join(labels)}")
+    return batch, captions
+
+
+def draw_input(first_windows: Callable[[], tuple[Batch, list[str]]], config: Config, folder: Path) -> None:
+    """Draws what the model sees."""
+    batch, captions = first_windows()
     draw_windows(to_frames(middle_view(batch.video_BTCHW[:8], config)), captions, config.clips, folder / "windows.png")
-    if any(view.augmentation for view in task.views):
-        # The whole batch: a window may get the static part of any other one.
-        videos = make_views(batch, task.views, config, epoch=0).videos
-        looks = {
-            name: to_frames(to_pixels(video[:3], *config.pixels))
-            for name, video in zip(task.view_names, videos, strict=True)
-        }
-        windows = to_frames(batch.video_BTCHW[:3])
-        draw_views(windows, looks, captions[:3], config.clips, folder / "views.png")
+
+
+def draw_looks(first_windows: Callable[[], tuple[Batch, list[str]]], task: Task, config: Config, folder: Path) -> None:
+    """Draws what the task's views make of what the model sees, where they change it."""
+    if not any(view.augmentation for view in task.views):
+        return
+    batch, captions = first_windows()
+    # The whole batch: a window may get the static part of any other one.
+    videos = make_views(batch, task.views, config, epoch=0).videos
+    looks = {
+        name: to_frames(to_pixels(video[:3], *config.pixels))
+        for name, video in zip(task.view_names, videos, strict=True)
+    }
+    draw_views(to_frames(batch.video_BTCHW[:3]), looks, captions[:3], config.clips, folder / "views.png")
 
 
 def to_frames(video_BTCHW: torch.Tensor) -> NDArray[np.uint8]:

@@ -110,6 +110,8 @@ class Trainer:
         """Steps that were skipped in the whole run."""
         self.bad_in_a_row = 0
         self._bad: list[str] = []  # what was not finite in the latest step
+        self._before: dict[str, Tensor] = {}  # buffers from before a step that is not finished
+        self._moving = False  # weights are being changed, or that has failed
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
@@ -153,7 +155,7 @@ class Trainer:
         if not step.windows:
             self._drop_gradients(self.groups)
             step.first = len(views.rows_B)
-            step.buffers = self._copy_of_buffers()
+            step.buffers = self._before = self._copy_of_buffers()
         step.windows += len(views.rows_B)
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
         torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
@@ -216,6 +218,7 @@ class Trainer:
         losses, norm_values = to_floats(means, norms)
         bad = self._not_finite(losses, norm_values)
         lr = self.learning_rate(self.step)
+        self._moving = True
         if bad:
             self._restore_buffers(step.buffers)
         else:
@@ -230,6 +233,7 @@ class Trainer:
         self.bad_steps += bool(bad)
         if not bad:
             self.task.after_step(self.step / self.total_steps)
+        self._moving, self._before = False, {}
         seconds = perf_counter() - step.began
         return StepReport(
             self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
@@ -296,6 +300,18 @@ class Trainer:
         factors = self.factors[level]
         done = min(self.turns.steps_of(level, step), len(factors) - 1)
         return self.config.optimizer.lr * float(factors[done])
+
+    def roll_back(self) -> bool:
+        """Takes back what a step that an error has ended left in running statistics.
+
+        Returns:
+            Whether task and trainer are as they were between two steps: not where weights were being moved.
+        """
+        if self._moving:
+            return False
+        self._restore_buffers(self._before)
+        self._before = {}
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that an exact continuation needs beside the task's weights; to be taken between steps."""

@@ -1,16 +1,90 @@
-"""What a stranger sees while a run goes on: its progress, and tables of scores."""
+"""What a stranger sees while a run goes on: its progress, and tables of scores. Nothing of it may end the run."""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from statistics import fmean
 from types import TracebackType
+from typing import TextIO
 
 from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Inside, standard output and error take all that is written, whatever becomes of their readers and disks."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, _Lasting):
+                stream.give_up_what_is_left()
+        sys.stdout, sys.stderr = before
+
+
+class _Lasting(io.TextIOBase):
+    """A text stream that drops what it cannot write.
+
+    A pipe whose reader has gone, a terminal that was closed and a full disk would otherwise end days of training for
+    a line of its log. Letters that the stream's encoding lacks are written as their number.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes `text`, or nothing."""
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding or "ascii"
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]
+        """Writes `lines`, or nothing."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Hands on what is buffered, as far as that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a terminal reads."""
+        with suppress(OSError, ValueError):
+            return self._stream.isatty()
+        return False
+
+    def fileno(self) -> int:
+        """Of the stream."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return self._stream.encoding
+
+    def give_up_what_is_left(self) -> None:
+        """Leaves nothing in the stream's buffer, which Python would try to write, and fail, when it ends."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+                self._stream.flush()
 
 
 class ConsoleHandler(logging.Handler):

@@ -22,7 +22,7 @@ class RunFolder:
         """Make the folder of a new run, or find the one of a run to continue; a file is really written to try it.
 
         Args:
-            save_path: the folder that holds the run folders; made where missing.
+            save_path: the folder that holds the run folders; made where missing; `~` is the home folder.
             model_name: the run's name, one path component.
             resume: continue the run of that name instead of starting it.
 
@@ -90,6 +90,16 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def lock(self) -> Path:
+        """Who uses the folder, JSON; there only while somebody does."""
+        return self.root / "lock.json"
+
+    @property
+    def error(self) -> Path:
+        """The traceback of an unexpected error."""
+        return self.root / "error.txt"
+
+    @property
     def bad_videos(self) -> Path:
         """The videos that could not be read, and why, CSV."""
         return self.root / "bad_videos.csv"
@@ -123,11 +133,13 @@ class RunFolder:
             return path in (self.checkpoints, self.figures)
         if path == self.bad_videos:
             return len(self.bad_video_rows()) <= 1
-        return path in (self.config, self.environment) or (path == self.metrics and path.stat().st_size == 0)
+        return path in (self.config, self.environment, self.lock) or (path == self.metrics and path.stat().st_size == 0)
 
     def _require_checkpoint(self) -> None:
         if not self.root.is_dir():
             raise InputError(f"resume=true, but there is no run folder {self.root}; start the run with resume=false")
+        if self.last.exists() and not self.last.is_file():
+            raise InputError(f"resume=true, but {self.last} is not a regular file; put the checkpoint itself there")
         if not self.last.is_file():
             raise InputError(
                 f"resume=true, but {self.last} does not exist: the run ended before its first checkpoint; "

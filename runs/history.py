@@ -29,6 +29,8 @@ class History:
 
     at_init: dict[str, Any]
     """The validation record before training: the floor of all later ones."""
+    run: str = ""
+    """A random name, the same in all checkpoints of a run; "" in those of older versions."""
     epoch: int = 0
     """Epochs done."""
     batch: int = 0
@@ -38,6 +40,8 @@ class History:
     """Of them, skipped because a loss or gradient was not finite."""
     best_score: float | None = None
     best_step: int = 0
+    full_scores: int = 0
+    """Validations that scored 100 %."""
     windows: int = 0
     """Trained on; a window counts once, whatever views are made of it."""
     step_seconds: float = 0.0
@@ -58,12 +62,34 @@ class History:
         """Moves to the first batch of the next epoch."""
         self.epoch, self.batch = self.epoch + 1, 0
 
-    def is_best(self, score: float) -> bool:
-        """Whether `score` is higher than all before; then it is noted as the best."""
-        if self.best_score is not None and score <= self.best_score:
+    def is_best(self, score: float, can_choose: bool = True) -> bool:
+        """Whether the checkpoint of this step takes the place of the best one; then it is noted as that.
+
+        Args:
+            score: its validation, percent. Of equal ones the later wins: it has trained longer.
+            can_choose: false where scores say nothing, and the latest is taken.
+        """
+        self.full_scores += score >= 100
+        if can_choose and self.best_score is not None and score < self.best_score:
             return False
         self.best_score, self.best_step = score, self.step
         return True
+
+    def choice(self, why_not: str | None) -> tuple[str, bool]:
+        """How the exported checkpoint was chosen, in words, and whether scores chose it.
+
+        Args:
+            why_not: why validation cannot choose; None where it can.
+        """
+        if self.best_score is None or why_not:
+            reason = why_not or "the checkpoint that it chose was lost"
+            return f"step {self.best_step}, the last one: validation cannot choose, since {reason}", False
+        if self.full_scores > 1:
+            return (
+                f"step {self.best_step}, the last one that validation scores 100 %, as it does {self.full_scores} "
+                "checkpoints: it cannot choose between them"
+            ), False
+        return f"step {self.best_step}, which validation scores highest ({self.best_score:.1f} %)", True
 
     def speed(self, frames: int) -> dict[str, float]:
         """`windows_per_second`, `frames_per_second`, and `data_wait` as a share of the training time.

@@ -7,12 +7,17 @@ will log again.
 from __future__ import annotations
 
 import json
+import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from config.errors import InputError
 from runs.atomic import atomic_write, plain
+
+logger = logging.getLogger(__name__)
 
 
 class MetricLog:
@@ -25,40 +30,79 @@ class MetricLog:
             InputError: the file cannot be written, or is damaged before its last line.
         """
         self._path = path
+        self._unwritten: list[str] = []
         if path.exists():
             self._rewrite(self.read(path))
         try:
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
     def write(self, kind: str, **values: Any) -> None:
         """Append `{"kind": kind, **values}`: floats to 6 significant digits, NaN and inf as null.
 
+        A line that cannot be written (disk full) ends no training: it is told once, kept, and written later.
+
         Raises:
-            InputError: the line cannot be written (disk full).
             TypeError: a value is nothing that JSON can hold.
         """
         line = json.dumps(plain({"kind": kind, **values}), allow_nan=False)
+        told = bool(self._unwritten)
+        self._unwritten.append(line + "\n")
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            self._flush()
         except OSError as error:
-            raise InputError(f"cannot write {self._path}: {error.strerror or error}; free the disk") from error
+            if not told:
+                logger.warning(
+                    "cannot write %s: %s; its lines are kept in memory until that is possible: free the disk",
+                    self._path,
+                    error.strerror or error,
+                )
 
-    def drop_after(self, step: int) -> None:
-        """Remove the records of steps beyond `step`, the step of the checkpoint that a run is resumed from.
+    def drop_after(self, step: int, epoch: int) -> None:
+        """Remove what a run will do again that is resumed from a checkpoint.
 
-        Records of `step` itself stay: a checkpoint is saved after the lines of its step are written. Records without
-        a step stay, too.
+        Args:
+            step: of the checkpoint. Its own record stays, since a checkpoint is saved after the lines of its step.
+            epoch: that the checkpoint has ended: a validation of a later one is done again.
         """
+
+        def stays(record: dict[str, Any]) -> bool:
+            again = record.get("kind") == "validation" and record.get("epoch", epoch) > epoch
+            return not again and record.get("step", step) <= step
+
         self._file.close()
-        self._rewrite([record for record in self.read(self._path) if record.get("step", step) <= step])
-        self._file = self._path.open("a", encoding="utf-8")
+        self._rewrite([record for record in self.read(self._path) if stays(record)])
+        self._file = self._path.open("ab", buffering=0)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records, those included that could not be written yet."""
+        return self.read(self._path) + [json.loads(line) for line in self._unwritten]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what still cannot be written is told."""
+        try:
+            self._flush()
+        except OSError as error:
+            logger.warning(
+                "cannot write %s: %s; %d lines are lost", self._path, error.strerror or error, len(self._unwritten)
+            )
+        with suppress(OSError):
+            self._file.close()
+
+    def _flush(self) -> None:
+        """Writes what is not written yet, or nothing of it. Raises OSError."""
+        if not self._unwritten:
+            return
+        end = self._file.seek(0, os.SEEK_END)
+        left = "".join(self._unwritten).encode()
+        try:
+            while left:  # a disk that fills up takes a part first
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(end)
+            raise
+        self._unwritten.clear()
 
     def __enter__(self) -> MetricLog:
         return self

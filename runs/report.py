@@ -41,11 +41,11 @@ _FIGURES = {
     ),
     "collapse": (
         "Collapse watch",
-        "Dashed: the same model before training. Effective rank (how many directions the features use), LiDAR (along "
-        "how many of them videos differ more than the windows of a video) and the standard deviation must not fall "
-        "far below it. A prediction that says something about its video errs less against its own target than against "
-        "another video's: its ratio leaves 1. A level whose gradient is 0 does not learn. CKA of two levels is 1 where "
-        "they show the same. A red line marks a validation that raised an alarm.",
+        "On the validation videos; dashed: the same model before training. Effective rank (how many directions the "
+        "features use), LiDAR (along how many of them videos differ more than the windows of a video) and the standard "
+        "deviation must not fall far below it. A prediction that says something about its video errs less against its "
+        "own target than against another video's: its ratio leaves 1. A level whose gradient is 0 does not learn. CKA "
+        "of two levels is 1 where they show the same. A red line marks a validation that raised an alarm.",
     ),
     "pca": (
         "PCA",
@@ -139,6 +139,7 @@ def write_report(
         watch=_collapse_watch(summary),
         facts=_facts(summary, environment),
         figures=_figures(run.figures),
+        failed_figures=summary.get("failed_figures") or {},
         bad_videos=run.bad_video_rows(),
         max_bad_videos=_MAX_BAD_VIDEOS,
         config=config_yaml.strip(),
@@ -221,6 +222,7 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
         "Device": " \u00b7 ".join(dict.fromkeys(filter(None, (text("device"), environment.get("device_name"))))),
         "Wall time": None if seconds is None else _duration(seconds),
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
+        "Encoder": text("chosen", "of {}"),
         "Speed": ", ".join(
             filter(
                 None,

@@ -35,6 +35,7 @@ from eval import (
     knn_scores,
     probe_scores,
     with_floors,
+    why_no_choice,
 )
 from monitors import Singles, effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
 from runs.seeds import seed_everything
@@ -425,3 +426,23 @@ def test_the_final_test_puts_floors_beside_every_score(
             "interval": confidence_interval(results["supervised"]["top1"], 12),
             "labels": "program",
         }
+
+
+@pytest.mark.parametrize(
+    ("videos", "classes", "reason"),
+    [
+        (12, 3, None),
+        (10, 2, None),
+        (9, 3, "there are only 9 validation videos"),
+        (1, 1, "there is only 1 validation video"),
+        (12, 1, "all validation videos have the same label"),
+    ],
+)
+def test_validation_chooses_where_its_scores_can_differ(videos: int, classes: int, reason: str | None) -> None:
+    labels = LabelSet("kind", ["a", "b", "c"], np.arange(videos)[:, None] % classes)
+    assert why_no_choice({"space": labels, "time": labels}) == reason
+
+
+def test_one_level_with_several_classes_can_choose() -> None:
+    same, several = (LabelSet("kind", ["a", "b"], np.arange(12)[:, None] % classes) for classes in (1, 2))
+    assert why_no_choice({"space": same, "time": several}) is None

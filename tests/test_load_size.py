@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from data_utils.catalog import Catalog
 from data_utils.loader import Loader
 from data_utils.views import make_views
 from eval import Validator
-from main import draw_input
+from main import draw_input, draw_looks, read_first_windows
 from runs.seeds import seed_everything
 from tasks import build_task
 from train import Trainer
@@ -81,6 +82,8 @@ def test_figures_show_what_the_model_sees(
     every_level = f"views={{space: {views}, time: {views}, clip: {views}}}"
     config = tiny_config(*READ, every_level, "eval_crop=three", root=tiny_catalogs["train"].root)
     task = build_task(config, tiny_catalogs["train"])
-    draw_input(task, tiny_catalogs["train"], config, tmp_path)
+    first_windows = partial(read_first_windows, task, tiny_catalogs["train"], config)
+    draw_input(first_windows, config, tmp_path)
+    draw_looks(first_windows, task, config, tmp_path)
     assert drawn == [((8, 6, 16, 24, 3), "uint8")]
     assert (tmp_path / "views.png").exists() == (views != "[none]")

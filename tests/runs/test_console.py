@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from runs.console import ConsoleHandler, Progress, monitor_table, score_table, set_up_logging, speed_text
+from runs.console import (
+    ConsoleHandler,
+    Progress,
+    lasting_output,
+    monitor_table,
+    score_table,
+    set_up_logging,
+    speed_text,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,3 +135,69 @@ def test_a_table_of_monitors_has_a_row_per_level_and_leaves_out_what_was_not_mea
         "  CKA: backbone-space 0.99  space-time 0.50",
     ]
     assert monitor_table({"rank": {"clip": 2.0}, "cka": {}}).splitlines() == ["  level  rank", "   clip     2"]
+
+
+# Writes more than a pipe holds, with a progress bar in between, and says at the end on standard error that it lives.
+TALK = """
+import logging, sys
+from runs.console import Progress, lasting_output, set_up_logging
+with lasting_output():
+    set_up_logging()
+    with Progress(2000, 0, frames=8) as progress:
+        for step in range(1, 2001):
+            logging.getLogger("x").info("line %d %s", step, "." * 200)
+            print("printed", step)
+            progress.update(step, {"space": {"up": 1.0}}, 4, 0.1, 0.0)
+print("alive", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_goes_away_ends_nothing(reader: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -c '{TALK}' | {reader}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "alive\n")
+    assert done.stdout in ("line 1 " + "." * 200 + "\n", "")
+
+
+def test_a_full_disk_under_the_log_ends_nothing() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", TALK], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "alive\n")
+
+
+def test_a_terminal_that_is_closed_ends_nothing() -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", TALK],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    os.read(ours, 100)
+    os.close(ours)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, "alive\n")
+
+
+def test_a_closed_standard_output_ends_nothing() -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdout.close()\n" + TALK]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "alive\n")
+
+
+def test_letters_that_the_terminal_does_not_know_are_written_as_numbers() -> None:
+    program = "from runs.console import lasting_output\nwith lasting_output(): print('caf\\u00e9 \\u8d70 \\udce9')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("caf\\xe9 \\u8d70 \\udce9\n", "")
+
+
+def test_the_streams_are_as_before_afterwards() -> None:
+    before = sys.stdout, sys.stderr
+    with lasting_output():
+        assert (sys.stdout, sys.stderr) != before
+    assert (sys.stdout, sys.stderr) == before

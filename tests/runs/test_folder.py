@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,10 @@ def test_the_home_folder_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert RunFolder.open("~/runs", "one", resume=False).root == tmp_path / "runs" / "one"
     assert not (tmp_path / "~").exists()
+
+
+def test_a_checkpoint_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "first", resume=False)
+    os.mkfifo(run.last)
+    with pytest.raises(InputError, match=r"last\.pt is not a regular file"):
+        RunFolder.open(tmp_path, "first", resume=True)

@@ -35,13 +35,38 @@ def test_a_run_without_steps_has_a_speed() -> None:
     assert History(at_init={}).speed(8) == speed
 
 
-def test_only_a_higher_score_is_the_best() -> None:
+def test_of_equal_scores_the_later_one_is_the_best() -> None:
     history = History(at_init={})
     found = []
     for step, score in enumerate([0.0, 40.0, 40.0, 39.0, 40.5], start=1):
         history.step = step
         found.append((history.is_best(score), history.best_score, history.best_step))
-    assert found == [(True, 0.0, 1), (True, 40.0, 2), (False, 40.0, 2), (False, 40.0, 2), (True, 40.5, 5)]
+    assert found == [(True, 0.0, 1), (True, 40.0, 2), (True, 40.0, 3), (False, 40.0, 3), (True, 40.5, 5)]
+    assert history.choice(None) == ("step 5, which validation scores highest (40.5 %)", True)
+
+
+def test_where_scores_say_nothing_the_last_checkpoint_is_taken_and_that_is_told() -> None:
+    history = History(at_init={})
+    for history.step, score in ((3, 100.0), (6, 50.0), (9, 75.0)):
+        assert history.is_best(score, can_choose=False)
+    words = "step 9, the last one: validation cannot choose, since there are only 4 validation videos"
+    assert history.choice("there are only 4 validation videos") == (words, False)
+
+
+def test_a_score_that_can_rise_no_further_chooses_the_last_one_that_has_it_and_that_is_told() -> None:
+    history = History(at_init={})
+    found = []
+    for history.step, score in ((3, 90.0), (6, 100.0), (9, 100.0), (12, 99.0)):
+        found.append(history.is_best(score))
+    assert found == [True, True, True, False]
+    words = "step 9, the last one that validation scores 100 %, as it does 2 checkpoints: it cannot choose between them"
+    assert history.choice(None) == (words, False)
+
+
+def test_a_best_checkpoint_that_was_lost_after_training_is_told() -> None:
+    history = History(at_init={}, step=9, best_step=9)
+    words = "step 9, the last one: validation cannot choose, since the checkpoint that it chose was lost"
+    assert history.choice(None) == (words, False)
 
 
 def test_it_goes_through_a_checkpoint_unchanged(tmp_path: Path) -> None:
@@ -82,7 +107,7 @@ def test_the_same_experiment_continues(tiny_config: MakeConfig) -> None:
         ("seed=9", "seed"),
         ("architecture_time.dim=24", "architecture_time"),
         ("window.frequency=2", "window"),
-        ("regularizer={name: none}", "regularizer"),
+        ("regularizer.variance=2", "regularizer"),
         ("batch_size=4", "batch_size"),
         ("dataset.seed=9", "dataset"),
     ],

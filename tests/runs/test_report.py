@@ -189,6 +189,17 @@ def test_a_long_list_of_bad_videos_is_cut(finished_run: "FinishedRun") -> None:
     assert text.count("broken") == 50
 
 
+def test_figures_that_failed_and_the_choice_of_the_checkpoint_are_told(finished_run: "FinishedRun") -> None:
+    finished_run.summary["failed_figures"] = {"umap.png": "ValueError: <b> & so on"}
+    finished_run.summary["chosen"] = "step 9, the last one: validation cannot choose"
+    text = words(write(finished_run))
+    assert "umap.png could not be drawn: ValueError: <b> & so on" in text
+    assert "Encoder of step 9, the last one: validation cannot choose" in text
+    for path in finished_run.folder.figures.iterdir():
+        path.unlink()
+    assert "umap.png could not be drawn" in words(write(finished_run))
+
+
 def test_durations_are_words() -> None:
     assert [_duration(seconds) for seconds in (0.4, 59.6, 312.4, 3600, 7384)] == [
         "0 s",

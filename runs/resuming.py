@@ -1,0 +1,108 @@
+"""A fault that a resumed run meets after a day of training costs that day: all that it needs is looked at before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from config.errors import InputError
+from runs.checkpoint import DamagedError, load_checkpoint
+from runs.folder import RunFolder
+from runs.history import check_same_experiment
+from runs.metrics import MetricLog
+
+logger = logging.getLogger(__name__)
+
+# What a checkpoint holds; `run`, which older versions did not write, is the same in all checkpoints of one run.
+_PARTS = ("task", "trainer", "history", "config")
+_WITHOUT_BEST = "remove it: then resume=true continues, and chooses the best checkpoint among those to come"
+
+
+def read_checkpoints(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What last.pt holds, once it, best.pt and metrics.jsonl are known to be those of this run, and whole.
+
+    Where best.pt is missing, or is of steps that will be done again, the choice of the best checkpoint begins anew.
+
+    Args:
+        run: the folder of the run to continue.
+        config: of this start.
+
+    Raises:
+        InputError: a file is damaged, of another program, another run or another experiment.
+    """
+    last = _read_last(run)
+    check_same_experiment(last["config"], config, run.last)
+    if run.metrics.exists():
+        MetricLog.read(run.metrics)
+    history = last["history"]
+    if history.get("best_score") is not None:
+        best = _read_best(run, last)
+        if best is None or best["history"]["step"] > history["step"]:
+            history |= {"best_score": None, "best_step": 0, "full_scores": 0}
+    return last
+
+
+def _read_last(run: RunFolder) -> dict[str, Any]:
+    try:
+        return _checkpoint(run.last)
+    except DamagedError as error:
+        try:
+            step = _checkpoint(run.best)["history"]["step"]
+        except InputError:
+            raise InputError(f"{error}; so is {run.best.name}: start anew under another model_name=...") from None
+        raise InputError(
+            f"{error}; copy {run.best} over it: then resume=true continues from step {step}, which best.pt holds"
+        ) from None
+
+
+def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What best.pt holds; None where it is missing."""
+    if not run.best.exists():
+        logger.warning(
+            "%s is missing: the best checkpoint so far (step %d) is lost, the best one is chosen among those to come",
+            run.best,
+            last["history"]["best_step"],
+        )
+        return None
+    best = read_best(run)
+    if best.get("run", "") != last.get("run", "") or not _same_shapes(best["task"], last["task"]):
+        raise InputError(f"{run.best} is of another run than {run.last.name}; {_WITHOUT_BEST}")
+    return best
+
+
+def read_best(run: RunFolder) -> dict[str, Any]:
+    """What best.pt holds. Raises InputError, with what can be done, where that cannot be read."""
+    try:
+        return _checkpoint(run.best)
+    except InputError as error:
+        raise InputError(f"{error}; {_WITHOUT_BEST}") from None
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """What the file holds. Raises DamagedError where that is no checkpoint of this program."""
+    state = load_checkpoint(path)
+    missing = [name for name in _PARTS if not isinstance(state.get(name), Mapping)]
+    if missing or not isinstance(state["history"].get("step"), int):
+        raise DamagedError(f"{path} is not a checkpoint of this program: it has no {missing[0] if missing else 'step'}")
+    return state
+
+
+def _same_shapes(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    shapes = [{name: tuple(getattr(value, "shape", ())) for name, value in weights.items()} for weights in (one, other)]
+    return shapes[0] == shapes[1]
+
+
+def load_weights_of(checkpoint: Mapping[str, Any], task: nn.Module, path: Path) -> None:
+    """Puts the weights of a checkpoint into `task`. Raises InputError where they do not fit it."""
+    expected = task.state_dict()
+    if not _same_shapes(checkpoint["task"], expected):
+        names = sorted(checkpoint["task"].keys() ^ expected.keys()) or ["a shape"]
+        raise InputError(
+            f"the weights in {path} are not those of this model ({names[0]} differs): another version of the program "
+            "wrote it; continue the run with that version, or start anew under another model_name=..."
+        )
+    task.load_state_dict(checkpoint["task"])

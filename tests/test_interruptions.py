@@ -1,0 +1,254 @@
+"""A run that is interrupted, by whatever and whenever, goes on from there, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+import main
+from config.schema import Config
+from runs.checkpoint import load_checkpoint
+from runs.folder import RunFolder
+
+# 24 training videos in batches of 4: two epochs of 6 steps.
+OVERRIDES = ("num_epochs=2", "batch_size=4", "log_interval=1", "figures=[]", "output_batchnorm=true")
+
+
+@dataclass
+class Program:
+    """main.py in this process, and what it says."""
+
+    folder: Path
+    file: Path
+    capture: pytest.CaptureFixture[str]
+    out: str = ""
+    err: str = ""
+
+    def __call__(self, *overrides: str, name: str = "run") -> int:
+        arguments = [str(self.file), f'save_path="{self.folder}"', f"model_name={name}", *overrides]
+        status = main.main(arguments)
+        self.out, self.err = self.capture.readouterr()
+        return status
+
+    def run(self, name: str = "run") -> RunFolder:
+        return RunFolder(self.folder / name)
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, tiny_dataset: Path, tiny_config: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> Program:
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps(tiny_config(*OVERRIDES, root=tiny_dataset).model_dump() | {"model_name": None}))
+    return Program(tmp_path / "outputs", file, capsys)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path, tiny_config: Callable[..., Config]
+) -> dict[str, Any]:
+    """What a run leaves that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    file = folder / "small.yaml"
+    file.write_text(json.dumps(tiny_config(*OVERRIDES, root=tiny_dataset).model_dump() | {"model_name": None}))
+    assert main.main([str(file), f'save_path="{folder}"', "model_name=run"]) == 0
+    return left_by(RunFolder(folder / "run"))
+
+
+def left_by(run: RunFolder) -> dict[str, Any]:
+    """The encoder, all weights, and what was measured, apart from times."""
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    keys = ("kind", "step", "epoch", "loss", "grad_norm", "lr", "knn", "rank", "std", "monitors", "alarms")
+    return {
+        "encoder": (run.checkpoints / "encoder.safetensors").read_bytes(),
+        "weights": {name: value.tolist() for name, value in load_checkpoint(run.last)["task"].items()},
+        "records": [{key: line[key] for key in keys if key in line} for line in lines],
+        "knn": json.loads(run.summary.read_text())["knn"],
+    }
+
+
+class Trigger:
+    """Calls what it wraps, and does something at one of the calls."""
+
+    def __init__(self, function: Callable[..., Any], call: int, action: Callable[[], object], *, after: bool) -> None:
+        self.function, self.left, self.action, self.after = function, call, action, after
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            self.action()
+        result = self.function(*arguments, **named)
+        if self.left == 0 and self.after:
+            self.action()
+        return result
+
+
+def fail() -> None:
+    raise ZeroDivisionError("a fault of the program")
+
+
+def kill_a_worker() -> None:
+    """As the kernel does when memory is full."""
+    workers = [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
+    assert workers
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
+
+
+def stop() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+def patch(monkeypatch: pytest.MonkeyPatch, place: str, call: int, action: Callable[[], object], after: bool) -> None:
+    owner, _, name = place.rpartition(".")
+    target = main if not owner else getattr(main, owner)
+    trigger = Trigger(getattr(target, name), call, action, after=after)
+    # A plain function, so that it becomes a method where it takes the place of one.
+    monkeypatch.setattr(target, name, lambda *arguments, **named: trigger(*arguments, **named))
+
+
+SAVED = "resume=true continues from last.pt"
+
+
+@pytest.mark.parametrize(
+    ("place", "call", "action", "after", "status", "step", "said"),
+    [
+        # While the random encoder is scored, in a step, after the last step, in and after a validation.
+        ("Validator.run", 1, stop, False, 143, 0, "stopped at step 0 of 12; resume=true continues it"),
+        ("Progress.update", 4, stop, True, 143, 4, "stopped at step 4 of 12; resume=true continues it"),
+        ("Progress.update", 12, stop, True, 143, 12, "stopped at step 12 of 12; resume=true scores it"),
+        ("Validator.run", 2, stop, False, 143, 6, "stopped at step 6 of 12; resume=true continues it"),
+        ("Validator.run", 3, stop, False, 143, 12, "stopped at step 12 of 12; resume=true scores it"),
+        # Unexpected errors: outside a step, in the forward pass, in a validation, after it, in the final test.
+        ("Progress.update", 4, fail, True, 1, 4, SAVED),
+        ("Trainer._total", 4, fail, True, 1, 3, SAVED),
+        ("Validator.run", 2, fail, False, 1, 6, SAVED),
+        ("announce", 3, fail, True, 1, 12, SAVED),
+        ("final_test", 1, fail, True, 1, 12, SAVED),
+        ("final_test", 1, stop, True, 143, 12, SAVED),
+    ],
+    ids=[
+        *("stop-init", "stop-step", "stop-last", "stop-validation", "stop-last-validation"),
+        *("error-step", "error-forward", "error-validation", "error-record", "error-test", "stop-test"),
+    ],
+)
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(
+    program: Program,
+    whole: dict[str, Any],
+    place: str,
+    call: int,
+    action: Callable[[], object],
+    after: bool,
+    status: int,
+    step: int,
+    said: str,
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, place, call, action, after)
+        assert program() == status
+    assert said in program.out + program.err
+    assert "Traceback" not in program.err
+    assert program.run().error.exists() == (action is fail)
+    assert load_checkpoint(program.run().last)["history"]["step"] == step
+    assert not program.run().lock.exists()
+    assert program("resume=true") == 0
+    assert left_by(program.run()) == whole
+    assert not program.run().error.exists()
+
+
+def test_a_loader_process_that_is_killed_costs_nothing(program: Program, whole: dict[str, Any]) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, "Progress.update", 2, kill_a_worker, after=True)
+        assert program("num_workers=1") == 1
+    assert program.err.startswith("error: a process that reads videos has died")
+    assert program.err.count("\n") == 1
+    assert load_checkpoint(program.run().last)["history"]["step"] >= 2
+    assert program("resume=true", "num_workers=0") == 0
+    assert left_by(program.run()) == whole
+
+
+def test_an_error_while_weights_move_saves_nothing(program: Program) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, "Trainer._set_learning_rates", 4, fail, after=True)
+        assert program() == 1
+    assert load_checkpoint(program.run().last)["history"]["step"] == 0  # the state of step 4 is not sound
+
+
+@pytest.mark.parametrize("action", [stop, fail])
+def test_before_there_is_anything_to_continue_the_name_stays_free(
+    program: Program, action: Callable[[], object]
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, "open_catalogs", 1, action, after=True)
+        if action is stop:
+            assert program() == 143
+            assert program.err == "SIGTERM: the run has ended; nothing had been trained yet\n"
+        else:
+            with pytest.raises(ZeroDivisionError):
+                program()
+    assert not program.run().root.exists()
+
+
+def test_a_second_start_of_a_run_that_is_alive_is_refused_and_disturbs_nothing(
+    program: Program, whole: dict[str, Any]
+) -> None:
+    statuses, said = [], []
+
+    def start_again() -> None:
+        statuses.append(
+            main.main([str(program.file), f'save_path="{program.folder}"', "model_name=run", "resume=true"])
+        )
+        said.append(program.capture.readouterr().err)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, "Progress.update", 8, start_again, after=True)
+        assert program() == 0
+    assert statuses == [2]
+    assert said[0].startswith(f"error: run {program.run().root} is in use by process {os.getpid()} on ")
+    assert left_by(program.run()) == whole
+
+
+# ------------------------------------------------------------------------------------------- checkpoints
+
+
+def test_checkpoints_are_looked_at_before_a_resumed_run_trains(program: Program, whole: dict[str, Any]) -> None:
+    assert program("num_epochs=1") == 0
+    run = program.run()
+
+    def refused(words: str) -> None:
+        before = {path: path.stat().st_mtime_ns for path in run.root.rglob("*") if path.is_file()}
+        assert program("resume=true", "num_epochs=2") == 2
+        assert words in program.err
+        assert program.err.count("\n") == 1
+        assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*") if path.is_file()} == before
+
+    torch.save({}, run.last)
+    refused("is not a checkpoint of this program: it has no task; copy")
+    shutil.copy(run.best, run.last)  # what the message advises
+    run.best.write_bytes(run.best.read_bytes()[:-1000])
+    refused("best.pt is damaged, or is none; remove it: then resume=true continues")
+    run.best.unlink()  # what the message advises
+    assert program("resume=true", "num_epochs=2") == 0
+    assert "best.pt is missing" in program.out
+    assert len(left_by(run)["records"]) == len(whole["records"])
+
+
+def test_a_finished_run_without_its_best_checkpoint_exports_the_last_one_and_says_so(program: Program) -> None:
+    assert program("num_epochs=1") == 0
+    program.run().best.unlink()
+    for _ in range(2):
+        assert program("num_epochs=1", "resume=true") == 0
+        words = "step 6, the last one: validation cannot choose, since the checkpoint that it chose was lost"
+        assert f"warning: the encoder is that of {words}" in program.out
+        assert json.loads(program.run().summary.read_text())["chosen"] == words
+        assert f"of {words}" in program.run().report.read_text()
