@@ -268,10 +268,12 @@ def why_no_choice(own: Mapping[str, LabelSet]) -> str | None:
     Args:
         own: by level, the label set of the split that the level is judged by.
     """
-    videos = min(len(label_set.values) for label_set in own.values())
+    known = [label_set.values[label_set.is_known] for label_set in own.values()]
+    videos = min(map(len, known))
     if videos < MIN_CHOICE:
-        return f"there {'is' if videos == 1 else 'are'} only {videos} validation video{'' if videos == 1 else 's'}"
-    if all(len(np.unique(label_set.values)) < 2 for label_set in own.values()):
+        are = "is only 1 validation video" if videos == 1 else f"are only {videos} validation videos"
+        return f"there {are} with a label"
+    if all(len(np.unique(values)) < 2 for values in known):
         return "all validation videos have the same label"
     return None
 

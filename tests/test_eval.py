@@ -34,8 +34,8 @@ from eval import (
     knn_predict,
     knn_scores,
     probe_scores,
-    with_floors,
     why_no_choice,
+    with_floors,
 )
 from monitors import Singles, effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
 from runs.seeds import seed_everything
@@ -433,14 +433,20 @@ def test_the_final_test_puts_floors_beside_every_score(
     [
         (12, 3, None),
         (10, 2, None),
-        (9, 3, "there are only 9 validation videos"),
-        (1, 1, "there is only 1 validation video"),
+        (9, 3, "there are only 9 validation videos with a label"),
+        (1, 1, "there is only 1 validation video with a label"),
         (12, 1, "all validation videos have the same label"),
     ],
 )
 def test_validation_chooses_where_its_scores_can_differ(videos: int, classes: int, reason: str | None) -> None:
     labels = LabelSet("kind", ["a", "b", "c"], np.arange(videos)[:, None] % classes)
     assert why_no_choice({"space": labels, "time": labels}) == reason
+
+
+def test_videos_without_a_label_choose_nothing() -> None:
+    labels = LabelSet("kind", ["a", "b"], np.arange(12)[:, None] % 2)
+    labels.values[3:] = UNKNOWN
+    assert why_no_choice({"space": labels}) == "there are only 3 validation videos with a label"
 
 
 def test_one_level_with_several_classes_can_choose() -> None:

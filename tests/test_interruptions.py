@@ -120,46 +120,44 @@ def patch(monkeypatch: pytest.MonkeyPatch, place: str, call: int, action: Callab
 SAVED = "resume=true continues from last.pt"
 
 
-@pytest.mark.parametrize(
-    ("place", "call", "action", "after", "status", "step", "said"),
-    [
-        # While the random encoder is scored, in a step, after the last step, in and after a validation.
-        ("Validator.run", 1, stop, False, 143, 0, "stopped at step 0 of 12; resume=true continues it"),
-        ("Progress.update", 4, stop, True, 143, 4, "stopped at step 4 of 12; resume=true continues it"),
-        ("Progress.update", 12, stop, True, 143, 12, "stopped at step 12 of 12; resume=true scores it"),
-        ("Validator.run", 2, stop, False, 143, 6, "stopped at step 6 of 12; resume=true continues it"),
-        ("Validator.run", 3, stop, False, 143, 12, "stopped at step 12 of 12; resume=true scores it"),
-        # Unexpected errors: outside a step, in the forward pass, in a validation, after it, in the final test.
-        ("Progress.update", 4, fail, True, 1, 4, SAVED),
-        ("Trainer._total", 4, fail, True, 1, 3, SAVED),
-        ("Validator.run", 2, fail, False, 1, 6, SAVED),
-        ("announce", 3, fail, True, 1, 12, SAVED),
-        ("final_test", 1, fail, True, 1, 12, SAVED),
-        ("final_test", 1, stop, True, 143, 12, SAVED),
-    ],
-    ids=[
-        *("stop-init", "stop-step", "stop-last", "stop-validation", "stop-last-validation"),
-        *("error-step", "error-forward", "error-validation", "error-record", "error-test", "stop-test"),
-    ],
-)
-def test_an_interrupted_run_ends_as_if_nothing_had_happened(
-    program: Program,
-    whole: dict[str, Any],
-    place: str,
-    call: int,
-    action: Callable[[], object],
-    after: bool,
-    status: int,
-    step: int,
-    said: str,
-) -> None:
+@dataclass(frozen=True)
+class Case:
+    """What happens at which call of which function of main.py, before or after it; what the run says, and its step."""
+
+    place: str
+    call: int
+    action: Callable[[], object]
+    after: bool
+    step: int
+    said: str
+
+
+CASES = {
+    "stop at init": Case("Validator.run", 1, stop, False, 0, "stopped at step 0 of 12; resume=true continues it"),
+    "stop in a step": Case("Progress.update", 4, stop, True, 4, "stopped at step 4 of 12; resume=true continues it"),
+    "stop in validation": Case("Validator.run", 2, stop, False, 6, "stopped at step 6 of 12; resume=true continues it"),
+    "stop in last step": Case("Progress.update", 12, stop, True, 12, "stopped at step 12 of 12; resume=true scores it"),
+    "stop in last validation": Case("Validator.run", 3, stop, False, 12, "step 12 of 12; resume=true scores it"),
+    "stop in the test": Case("final_test", 1, stop, True, 12, SAVED),
+    "error after a step": Case("Progress.update", 4, fail, True, 4, SAVED),
+    "error in a step": Case("Trainer._total", 4, fail, True, 3, SAVED),
+    "error in validation": Case("Validator.run", 2, fail, False, 6, SAVED),
+    "error after validation": Case("announce", 3, fail, True, 12, SAVED),
+    "error in the test": Case("final_test", 1, fail, True, 12, SAVED),
+}
+SLOW = ("stop in last step", "stop in last validation", "error after validation", "error in the test")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(program: Program, whole: dict[str, Any], name: str) -> None:
+    case = CASES[name]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, place, call, action, after)
-        assert program() == status
-    assert said in program.out + program.err
+        patch(monkeypatch, case.place, case.call, case.action, case.after)
+        assert program() == (143 if case.action is stop else 1)
+    assert case.said in program.out + program.err
     assert "Traceback" not in program.err
-    assert program.run().error.exists() == (action is fail)
-    assert load_checkpoint(program.run().last)["history"]["step"] == step
+    assert program.run().error.exists() == (case.action is fail)
+    assert load_checkpoint(program.run().last)["history"]["step"] == case.step
     assert not program.run().lock.exists()
     assert program("resume=true") == 0
     assert left_by(program.run()) == whole

@@ -38,16 +38,13 @@ print(json.dumps(places))
 """
 
 
-@pytest.mark.parametrize("home", ["/dev/null", "/proc/nowhere"])
-def test_without_a_home_folder_libraries_work_and_leave_nothing_behind(
-    home: str, tmp_path: Path, bound_by_rights: None
-) -> None:
+def test_without_a_home_folder_libraries_work_and_leave_nothing_behind(tmp_path: Path, bound_by_rights: None) -> None:
     program = tmp_path / "program.py"
     program.write_text(USE)
     program.chmod(0o444)
     tmp_path.chmod(0o555)  # numba would keep its machine code beside the program
     environment = {key: value for key, value in os.environ.items() if key not in ("HOME", *FOLDERS)}
-    environment |= {"HOME": home, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"HOME": "/dev/null", "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, str(program)], cwd="/", env=environment, capture_output=True, text=True, check=True
     )
