@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from config.data import DataConfig
+from config.giants import refuse_giants
 from config.hints import refuse
 from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
 from config.messages import shown, wanted
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, NonNegative, Positive, Section, Share, ShareRange
-from config.sizes import refuse_giants
+from config.sizes import check_encoder, check_sizes, check_window
 
 Direction = Literal["up", "down", "side"]
 Strength = Literal["none", "weak", "strong"]
-_SMALLEST_PATCH = 4  # that a hint names
 HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("space", "time"),
     ("space", "time", "clip"),
@@ -294,9 +293,9 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         if tuple(self.groups) not in HIERARCHIES:
             known = ", ".join(f"[{', '.join(groups)}]" for groups in HIERARCHIES)
             raise ValueError(f"groups: [{', '.join(self.groups)}] is no hierarchy; use one of {known}")
-        self._check_sizes()
-        self._check_window()
-        self._check_encoder()
+        check_sizes(self)
+        check_window(self)
+        check_encoder(self)
         self._check_that_every_level_learns()
         self._check_targets()
         self._check_views()
@@ -307,107 +306,6 @@ class Config(ArchConfig, DataConfig, TrainConfig):
     def _has_guard(self) -> bool:
         """Whether the regulariser has any weight."""
         return any(value for key, value in self.regularizer.model_dump().items() if key in GUARD_WEIGHTS)
-
-    def _check_sizes(self) -> None:
-        """Raises ValueError where frames cannot be cut into patches, or patches not into strides."""
-        for axis, size in zip(("height", "width"), self.frame_size, strict=True):
-            if size % self.patch_size:
-                lower, upper = ([multiples(side, self.patch_size)[end] for side in self.frame_size] for end in (0, 1))
-                shared = math.gcd(*self.frame_size)
-                refuse(
-                    self,
-                    f"frame_size and patch_size disagree: {axis} {size} is not divisible by {self.patch_size}",
-                    *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
-                    *([{"patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
-                )
-        if self.stem == "cnn" and self.patch_size % 4:
-            below, above = multiples(self.patch_size, 4)
-            nearest = [multiples(size, above)[1] for size in self.frame_size]
-            refuse(
-                self,
-                f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {self.patch_size}",
-                *({"patch_size": size} for size in (below, above) if size),
-                {"patch_size": above, "frame_size": nearest},
-            )
-
-    def _check_window(self) -> None:
-        """Raises ValueError where the levels cannot be made of a window's frames."""
-        length, clip = self.window.length, self.frames_per_clip
-        pictures = {"groups": ["backbone", "space"], "window.length": 1, "frames_per_clip": 1}
-        if length % clip:
-            below, above = multiples(length, clip)
-            dividing = max(frames for frames in range(1, clip + 1) if length % frames == 0)
-            refuse(
-                self,
-                f"window.length and frames_per_clip disagree: {length} frames cannot be cut into clips of {clip}",
-                *([pictures] if length == 1 else []),
-                *({"window.length": frames} for frames in (below, above) if frames),
-                {"frames_per_clip": dividing},
-            )
-        if self.groups[-1] == "space" and length != 1:
-            refuse(
-                self,
-                f"groups and window.length disagree: without the level `time` a window is one frame, not {length}",
-                {"window.length": 1, "frames_per_clip": 1},
-                {"groups": ["backbone", "space", "time"]},
-                {"groups": ["backbone", "space", "time"], "frames_per_clip": length},
-                {"groups": ["backbone", "space", "time", "clip"]},
-            )
-        if "clip" not in self.groups and self.clips != 1:
-            refuse(
-                self,
-                f"groups and window.length disagree: without the level `clip` a window is one clip, but {self.clips} "
-                f"clips of {clip} frames fit into {length}",
-                {"frames_per_clip": length},
-                {"groups": [*self.groups, "clip"]},
-            )
-        for level, tokens in self.tokens_per_unit.items():
-            if self.causal(level) and tokens < 2:
-                refuse(
-                    self,
-                    f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
-                    "to predict",
-                    {f"architecture_{level}.causal_mask": False},
-                )
-
-    def _check_encoder(self) -> None:
-        """Raises ValueError where encoder, stem, decoder or normalisation do not go with the rest."""
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std disagree: give both, or null for both")
-        if self.video_decoder == "opencv" and self.num_workers == 0:
-            refuse(
-                self,
-                "video_decoder and num_workers disagree: OpenCV may abort its process on a broken file, so it needs "
-                "one of its own",
-                {"num_workers": 1},
-                {"video_decoder": "auto"},
-            )
-        if self.temporal_stem and self.stem == "linear":
-            refuse(
-                self,
-                "temporal_stem and stem disagree: a linear stem has no time",
-                {"stem": "cnn"},
-                {"stem": "cnn", "patch_size": multiples(self.patch_size, 4)[1]},
-                {"temporal_stem": False},
-            )
-        if self.encoder != "hierarchical" and self.task not in ("supervised", "vicreg"):
-            refuse(
-                self,
-                f"encoder and task disagree: {self.encoder} has no levels for {self.task}",
-                {"encoder": "hierarchical"},
-                {"task": "supervised"},
-                {"task": "vicreg"},
-            )
-        if self.encoder == "s3d" and self.window.length < 8:
-            longer = max(8, multiples(8, self.frames_per_clip)[1])
-            refuse(
-                self,
-                f"encoder and window.length disagree: s3d needs 8 frames or more, not {self.window.length}",
-                {"window.length": 8},
-                {"window.length": longer},
-                {"window.length": 8, "frames_per_clip": 8},
-                {"encoder": "r2plus1d_18"},
-            )
 
     def _check_that_every_level_learns(self) -> None:
         """Raises ValueError where a level of the hierarchical task would stay as it is."""
@@ -549,9 +447,3 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         """Units of `level` in a window."""
         frames = self.window.length
         return {"backbone": frames * self.patches, "space": frames, "time": self.clips, "clip": 1}[level]
-
-
-def multiples(value: int, divisor: int) -> tuple[int, int]:
-    """The multiples of `divisor` around `value`, the lower one 0 where `value` is smaller than `divisor`."""
-    below = value // divisor * divisor
-    return below, below if below == value else below + divisor

@@ -1,55 +1,123 @@
-"""Numbers so large that a run would end in minutes of swapping, or never, are refused before anything starts."""
+"""What of frames, windows and encoders cannot work together, and which values would fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
+
+from config.hints import refuse
 
 if TYPE_CHECKING:
     from config.schema import Config
 
-MAX_NUMBER = 1_000_000
-_LARGEST = 2**63 - 1  # that torch and NumPy can hold
-# Keys whose numbers cost nothing: a large one means "all" or "never".
-_FREE = {"seed", "knn_k", "knn_bank", "figure_videos", "log_interval", "val_interval", "max_bad_steps"}
-_LIMITS = {"num_workers": 1024} | dict.fromkeys(_FREE, _LARGEST)
-MAX_BATCH_GB = 100  # uint8: four times as much as the float32 that the model sees
-MAX_PARAMETERS = 20_000_000_000  # of a level
+_SMALLEST_PATCH = 4  # that a hint names
 
 
-def refuse_giants(config: Config) -> None:
-    """Raises ValueError, in the user's words, for numbers that no machine can work with."""
-    for dotted, number in _whole_numbers(config.model_dump()):
-        limit = _LIMITS.get(dotted.rpartition(".")[2], MAX_NUMBER)
-        if number > limit:
-            shown = f"{number:,}" if number < 10**24 else f"a number of {len(str(number))} digits"
-            raise ValueError(f"{dotted}: expected at most {limit:,}, got {shown}")
-    height, width = config.read_size
-    gigabytes = config.batch_size * config.window.length * 3 * height * width / 1e9
-    if gigabytes > MAX_BATCH_GB:
-        size = "load_size" if config.load_size else "frame_size"
-        raise ValueError(
-            f"batch_size, window.length and {size} disagree: the frames of a batch would be {gigabytes:,.0f} GB; less "
-            f"than {MAX_BATCH_GB} would fit"
+def check_sizes(config: Config) -> None:
+    """Raises ValueError where frames cannot be cut into patches, or patches not into strides."""
+    for axis, size in zip(("height", "width"), config.frame_size, strict=True):
+        if size % config.patch_size:
+            lower, upper = ([multiples(side, config.patch_size)[end] for side in config.frame_size] for end in (0, 1))
+            shared = math.gcd(*config.frame_size)
+            refuse(
+                config,
+                f"frame_size and patch_size disagree: {axis} {size} is not divisible by {config.patch_size}",
+                *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
+                *([{"patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
+            )
+    if config.stem == "cnn" and config.patch_size % 4:
+        below, above = multiples(config.patch_size, 4)
+        nearest = [multiples(size, above)[1] for size in config.frame_size]
+        refuse(
+            config,
+            f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {config.patch_size}",
+            *({"patch_size": size} for size in (below, above) if size),
+            {"patch_size": above, "frame_size": nearest},
         )
-    for level in config.tokens_per_unit:
-        numbers = config.level(level)
-        width = numbers.heads * numbers.head_dim
-        parameters = numbers.layers * numbers.dim * (4 * width + 2 * numbers.mlp_dim)
-        if parameters > MAX_PARAMETERS:
-            raise ValueError(
-                f"architecture_{level}: dim, layers, heads, head_dim and mlp_dim make {parameters:,} parameters; "
-                f"fewer than {MAX_PARAMETERS:,} would fit"
+
+
+def check_window(config: Config) -> None:
+    """Raises ValueError where the levels cannot be made of a window's frames."""
+    length, clip = config.window.length, config.frames_per_clip
+    pictures = {"groups": ["backbone", "space"], "window.length": 1, "frames_per_clip": 1}
+    if length % clip:
+        below, above = multiples(length, clip)
+        dividing = max(frames for frames in range(1, clip + 1) if length % frames == 0)
+        refuse(
+            config,
+            f"window.length and frames_per_clip disagree: {length} frames cannot be cut into clips of {clip}",
+            *([pictures] if length == 1 else []),
+            *({"window.length": frames} for frames in (below, above) if frames),
+            {"frames_per_clip": dividing},
+        )
+    if config.groups[-1] == "space" and length != 1:
+        refuse(
+            config,
+            f"groups and window.length disagree: without the level `time` a window is one frame, not {length}",
+            {"window.length": 1, "frames_per_clip": 1},
+            {"groups": ["backbone", "space", "time"]},
+            {"groups": ["backbone", "space", "time"], "frames_per_clip": length},
+            {"groups": ["backbone", "space", "time", "clip"]},
+        )
+    if "clip" not in config.groups and config.clips != 1:
+        refuse(
+            config,
+            f"groups and window.length disagree: without the level `clip` a window is one clip, but {config.clips} "
+            f"clips of {clip} frames fit into {length}",
+            {"frames_per_clip": length},
+            {"groups": [*config.groups, "clip"]},
+        )
+    for level, tokens in config.tokens_per_unit.items():
+        if config.causal(level) and tokens < 2:
+            refuse(
+                config,
+                f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
+                "to predict",
+                {f"architecture_{level}.causal_mask": False},
             )
 
 
-def _whole_numbers(value: Any, dotted: str = "") -> Iterator[tuple[str, int]]:
-    """Every whole number in nested mappings and lists, with its dotted key."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _whole_numbers(item, f"{dotted}.{key}" if dotted else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _whole_numbers(item, f"{dotted}[{index}]")
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield dotted, value
+def check_encoder(config: Config) -> None:
+    """Raises ValueError where encoder, stem, decoder or normalisation do not go with the rest."""
+    if (config.mean is None) != (config.std is None):
+        raise ValueError("mean and std disagree: give both, or null for both")
+    if config.video_decoder == "opencv" and config.num_workers == 0:
+        refuse(
+            config,
+            "video_decoder and num_workers disagree: OpenCV may abort its process on a broken file, so it needs "
+            "one of its own",
+            {"num_workers": 1},
+            {"video_decoder": "auto"},
+        )
+    if config.temporal_stem and config.stem == "linear":
+        refuse(
+            config,
+            "temporal_stem and stem disagree: a linear stem has no time",
+            {"stem": "cnn"},
+            {"stem": "cnn", "patch_size": multiples(config.patch_size, 4)[1]},
+            {"temporal_stem": False},
+        )
+    if config.encoder != "hierarchical" and config.task not in ("supervised", "vicreg"):
+        refuse(
+            config,
+            f"encoder and task disagree: {config.encoder} has no levels for {config.task}",
+            {"encoder": "hierarchical"},
+            {"task": "supervised"},
+            {"task": "vicreg"},
+        )
+    if config.encoder == "s3d" and config.window.length < 8:
+        longer = max(8, multiples(8, config.frames_per_clip)[1])
+        refuse(
+            config,
+            f"encoder and window.length disagree: s3d needs 8 frames or more, not {config.window.length}",
+            {"window.length": 8},
+            {"window.length": longer},
+            {"window.length": 8, "frames_per_clip": 8},
+            {"encoder": "r2plus1d_18"},
+        )
+
+
+def multiples(value: int, divisor: int) -> tuple[int, int]:
+    """The multiples of `divisor` around `value`, the lower one 0 where `value` is smaller than `divisor`."""
+    below = value // divisor * divisor
+    return below, below if below == value else below + divisor

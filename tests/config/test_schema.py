@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from config.errors import InputError
 from config.load import load_config
 from config.losses import LOSS_PARAMS
-from config.schema import Config, multiples
+from config.schema import Config
+from config.sizes import multiples
 from config.yaml_text import to_yaml
 
 # Of the levels of the quickstart, whose regulariser or views can then go.

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from data_utils.helper_process import ClosedError, HelperError, HelperProcess
+from data_utils.helper_process import ClosedError, FaultError, HelperError, HelperProcess, _Busy
 
 ECHO = """
 import os, sys, time
@@ -19,6 +19,11 @@ def answer(request, voice):
         os._exit(7)
     if request == "hang":
         time.sleep(3600)
+    if request == "spin":
+        while True:
+            pass
+    if request == "fail":
+        raise ValueError("first line\\nsecond line")
     if request == "beat":
         with voice.beating():
             time.sleep(6)
@@ -106,3 +111,48 @@ def test_a_process_that_hangs_does_not_outlive_its_killed_parent() -> None:
     parent.communicate()
     while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.1)
+
+
+def test_a_process_that_works_for_ever_hangs() -> None:
+    process = HelperProcess(PATIENCE, COMMAND, "echoes")
+    with pytest.raises(HelperError, match=r"no progress for 4 seconds"):
+        process.ask("spin")
+    process.close()
+
+
+class Starved:
+    """A process as psutil shows it that wants to run and gets no time."""
+
+    def __init__(self, pid: int, seconds: float = 0.0, status: str = psutil.STATUS_RUNNING) -> None:
+        self.seconds, self.now = seconds, status
+
+    def status(self) -> str:
+        return self.now
+
+    def cpu_times(self) -> tuple[float, float, float]:
+        return self.seconds, 0.0, 0.0
+
+
+def test_a_process_that_gets_no_time_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_utils.helper_process.psutil.Process", Starved)
+    busy = _Busy(1, 60.0)
+    assert [busy.with_others() for _ in range(10)] == [True] * 9 + [False]  # but not for ever
+    monkeypatch.setattr(
+        "data_utils.helper_process.psutil.Process", lambda pid: Starved(pid, status=psutil.STATUS_SLEEPING)
+    )
+    assert not _Busy(1, 60.0).with_others()
+    used = iter([0.0, 30.0])
+    monkeypatch.setattr("data_utils.helper_process.psutil.Process", lambda pid: Starved(pid, next(used)))
+    busy = _Busy(1, 60.0)
+    assert [busy.with_others(), busy.with_others()] == [True, False]
+
+
+def test_an_error_that_no_file_explains_is_told_in_one_line() -> None:
+    process = HelperProcess(60.0, COMMAND, "echoes")
+    with pytest.raises(FaultError) as error:
+        process.ask("fail")
+    message = str(error.value)
+    assert message.startswith("the process that echoes failed, and no file explains it: ValueError: first line (")
+    assert "\n" not in message
+    assert process.ask("a")["echo"] == "a"
+    process.close()
