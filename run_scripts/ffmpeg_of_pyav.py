@@ -18,15 +18,22 @@ _LIBRARY = re.compile(r"(lib(?:av|sw)[a-z]+)-[0-9a-f]+(\.so\.[0-9]+)[0-9.]*")
 
 
 def main() -> None:
-    """Makes the links, as far as they are missing; may run several times at once."""
+    """Makes the links, as far as they are missing and may be made; may run several times at once."""
     folder = Path(sys.prefix) / "ffmpeg_of_pyav" / metadata.version("av")
+    try:
+        _link(folder)
+    except OSError as error:  # such as an environment that somebody else has installed
+        print(f"torchcodec gets no FFmpeg: {error}", file=sys.stderr)
+    print(folder)
+
+
+def _link(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in metadata.files("av") or []:
         match = _LIBRARY.fullmatch(file.name)
         if match:
             with suppress(FileExistsError):
                 (folder / "".join(match.groups())).symlink_to(Path(str(file.locate())).resolve())
-    print(folder)
 
 
 if __name__ == "__main__":
