@@ -3,7 +3,7 @@
 Which of the two digits has the labels? In every frame the labelled one is the larger and the brighter one, and it lies
 in front. It follows its program along the axes, with a speed of its own in every frame and a pause in either half. The
 other one, of another class, wanders: its heading and its speed change in every frame, so that it follows no program.
-The background wanders as well, as fast as the digits; its blobs are as large as a digit's strokes and nearly as bright.
+The background wanders as well, as fast as the digits; its blobs are as large as a digit and nearly as bright.
 The light flickers: every frame has a brightness of its own.
 """
 
@@ -20,16 +20,16 @@ from data_utils.prepare.moving_digits_easy import FRAMES, SIZE, STEPS
 FloatArray = NDArray[np.float32]
 _HALF = FRAMES // 2
 # Bounds of what is drawn evenly. Lengths in pixels, speeds in pixels per frame, brightness from 0, black, to 1, white.
-_SIDE, _OTHER_SIDE = (12.0, 14.0), (9.0, 11.0)
-_INK, _OTHER_INK = (0.8, 0.95), (0.55, 0.7)
-_DISTANCE = (7.0, 9.5)  # of the labelled digit in half a video
-_SPEED = (0.8, 1.6)  # of all else, the mean over a video
-_PACE = (0.4, 1.6)  # of a frame, relative to the mean
+_SIDE, _OTHER_SIDE = (12.5, 14.5), (9.0, 11.0)
+_INK, _OTHER_INK = (0.85, 1.0), (0.55, 0.7)
+_DISTANCE = (7.5, 10.0)  # of the labelled digit in half a video
+_SPEED = (0.8, 1.6)  # of all else while it moves, the mean
+_PACE = (0.4, 1.6)  # the speed in a frame, relative to that mean
 _LONGEST_PAUSE = 3  # frames of a half
 _TURN, _BACKGROUND_TURN = 0.6, 0.25  # standard deviation of the change of heading from frame to frame, radians
 _BRIGHTNESS, _CONTRAST = (0.3, 0.45), (0.17, 0.2)  # mean and standard deviation of the background
-_GRAIN = (1.8, 2.8)  # standard deviation of the Gaussian that makes blobs of noise
-_LIGHT = (0.65, 1.2)  # what a frame is multiplied by
+_GRAIN = (3.0, 4.5)  # standard deviation of the Gaussian that makes blobs of noise
+_LIGHT = (0.6, 1.2)  # what a frame is multiplied by
 _NOISE = (0.0, 0.03)  # standard deviation
 
 
