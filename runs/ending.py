@@ -69,9 +69,20 @@ def _known_cause(error: BaseException) -> str | None:
         return f"the GPU's memory is full: {_LESS_MEMORY}"
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
         return f"the memory is full: {_LESS_MEMORY}"
-    if "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text):
+    if _is_of_a_dead_worker(error):
         return (
             f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "
             "of: a smaller num_workers needs less"
         )
     return None
+
+
+def _is_of_a_dead_worker(error: BaseException) -> bool:
+    """Whether a process of the loader has died, by torch's own message or by what it had begun to hand over."""
+    text = str(error)
+    if "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text):
+        return True
+    # It dies between sending a batch's address and the batch itself: torch asks nobody, at a socket that is gone.
+    frames = traceback.extract_tb(error.__traceback__)
+    receives = any("multiprocessing" in frame.filename for frame in frames)
+    return receives and isinstance(error, ConnectionError | EOFError | FileNotFoundError)

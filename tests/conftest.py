@@ -18,6 +18,7 @@ import torch
 from config.load import load_config
 from config.schema import Config
 from data_utils.catalog import Catalog, open_catalogs
+from runs.console import ConsoleHandler
 
 TINY_VIDEOS = {"train": 24, "val": 12, "test": 12}
 # Every level has a width of its own, so that a mix-up of levels does not fit.
@@ -105,7 +106,13 @@ _NO_ROOT = 0b101  # programs that are started do not get the capabilities back; 
 def left_as_found() -> Iterator[None]:
     """Puts back what a test changed in this process: no test depends on those before it."""
     root, folder, environment = logging.getLogger(), Path.cwd(), dict(os.environ)
+    # Fixtures of a wider scope run the program, too, and came before this one.
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, ConsoleHandler)]
+    root.setLevel(logging.WARNING)
     handlers, level = root.handlers[:], root.level
+    # As at a terminal: under nohup, or in a script's background, these are ignored, and programs started inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signals = {number: signal.getsignal(number) for number in _SIGNALS}
     python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()

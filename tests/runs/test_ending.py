@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,11 @@ def test_what_was_reached_is_saved_before_an_error_is_told(caplog: pytest.LogCap
     with pytest.raises(ZeroDivisionError), before_an_error(full_disk):
         _ = 1 / 0
     assert "could not be saved: cannot write last.pt: No space left on device" in caplog.text
+
+
+def test_a_connection_to_a_worker_that_is_gone_is_its_death(run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as gone:
+        Client(str(tmp_path / "socket"), "AF_UNIX")
+    assert ending(gone.value, run)[1].startswith("error: a process that reads videos has died (")
+    with pytest.raises(FileNotFoundError):  # any other file that is missing is unexpected
+        ending(caught(FileNotFoundError("socket")), run)
