@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,10 @@ def fail() -> None:
     raise ZeroDivisionError("a fault of the program")
 
 
-def kill_a_worker() -> None:
-    """As the kernel does when memory is full."""
-    workers = [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
+def kill_what_was_started_since(before: list[psutil.Process]) -> None:
+    """As the kernel does when memory is full; processes of other tests (which run in any order) are left alone."""
+    workers = [child for child in psutil.Process().children() if child not in before]
+    workers = [worker for worker in workers if "resource_tracker" not in " ".join(worker.cmdline())]
     assert workers
     for worker in workers:
         os.kill(worker.pid, signal.SIGKILL)
@@ -165,8 +167,9 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(program: Program, wh
 
 
 def test_a_loader_process_that_is_killed_costs_nothing(program: Program, whole: dict[str, Any]) -> None:
+    kill_workers = partial(kill_what_was_started_since, psutil.Process().children())
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, "Progress.update", 2, kill_a_worker, after=True)
+        patch(monkeypatch, "Progress.update", 2, kill_workers, after=True)
         assert program("num_workers=1") == 1
     assert program.err.startswith("error: a process that reads videos has died")
     assert program.err.count("\n") == 1

@@ -60,7 +60,7 @@ def test_the_process_is_of_low_priority_and_ends_with_the_block() -> None:
 def test_nothing_is_started_where_umap_is_not_wanted() -> None:
     before = psutil.Process().children()
     with compiling_umap(False):
-        assert psutil.Process().children() == before
+        assert all(child in before for child in psutil.Process().children())
 
 
 def test_a_process_that_cannot_be_started_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
