@@ -1,6 +1,8 @@
 """Targets, prediction losses and regularisers against collapse: pure functions of tensors, computed in float32.
 
-The losses detach nothing: who makes a target says whether gradient flows into it.
+The losses detach nothing: whoever makes a target decides whether gradient flows into it. Their keys in a config stand
+in `tasks/prediction_losses.py` and `tasks/regularizers.py`. Statistics over a batch come from
+`architecture/batch_statistics.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from config.errors import InputError
-from config.losses import BarlowParams, CrossEntropyParams, LossName, NoParams, SmoothL1Params, VICRegParams
-from config.section import Section
+from architecture import batch_statistics
+from architecture.batch_statistics import full_precision
 
 # --------------------------------------------------------------------------------------------------- targets
 
@@ -35,7 +36,8 @@ def summary_target(
     if norm == "none":
         return summaries
     if norm == "standardize":
-        mean_D, std_D = summaries.flatten(0, -2).mean(dim=0), summaries.flatten(0, -2).std(dim=0, correction=0)
+        vectors_ND = summaries.flatten(0, -2)
+        mean_D, std_D = batch_statistics.mean(vectors_ND), batch_statistics.std(vectors_ND)
         summaries = (summaries - mean_D) / (std_D + 1e-5)
     return F.layer_norm(summaries, summaries.shape[-1:])
 
@@ -56,42 +58,6 @@ def patch_target(patches: Tensor, eps: float = 1.0) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------- prediction losses
-
-
-def prediction_loss(
-    name: LossName, params: Section, prediction: Tensor, target: Tensor, centre_D: Tensor | None = None
-) -> Tensor:
-    """The prediction loss that a config names, a float32 scalar.
-
-    Args:
-        name: `loss_fn`.
-        params: its validated parameters, `LOSS_PARAMS[config.loss_fn].model_validate(config.loss_params)`.
-        prediction: [..., D].
-        target: of the same shape.
-        centre_D: running mean of targets; `ce` takes it off them, the other losses have no use for it.
-
-    Raises:
-        TypeError: if `params` are those of another loss.
-        ValueError: if the shapes differ; broadcasting would hide a mistake.
-        InputError: if a loss of statistics (vicreg, barlow) is given a single vector.
-    """
-    if prediction.shape != target.shape:
-        raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
-    match name, params:
-        case "mse", NoParams():
-            return mse(prediction, target)
-        case "smooth_l1", SmoothL1Params():
-            return smooth_l1(prediction, target, params.beta)
-        case "cs", NoParams():
-            return cosine(prediction, target)
-        case "ce", CrossEntropyParams():
-            temperatures = params.prediction_temperature, params.target_temperature
-            return cross_entropy(prediction, target, *temperatures, centre_D=centre_D)
-        case "vicreg", VICRegParams():
-            return vicreg(prediction, target, params.invariance, params.variance, params.covariance)
-        case "barlow", BarlowParams():
-            return barlow(prediction, target, params.redundancy)
-    raise TypeError(f"{type(params).__name__} are no parameters of the loss {name}")
 
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -181,9 +147,9 @@ def vicreg_terms(
         The weighted terms by name.
 
     Raises:
-        InputError: if there is a single vector.
+        ValueError: there is a single vector.
     """
-    first_ND, second_ND = _vectors(first, "vicreg"), _vectors(second, "vicreg")
+    first_ND, second_ND = _vectors(first), _vectors(second)
     return {
         "invariance": invariance * mse(first_ND, second_ND),
         "variance": variance * (variance_term(first_ND) + variance_term(second_ND)),
@@ -204,11 +170,10 @@ def barlow(prediction: Tensor, target: Tensor, redundancy: float = 0.005) -> Ten
         redundancy: weight of the off-diagonal correlations.
 
     Raises:
-        InputError: if there is a single vector.
+        ValueError: there is a single vector.
     """
-    prediction_ND, target_ND = _standardised(_vectors(prediction, "barlow")), _standardised(_vectors(target, "barlow"))
-    with _full_precision(prediction_ND):
-        correlation_DD = prediction_ND.T @ target_ND / len(prediction_ND)
+    prediction_ND, target_ND = _standardised(_vectors(prediction)), _standardised(_vectors(target))
+    correlation_DD = batch_statistics.products(prediction_ND, target_ND, batch_statistics.count(prediction_ND))
     diagonal_D = correlation_DD.diagonal()
     off_diagonal = correlation_DD.square().sum() - diagonal_D.square().sum()
     return (1 - diagonal_D).square().sum() + redundancy * off_diagonal
@@ -224,7 +189,7 @@ def variance_term(vectors_ND: Tensor, eps: float = 1e-4) -> Tensor:
         vectors_ND: [N, D], N >= 2.
         eps: keeps the root's gradient finite.
     """
-    std_D = torch.sqrt(vectors_ND.float().var(dim=0) + eps)
+    std_D = torch.sqrt(batch_statistics.variance(vectors_ND.float(), correction=1) + eps)
     return F.relu(1 - std_D).mean()
 
 
@@ -235,9 +200,8 @@ def covariance_term(vectors_ND: Tensor) -> Tensor:
         vectors_ND: [N, D], N >= 2.
     """
     vectors_ND = vectors_ND.float()
-    centred_ND = vectors_ND - vectors_ND.mean(dim=0)
-    with _full_precision(vectors_ND):
-        covariance_DD = centred_ND.T @ centred_ND / (len(vectors_ND) - 1)
+    centred_ND = vectors_ND - batch_statistics.mean(vectors_ND)
+    covariance_DD = batch_statistics.products(centred_ND, centred_ND, batch_statistics.count(vectors_ND) - 1)
     return (covariance_DD.square().sum() - covariance_DD.diagonal().square().sum()) / vectors_ND.shape[1]
 
 
@@ -257,8 +221,9 @@ def sigreg(vectors_ND: Tensor, num_slices: int, generator: torch.Generator) -> T
     knots_K = torch.linspace(0, 3, 17, device=vectors_ND.device)
     normal_K = torch.exp(-knots_K.square() / 2)
     angles_NSK = projected_NS[..., None] * knots_K
-    distance_SK = (angles_NSK.cos().mean(dim=0) - normal_K).square() + angles_NSK.sin().mean(dim=0).square()
-    statistic_S = 2 * len(vectors_ND) * torch.trapezoid(distance_SK * normal_K, knots_K, dim=-1)
+    cosine_SK, sine_SK = batch_statistics.mean(angles_NSK.cos()), batch_statistics.mean(angles_NSK.sin())
+    distance_SK = (cosine_SK - normal_K).square() + sine_SK.square()
+    statistic_S = 2 * batch_statistics.count(vectors_ND) * torch.trapezoid(distance_SK * normal_K, knots_K, dim=-1)
     return statistic_S.mean()
 
 
@@ -281,10 +246,10 @@ def visreg(
         generator: draws the directions; on the CPU, so that they do not depend on the device.
         eps: least std that is divided by; it bounds the gradient of `shape` for collapsed vectors. The paper has none.
     """
-    vectors_ND = vectors_ND.float()
-    mean_D = vectors_ND.mean(dim=0)
+    vectors_ND = batch_statistics.gathered(vectors_ND.float())  # quantiles need the order of all of them
+    mean_D = batch_statistics.mean(vectors_ND)
     centred_ND = vectors_ND - mean_D
-    std_D = centred_ND.std(dim=0, correction=0)
+    std_D = batch_statistics.std(centred_ND)
     projected_NS = _random_projections(centred_ND / std_D.detach().clamp(min=eps), num_slices, generator)
     rank_N = torch.arange(1, len(vectors_ND) + 1, device=vectors_ND.device)
     quantile_N = torch.special.ndtri(rank_N / (len(vectors_ND) + 1))
@@ -298,29 +263,22 @@ def visreg(
 # -------------------------------------------------------------------------------------------------- helpers
 
 
-def _full_precision(tensor: Tensor) -> torch.autocast:
-    """Switches autocast off, which would take a matrix product in half precision."""
-    return torch.autocast(tensor.device.type, enabled=False)
-
-
 def _random_projections(vectors_ND: Tensor, num_slices: int, generator: torch.Generator) -> Tensor:
     """[N, D] on `num_slices` random unit directions, [N, S]."""
     directions_DS = torch.randn(vectors_ND.shape[1], num_slices, generator=generator).to(vectors_ND.device)
-    with _full_precision(vectors_ND):
+    with full_precision(vectors_ND):
         return vectors_ND @ F.normalize(directions_DS, dim=0)
 
 
-def _vectors(tensor: Tensor, loss: LossName) -> Tensor:
-    """[..., D] to [N, D] in float32; raises InputError where statistics over N mean nothing."""
+def _vectors(tensor: Tensor) -> Tensor:
+    """[..., D] to [N, D] in float32; raises ValueError where statistics over N mean nothing."""
     vectors_ND = tensor.float().flatten(0, -2)
-    if len(vectors_ND) < 2:
-        raise InputError(
-            f"loss_fn={loss} needs two predictions or more for its statistics, and a batch gave one: raise batch_size"
-        )
+    if batch_statistics.count(vectors_ND) < 2:
+        raise ValueError("statistics over a batch need at least two vectors, got one")
     return vectors_ND
 
 
 def _standardised(vectors_ND: Tensor) -> Tensor:
     """Zero mean and unit variance over the batch, as by a BatchNorm without parameters."""
-    variance_D, mean_D = torch.var_mean(vectors_ND, dim=0, correction=0)
+    variance_D, mean_D = batch_statistics.variance_and_mean(vectors_ND)
     return (vectors_ND - mean_D) / torch.sqrt(variance_D + 1e-5)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from architecture import batch_statistics
+
 
 class Standardised(nn.Module):
     """Standardises each dimension over all vectors of a batch, without weights of its own.
@@ -38,7 +40,7 @@ class Standardised(nn.Module):
             vectors = vectors.float()
             if not self.training or vectors.numel() == vectors.shape[-1]:
                 return (vectors - self.mean_D) * (self.var_D + self.eps).rsqrt()
-            var_D, mean_D = torch.var_mean(vectors.flatten(0, -2), dim=0, correction=0)
+            var_D, mean_D = batch_statistics.variance_and_mean(vectors.flatten(0, -2))
             self._follow(mean_D.detach(), var_D.detach())
             return (vectors - mean_D) * (var_D + self.eps).rsqrt()
 

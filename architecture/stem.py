@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 
 from einops import rearrange
 from torch import Tensor, nn
-
-logger = logging.getLogger(__name__)
 
 
 def patchify(video_BTCHW: Tensor, patch_size: int) -> Tensor:
@@ -95,14 +92,9 @@ def build_stem(kind: str, patch_size: int, dim: int, temporal: bool, batchnorm_m
         kind: `linear` or `cnn`.
         patch_size: side of a patch, pixels; for `cnn` a multiple of 4.
         dim: width of the patch tokens.
-        temporal: whether `cnn` convolves over time; warns that this leaks.
+        temporal: whether `cnn` convolves over time, which leaks between frames.
         batchnorm_momentum: of `cnn`.
     """
     if kind == "linear":
         return PatchStem(patch_size, dim)
-    if temporal:
-        logger.warning(
-            "temporal_stem: frames see their neighbours before any level joins them, so predicting one from another is "
-            "easier than it looks; temporal_stem=false does not leak"
-        )
     return ConvStem(patch_size, dim, temporal=temporal, batchnorm_momentum=batchnorm_momentum)

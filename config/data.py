@@ -81,9 +81,5 @@ class DataConfig(Section):
     )
     augmentation: Augmentation
     weak_augmentation: Augmentation
-    augment_training: bool = Field(
-        description="`task: supervised` augments its training windows; `views` says it for `hierarchical`, and the "
-        "windows of `vicreg` and `svt` always are"
-    )
     max_bad_videos: float = Field(ge=0, le=1, description="share of unreadable videos above which a run ends")
     num_workers: Annotated[int, Field(ge=0)] = Field(description="processes that decode; 0: in the main process")

@@ -16,6 +16,7 @@ from config.load import CONFIG_FOLDER, read_file
 from config.schema import ArchConfig, TrainConfig
 from config.section import Section
 from config.yaml_text import to_yaml
+from tasks.table import TASKS
 
 _SECTIONS: dict[str, type[Section]] = {
     "arch_config.yaml": ArchConfig,
@@ -23,6 +24,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "train_config.yaml": TrainConfig,
 }
 
+_HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
 _INTRODUCTION = """\
 # Every key of a config
 
@@ -39,6 +41,10 @@ path of a YAML file; a bare name is looked up in `config/` first.
   `'groups=[space, time]'`.
 * Where a mapping has `name` (a dataset, a regularizer, ...) and `name` changes, the whole mapping is replaced: give
   all its keys.
+* A task and the hierarchical encoder have sections of their own. A run keeps those that it uses; values that are given
+  for others change nothing, and a line of the log names them.
+* Files and commands from before these sections, with `patch_size`, `isolation` or `loss_fn` at the top, go on working:
+  `config/spellings.py` lists what each key is called now.
 * `--print-config` shows the merged config and where each value came from; the run folder keeps it as `config.yaml`,
   which is itself a CONFIG.
 """
@@ -49,8 +55,11 @@ def describe() -> str:
     parts = [_INTRODUCTION]
     for file, section in _SECTIONS.items():
         defaults = read_file(CONFIG_FOLDER / file)
-        parts.append(f"\n## {file}\n\n| key | value | default | meaning |\n|---|---|---|---|\n")
+        parts.append(f"\n## {file}\n\n{_HEAD}")
         parts.extend(_row(key, defaults) for key in walk(section))
+    for task, settings in TASKS.items():
+        parts.append(f"\n### `task: {task}`\n\n{_summary(settings)}\n\n{_HEAD}")
+        parts.extend(_row(key, defaults) for key in walk(settings, f"{task}."))
     return "".join(parts)
 
 

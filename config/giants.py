@@ -32,13 +32,13 @@ def refuse_giants(config: Config) -> None:
             f"batch_size, window.length and {size} disagree: the frames of a batch would be {gigabytes:,.0f} GB; less "
             f"than {MAX_BATCH_GB} would fit"
         )
-    for level in config.tokens_per_unit:
+    for level in [name for name in config.groups if config.hierarchy and name != "backbone"]:
         numbers = config.level(level)
         width = numbers.heads * numbers.head_dim
         parameters = numbers.layers * numbers.dim * (4 * width + 2 * numbers.mlp_dim)
         if parameters > MAX_PARAMETERS:
             raise ValueError(
-                f"architecture_{level}: dim, layers, heads, head_dim and mlp_dim make {parameters:,} parameters; "
+                f"hierarchy.{level}: dim, layers, heads, head_dim and mlp_dim make {parameters:,} parameters; "
                 f"fewer than {MAX_PARAMETERS:,} would fit"
             )
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from config.earlier import filled, read_earlier
 from config.errors import InputError
 from config.keys import CHOICE
 from config.messages import first_error, shortened
 from config.schema import Config
+from config.spellings import respelled
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
 CONFIG_FOLDER = Path(__file__).parent
@@ -31,21 +33,35 @@ class LoadedConfig:
 
     Attributes:
         config: the validated values.
-        merged: the same as plain YAML types, every key present.
+        merged: the same as plain YAML types, every key of the sections that it uses present.
         source: for every dotted key of `merged` that holds a value: the file's name, `command line`, or
             `default` (the schema's own).
+        unused: the same for values that somebody gave in sections that this config does not use.
+        vanished: keys and values of an earlier version's config that exist no more.
     """
 
     config: Config
     merged: dict[str, Any]
     source: dict[str, str]
+    unused: dict[str, str] = field(default_factory=dict)
+    vanished: tuple[str, ...] = ()
+
+    def notes(self) -> list[str]:
+        """What the user should know about the config, a line each."""
+        lines = []
+        if self.unused:
+            given = ", ".join(f"{dotted} ({label})" for dotted, label in self.unused.items())
+            lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {given}")
+        if self.vanished:
+            lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
+        return lines
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Merge the three default files, a custom file and overrides: later wins, key by key.
 
     Where a mapping has `name` and a later layer changes it, the later mapping replaces it whole. A `model_name`
-    of null becomes the custom file's name.
+    of null becomes the custom file's name. Every layer may have the spellings of `config/spellings.py`.
 
     Args:
         name_or_path: a name in `config/`, with or without `.yaml`, or the path of a YAML file.
@@ -55,20 +71,49 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
         InputError: a file cannot be read, a key is unknown, a value has the wrong type, or two values disagree.
     """
     path = find_config(name_or_path)
-    merged: dict[str, Any] = {}
-    source: dict[str, str] = {}
-    for name in DEFAULT_FILES:
-        _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
-    _merge(merged, read_file(path), _label(path), source)
-    _merge(merged, _parse_overrides(overrides), COMMAND_LINE, source)
+    label = _label(path)
+    merged, source = _default_values()
+    content = read_file(path)
+    vanished: list[str] = []
+    if is_run_config(path):
+        earlier = read_earlier(content, label)
+        content, vanished = earlier.values, [*earlier.vanished, *earlier.gone]
+        # Not merged: the config of a run is whole, and what it has no entry for, it had none for.
+        merged = filled(content, Config, merged)
+        source = {dotted: source.get(dotted, SCHEMA_DEFAULT) for dotted in _leaves(merged, "")}
+    for name, layer in ((label, content), (COMMAND_LINE, _parse_overrides(overrides))):
+        today, kept = respelled(layer, name)
+        _merge(merged, today, name, source, kept=kept)
     if merged.get("model_name") is None:
-        merged["model_name"], source["model_name"] = path.stem, f"name of {_label(path)}"
+        merged["model_name"], source["model_name"] = path.stem, f"name of {label}"
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
         raise InputError(first_error(error, Config, lambda dotted: _origin(dotted, source))) from None
+    unused = _take_out(config.unused_sections(), merged, source)
     _add_defaults(merged, config.model_dump(), source)
-    return LoadedConfig(config, merged, source)
+    return LoadedConfig(config, merged, source, unused, tuple(vanished))
+
+
+def restore_config(values: Mapping[str, Any], label: str) -> Config:
+    """The config of a run, of this version of the program or an earlier one.
+
+    Args:
+        values: the whole config, as the program wrote it to encoder.json or a checkpoint.
+        label: where it stands, for messages.
+
+    Raises:
+        InputError: it is not a config of this program.
+    """
+    try:
+        return Config.model_validate(filled(read_earlier(values, label).values, Config, _default_values()[0]))
+    except ValidationError as error:
+        raise InputError(f"{label}: {first_error(error, Config, lambda _: label)}") from None
+
+
+def is_run_config(path: Path) -> bool:
+    """Whether a file is the config.yaml of a run folder, which holds every key that the run knew."""
+    return path.name == "config.yaml" and (path.parent / "environment.json").is_file()
 
 
 def find_config(name_or_path: str) -> Path:
@@ -133,6 +178,15 @@ def render_config(loaded: LoadedConfig) -> str:
     return "".join(f"{line:<{width}}  # {origin}\n" if origin else f"{line}\n" for line, origin in lines)
 
 
+def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
+    """What the default files hold, and which of them holds each value."""
+    merged: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for name in DEFAULT_FILES:
+        _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
+    return merged, source
+
+
 def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """All overrides as one nested mapping, so that their order does not matter to the `name` rule."""
     if len(overrides) > MAX_VALUES:
@@ -150,12 +204,23 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     return nested
 
 
-def _merge(base: dict[str, Any], change: dict[str, Any], label: str, source: dict[str, str], prefix: str = "") -> None:
-    """Merge `change` into `base`, and note in `source` that its values came from `label`."""
+def _merge(
+    base: dict[str, Any],
+    change: dict[str, Any],
+    label: str,
+    source: dict[str, str],
+    prefix: str = "",
+    kept: Collection[str] = (),
+) -> None:
+    """Merge `change` into `base`, and note in `source` that its values came from `label`.
+
+    The mappings in `kept` (dotted) are merged key by key even where their `name` changes.
+    """
     for key, value in change.items():
         dotted, old = prefix + key, base.get(key)
-        if old and isinstance(old, dict) and isinstance(value, dict) and not _changes_name(old, value):
-            _merge(old, value, label, source, f"{dotted}.")
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if old and both and (dotted in kept or not _changes_name(old, value)):
+            _merge(old, value, label, source, f"{dotted}.", kept)
             continue
         if key in base:
             for stale in [known for known in source if known == dotted or known.startswith(f"{dotted}.")]:
@@ -172,9 +237,21 @@ def _leaves(value: object, dotted: str) -> Iterator[str]:
     """The dotted keys of the values in `value`; an empty mapping counts as a value."""
     if isinstance(value, dict) and value:
         for key, child in value.items():
-            yield from _leaves(child, f"{dotted}.{key}")
+            yield from _leaves(child, f"{dotted}.{key}" if dotted else key)
     else:
         yield dotted
+
+
+def _take_out(sections: Collection[str], merged: dict[str, Any], source: dict[str, str]) -> dict[str, str]:
+    """Takes sections out of `merged` and `source`; what in them is not from the default files, and where from."""
+    given: dict[str, str] = {}
+    for section in sections:
+        merged.pop(section, None)
+        for dotted in [known for known in source if known == section or known.startswith(f"{section}.")]:
+            label = source.pop(dotted)
+            if label not in DEFAULT_FILES:
+                given[dotted] = label
+    return given
 
 
 def _add_defaults(merged: dict[str, Any], full: dict[str, Any], source: dict[str, str], prefix: str = "") -> None:

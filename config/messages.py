@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.keys import CHOICE, locate, walk
+from config.spellings import OLD_SPELLINGS
 from config.yaml_text import to_yaml
 
 _EXPECTED = {
@@ -61,7 +62,7 @@ def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], s
         nearest = _nearest(place.dotted, place.siblings, root) if len(place.dotted) < 200 else ""
         return f"unknown key {shortened(place.dotted)} ({origin(place.dotted)}){nearest}"
     if kind == "missing":
-        return f"{place.dotted} is missing{_why_missing(place.dotted, origin)}"
+        return f"{place.dotted} is missing" + (_why_missing(place.dotted, origin) if CHOICE in place.siblings else "")
     if kind == "union_tag_not_found":
         return f"{place.dotted}.{CHOICE} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
     dotted = f"{place.dotted}.{CHOICE}" if kind == "union_tag_invalid" else place.dotted
@@ -88,14 +89,17 @@ def _why_missing(dotted: str, origin: Callable[[str], str]) -> str:
 def _nearest(dotted: str, siblings: tuple[str, ...], root: type[BaseModel]) -> str:
     """The key that was probably meant: of the same mapping, else of any."""
     mapping, dot, name = dotted.rpartition(".")
-    close = difflib.get_close_matches(name, siblings, n=1)
-    if close:
-        return f"; did you mean {mapping}{dot}{close[0]}?"
     keys = list(walk(root))
+    known = list(dict.fromkeys(key.dotted for key in keys))
+    near = {sibling: f"{mapping}{dot}{sibling}" for sibling in siblings}
+    if not mapping:  # a key of a section, or its old spelling, without the section
+        near = {key.rpartition(".")[2]: key for key in reversed(known)} | OLD_SPELLINGS | near
+    close = [] if name in near else difflib.get_close_matches(name, near, n=1)
+    if close:
+        return f"; did you mean {near[close[0]]}?"
     owners = [key.choice for key in keys if (key.dotted + ".").startswith(f"{dotted}.") and key.choice]
     if owners:
         return f"; it belongs to {mapping}.{CHOICE}={' or '.join(dict.fromkeys(owners))}"
-    known = list(dict.fromkeys(key.dotted for key in keys))
     meant = [key for key in known if key.rpartition(".")[2] == name]
     if not meant and not mapping:
         meant = difflib.get_close_matches(name, known, n=1)

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from config.hints import refuse
+from tasks.table import TASKS
 
 if TYPE_CHECKING:
     from config.schema import Config
@@ -15,48 +16,63 @@ _SMALLEST_PATCH = 4  # that a hint names
 
 def check_sizes(config: Config) -> None:
     """Raises ValueError where frames cannot be cut into patches, or patches not into strides."""
+    hierarchy = config.hierarchy
+    if config.encoder != "hierarchical" or hierarchy is None:
+        return
+    patch = hierarchy.patch_size
     for axis, size in zip(("height", "width"), config.frame_size, strict=True):
-        if size % config.patch_size:
-            lower, upper = ([multiples(side, config.patch_size)[end] for side in config.frame_size] for end in (0, 1))
+        if size % patch:
+            lower, upper = ([multiples(side, patch)[end] for side in config.frame_size] for end in (0, 1))
             shared = math.gcd(*config.frame_size)
             refuse(
                 config,
-                f"frame_size and patch_size disagree: {axis} {size} is not divisible by {config.patch_size}",
+                f"frame_size and hierarchy.patch_size disagree: {axis} {size} is not divisible by {patch}",
                 *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
-                *([{"patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
+                *([{"hierarchy.patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
             )
-    if config.stem == "cnn" and config.patch_size % 4:
-        below, above = multiples(config.patch_size, 4)
+    if hierarchy.stem == "cnn" and patch % 4:
+        below, above = multiples(patch, 4)
         nearest = [multiples(size, above)[1] for size in config.frame_size]
         refuse(
             config,
-            f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {config.patch_size}",
-            *({"patch_size": size} for size in (below, above) if size),
-            {"patch_size": above, "frame_size": nearest},
+            "hierarchy.stem and hierarchy.patch_size disagree: a cnn stem has a stride of 4, which does not divide "
+            f"{patch}",
+            *({"hierarchy.patch_size": size} for size in (below, above) if size),
+            {"hierarchy.patch_size": above, "frame_size": nearest},
+        )
+    if hierarchy.temporal_stem and hierarchy.stem == "linear":
+        refuse(
+            config,
+            "hierarchy.temporal_stem and hierarchy.stem disagree: a linear stem has no time",
+            {"hierarchy.stem": "cnn"},
+            {"hierarchy.stem": "cnn", "hierarchy.patch_size": multiples(patch, 4)[1]},
+            {"hierarchy.temporal_stem": False},
         )
 
 
 def check_window(config: Config) -> None:
     """Raises ValueError where the levels cannot be made of a window's frames."""
-    length, clip = config.window.length, config.frames_per_clip
-    pictures = {"groups": ["backbone", "space"], "window.length": 1, "frames_per_clip": 1}
+    if config.encoder != "hierarchical" or config.hierarchy is None:
+        return
+    length, clip, per_clip = config.window.length, config.hierarchy.frames_per_clip, "hierarchy.frames_per_clip"
+    pictures = {"groups": ["backbone", "space"], "window.length": 1, per_clip: 1}
     if length % clip:
         below, above = multiples(length, clip)
         dividing = max(frames for frames in range(1, clip + 1) if length % frames == 0)
         refuse(
             config,
-            f"window.length and frames_per_clip disagree: {length} frames cannot be cut into clips of {clip}",
+            f"window.length and {per_clip} disagree: {length} frames cannot be cut into clips of {clip}",
             *([pictures] if length == 1 else []),
             *({"window.length": frames} for frames in (below, above) if frames),
-            {"frames_per_clip": dividing},
+            {per_clip: dividing},
         )
     if config.groups[-1] == "space" and length != 1:
         refuse(
             config,
             f"groups and window.length disagree: without the level `time` a window is one frame, not {length}",
-            {"window.length": 1, "frames_per_clip": 1},
+            {"window.length": 1, per_clip: 1},
             {"groups": ["backbone", "space", "time"]},
-            {"groups": ["backbone", "space", "time"], "frames_per_clip": length},
+            {"groups": ["backbone", "space", "time"], per_clip: length},
             {"groups": ["backbone", "space", "time", "clip"]},
         )
     if "clip" not in config.groups and config.clips != 1:
@@ -64,21 +80,21 @@ def check_window(config: Config) -> None:
             config,
             f"groups and window.length disagree: without the level `clip` a window is one clip, but {config.clips} "
             f"clips of {clip} frames fit into {length}",
-            {"frames_per_clip": length},
+            {per_clip: length},
             {"groups": [*config.groups, "clip"]},
         )
     for level, tokens in config.tokens_per_unit.items():
         if config.causal(level) and tokens < 2:
             refuse(
                 config,
-                f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
+                f"hierarchy.{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
                 "to predict",
-                {f"architecture_{level}.causal_mask": False},
+                {f"hierarchy.{level}.causal_mask": False},
             )
 
 
 def check_encoder(config: Config) -> None:
-    """Raises ValueError where encoder, stem, decoder or normalisation do not go with the rest."""
+    """Raises ValueError where encoder, decoder or normalisation do not go with the rest."""
     if (config.mean is None) != (config.std is None):
         raise ValueError("mean and std disagree: give both, or null for both")
     if config.video_decoder == "opencv" and config.num_workers == 0:
@@ -89,30 +105,18 @@ def check_encoder(config: Config) -> None:
             {"num_workers": 1},
             {"video_decoder": "auto"},
         )
-    if config.temporal_stem and config.stem == "linear":
-        refuse(
-            config,
-            "temporal_stem and stem disagree: a linear stem has no time",
-            {"stem": "cnn"},
-            {"stem": "cnn", "patch_size": multiples(config.patch_size, 4)[1]},
-            {"temporal_stem": False},
-        )
-    if config.encoder != "hierarchical" and config.task not in ("supervised", "vicreg"):
+    if config.encoder != "hierarchical" and not config.task_settings.takes_any_encoder:
         refuse(
             config,
             f"encoder and task disagree: {config.encoder} has no levels for {config.task}",
             {"encoder": "hierarchical"},
-            {"task": "supervised"},
-            {"task": "vicreg"},
+            *({"task": name} for name, kind in TASKS.items() if kind.takes_any_encoder),
         )
     if config.encoder == "s3d" and config.window.length < 8:
-        longer = max(8, multiples(8, config.frames_per_clip)[1])
         refuse(
             config,
             f"encoder and window.length disagree: s3d needs 8 frames or more, not {config.window.length}",
             {"window.length": 8},
-            {"window.length": longer},
-            {"window.length": 8, "frames_per_clip": 8},
             {"encoder": "r2plus1d_18"},
         )
 

@@ -73,11 +73,6 @@ class EvaluationViews:
     """int64, the frames' positions in their videos."""
 
 
-def default_view(config: Config) -> View:
-    """The window itself, augmented where the config wants that of all training."""
-    return View(augmentation=config.augmentation if config.augment_training else None)
-
-
 @torch.no_grad()
 def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int) -> TrainingViews:
     """The views of a batch; every draw is a pure function of (seed, epoch, row, first frame, number of the view).

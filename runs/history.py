@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from config.earlier import differences, read_earlier
 from config.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 # What may change between the parts of a run. Only num_epochs changes what a step computes: it stretches the schedule.
 FREE_KEYS = {
@@ -122,19 +126,27 @@ class History:
 
 
 def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    """Refuses to continue a run with another config.
+    """Refuses to continue a run with another config; keys that only one of the two versions knows do not count.
 
     Args:
-        then: the config in the checkpoint.
+        then: the config in the checkpoint, of this version of the program or an earlier one.
         now: the config of this start.
         path: the checkpoint, for the message.
 
     Raises:
         InputError: a key differs that changes what a step computes.
     """
-    for key in sorted((then.keys() | now.keys()) - FREE_KEYS):
-        if then.get(key) != now.get(key):
+    earlier = read_earlier(then, str(path))
+    if earlier.gone:
+        raise InputError(
+            f"resume=true, but this version of the program cannot train with {earlier.gone[0]}, as {path} was; "
+            "continue the run with the version that wrote it, or start a new one with another model_name"
+        )
+    if earlier.vanished:
+        logger.warning("%s has %s, which this version does not know", path, ", ".join(earlier.vanished))
+    for key, was, value in differences(earlier.values, now):
+        if key.partition(".")[0] not in FREE_KEYS:
             raise InputError(
-                f"resume=true, but {key} is {now.get(key)!r} and was {then.get(key)!r} in {path}; "
+                f"resume=true, but {key} is {value!r} and was {was!r} in {path}; "
                 "set it back, or start a new run with another model_name"
             )

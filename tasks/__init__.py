@@ -1,12 +1,13 @@
-"""One file per task; `build_task` chooses."""
+"""A file per task. Importing the folder imports nothing, since reading a config needs the sections of the tasks."""
 
-from config.schema import Config
-from data_utils.catalog import Catalog
-from tasks.hierarchical import HierarchicalTask
-from tasks.supervised import SupervisedTask
-from tasks.svt import SVTTask
-from tasks.task import Task
-from tasks.vicreg import VICRegTask
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from config.schema import Config
+    from data_utils.catalog import Catalog
+    from tasks.task import Task
 
 
 def build_task(config: Config, train: Catalog) -> Task:
@@ -19,12 +20,4 @@ def build_task(config: Config, train: Catalog) -> Task:
     Raises:
         InputError: `encoder_checkpoint` cannot be read, or is not of this encoder.
     """
-    match config.task:
-        case "supervised":
-            return SupervisedTask(config, train)
-        case "vicreg":
-            return VICRegTask(config)
-        case "svt":
-            return SVTTask(config)
-        case "hierarchical":
-            return HierarchicalTask(config)
+    return config.task_settings.build(config, train)

@@ -20,7 +20,7 @@ def build_encoder(config: Config) -> nn.Module:
     """
     encoder: nn.Module
     if config.encoder == "hierarchical":
-        encoder = build_hierarchy(config.model_copy(update={"isolation": "end2end"}))
+        encoder = build_hierarchy(config)
     else:
         encoder = VideoCNN(config.encoder, config.levels[-1], config.batchnorm_momentum)
     load_encoder_checkpoint(encoder, config)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from architecture.batch_statistics import gathered
 from architecture.heads import Projector
-from config.losses import SIGReg, VICReg, VISReg
-from losses import covariance_term, mse, sigreg, variance_term, visreg
+from losses import mse
+from tasks.regularizers import ProjectedRegularizer
 
 
 class CollapseGuard(nn.Module):
@@ -21,7 +22,7 @@ class CollapseGuard(nn.Module):
         batchnorm_momentum: of the projector.
     """
 
-    def __init__(self, regularizer: VICReg | SIGReg | VISReg, dim: int, batchnorm_momentum: float) -> None:
+    def __init__(self, regularizer: ProjectedRegularizer, dim: int, batchnorm_momentum: float) -> None:
         super().__init__()
         self.regularizer = regularizer
         self.projector = Projector(dim, regularizer.proj_dim, batchnorm_momentum)
@@ -48,23 +49,10 @@ class CollapseGuard(nn.Module):
             units = len(views_ND[0])
             terms["invariance"] = invariance * mse(projected[0][:units], projected[1][:units])
         for projected_ND in projected:
-            for name, term in self._regularised(projected_ND, generator).items():
+            for name, term in self.regularizer.terms(projected_ND, generator).items():
                 share = term / len(projected)
                 terms[name] = terms[name] + share if name in terms else share
         return terms
-
-    def _regularised(self, projected_ND: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The weighted terms of the regulariser for one view."""
-        regularizer = self.regularizer
-        if isinstance(regularizer, VICReg):
-            return {
-                "variance": regularizer.variance * variance_term(projected_ND),
-                "covariance": regularizer.covariance * covariance_term(projected_ND),
-            }
-        if isinstance(regularizer, SIGReg):
-            return {"sigreg": regularizer.weight * sigreg(projected_ND, regularizer.num_slices, generator)}
-        terms = visreg(projected_ND, regularizer.num_slices, generator)
-        return {name: getattr(regularizer, name) * term for name, term in terms.items()}
 
 
 class RecentVectors(nn.Module):
@@ -91,7 +79,7 @@ class RecentVectors(nn.Module):
         known_MD = self.store_SD[: int(self.stored)]
         filled = [torch.cat([view_ND, known_MD])[: self.size] for view_ND in vectors]
         if self.training:
-            latest_MD = torch.cat([*vectors, known_MD])[: self.size].detach()
+            latest_MD = torch.cat([*map(gathered, vectors), known_MD])[: self.size].detach()
             size = len(latest_MD)
             sound = latest_MD.isfinite().all()  # a step that is skipped must not spoil those that follow
             self.store_SD[:size] = torch.where(sound, latest_MD, self.store_SD[:size])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,35 +19,50 @@ from config.schema import Config
 from data_utils.views import TrainingViews, View
 from losses import patch_target, summary_target
 from tasks.encoder_checkpoint import load_encoder_checkpoint
+from tasks.encoder_settings import HierarchySettings
+from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
+logger = logging.getLogger(__name__)
 
-def build_hierarchy(config: Config) -> HierarchicalTransformer:
-    """The hierarchy that `config` describes, with new weights."""
+
+def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalTransformer:
+    """The hierarchy that `config` describes, with new weights.
+
+    Args:
+        config: the whole config.
+        isolation: how gradient crosses levels, which changes nothing else; see `HierarchicalTransformer`.
+    """
+    numbers = config.section(HierarchySettings)
+    if numbers.temporal_stem:
+        logger.warning(
+            "hierarchy.temporal_stem: frames see their neighbours before any level joins them, so predicting one from "
+            "another is easier than it looks; hierarchy.temporal_stem=false does not leak"
+        )
+    patch_size, stem_dim = numbers.patch_size, config.dim("backbone")
     levels: dict[str, dict[str, Any]] = {
         name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
-        | {"position_embedding": config.position_embedding}
+        | {"position_embedding": numbers.position_embedding}
         for name in config.groups
         if name != "backbone"
     }
     height, width = config.frame_size
-    stem_dim = config.dim("backbone")
     return HierarchicalTransformer(
         levels,
         groups=config.groups,
-        stem=build_stem(config.stem, config.patch_size, stem_dim, config.temporal_stem, config.batchnorm_momentum),
+        stem=build_stem(numbers.stem, patch_size, stem_dim, numbers.temporal_stem, config.batchnorm_momentum),
         stem_dim=stem_dim,
-        grid=(height // config.patch_size, width // config.patch_size),
-        frames_per_clip=config.frames_per_clip,
+        grid=(height // patch_size, width // patch_size),
+        frames_per_clip=numbers.frames_per_clip,
         clips=config.clips,
         weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
-        next_token=config.task == "hierarchical",
-        isolation=config.isolation,
-        interlevel_noise=config.interlevel_noise,
-        output_batchnorm=config.output_batchnorm,
+        next_token=config.task_settings.predicts_next_token,
+        isolation=isolation,
+        interlevel_noise=numbers.interlevel_noise,
+        output_batchnorm=numbers.output_batchnorm,
         batchnorm_momentum=config.batchnorm_momentum,
     )
 
@@ -69,14 +85,14 @@ class HierarchicalTask(Task):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
-        self.hierarchy = build_hierarchy(config)
+        self.config, self.settings = config, config.section(HierarchicalSettings)
+        self.hierarchy = build_hierarchy(config, self.settings.isolation)
         load_encoder_checkpoint(self.hierarchy, config)
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
         self.looks_of_levels = looks_of_levels(config)
         self.looks = list(dict.fromkeys(look for looks in self.looks_of_levels.values() for look in looks))
         self.teacher: HierarchicalTransformer | None = None
-        if config.targets == "ema":
+        if self.settings.targets == "ema":
             self.teacher = copy.deepcopy(self.hierarchy).requires_grad_(False).eval()
 
     @property
@@ -147,7 +163,7 @@ class HierarchicalTask(Task):
         views = []
         for number, look in enumerate(looks):
             aims = targets[look][level]
-            if self.config.predict_across_views and len(looks) > 1:
+            if self.settings.predict_across_views and len(looks) > 1:
                 across = targets[looks[1 - number]][level]
                 # In another crop, a patch's place shows something else: patches are predicted in their own view.
                 if level == "backbone":
@@ -164,14 +180,15 @@ class HierarchicalTask(Task):
             units: those that are predicted.
             video_BTCHW: what they were made of.
         """
-        config = self.config
-        target = partial(summary_target, norm=config.target_norm, detach=config.detach_targets)
-        beside = partial(summary_target, norm=config.target_norm, detach=config.detach_side_targets)
+        settings = self.settings
+        target = partial(summary_target, norm=settings.target_norm, detach=settings.detach_targets)
+        beside = partial(summary_target, norm=settings.target_norm, detach=settings.detach_side_targets)
         own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
         # The last state has nothing after it, and so no supervision: it is no target.
         above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
-        if config.down_target == "pixels":
-            patches = patch_target(patchify(video_BTCHW, config.patch_size)).flatten(1, 2)
+        if settings.down_target == "pixels":
+            patch_size = self.config.section(HierarchySettings).patch_size
+            patches = patch_target(patchify(video_BTCHW, patch_size)).flatten(1, 2)
         else:
             patches = own["backbone"] if "backbone" in own else target(units.patches_BTPD.flatten(1, 2))
         names = list(own)
@@ -179,7 +196,7 @@ class HierarchicalTask(Task):
         below["space"] = patches
         targets = {}
         for name, higher in zip(names, [*names[1:], None], strict=True):
-            same = own[name] if config.detach_side_targets else beside(units.summaries[name])
+            same = own[name] if settings.detach_side_targets else beside(units.summaries[name])
             targets[name] = Targets(same, below[name], above[higher] if higher else None)
         return targets
 
@@ -197,7 +214,7 @@ class HierarchicalTask(Task):
     def after_step(self, progress: float) -> None:
         """The teacher follows the model (BYOL, Grill et al., 2020, arXiv 2006.07733); see `Task.after_step`."""
         if self.teacher is not None:
-            ema = self.config.ema
+            ema = self.settings.ema
             follow(self.teacher, self.hierarchy, half_cosine(ema.momentum, ema.final_momentum, progress))
 
     @torch.no_grad()

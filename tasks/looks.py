@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from config.augmentation import Augmentation
-from config.schema import Config, Strength
+from config.schema import Config
 from data_utils.views import View
+from tasks.hierarchical_settings import HierarchicalSettings, Strength
 
 
 class Look(NamedTuple):
@@ -24,12 +25,13 @@ class Look(NamedTuple):
 
 
 def looks_of_levels(config: Config) -> dict[str, tuple[Look, ...]]:
-    """By level of `groups`, lowest first: its views as looks, in the order of `config.views`."""
+    """By level of `groups`, lowest first: its views as looks, in the order of the key `views`."""
+    settings = config.section(HierarchicalSettings)
     looks: dict[str, tuple[Look, ...]] = {}
     for level in config.groups:
         own: list[Look] = []
-        for place, strength in enumerate(config.views[level]):
-            window = int(place == 1 and config.second_view == "window")
+        for place, strength in enumerate(settings.views[level]):
+            window = int(place == 1 and settings.second_view == "window")
             number = sum((look.strength, look.window) == (strength, window) for look in own)
             # Nothing is drawn for a window as it is: a second look would be the same one.
             own.append(Look(strength, window, 0 if strength == "none" else number))

@@ -11,13 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.batch_statistics import mean
 from architecture.heads import Predictor
-from config.losses import LOSS_PARAMS, CrossEntropyParams, NoRegularizer
-from config.schema import Config, Direction, Weights
+from config.schema import Config
 from config.section import LevelName
-from losses import mse, prediction_loss
+from losses import mse
+from tasks.encoder_settings import HierarchySettings
 from tasks.guard import CollapseGuard
+from tasks.hierarchical_settings import Direction, HierarchicalSettings
 from tasks.positions import draw_below, draw_other_times, other_time_probabilities
+from tasks.regularizers import ProjectedRegularizer
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class LevelObjective(nn.Module):
     def __init__(self, config: Config, level: LevelName) -> None:
         super().__init__()
         self.config, self.level, self.causal = config, level, config.causal(level)
-        self.weights = config.loss_weights.get(level, Weights())
-        self.loss_params = LOSS_PARAMS[config.loss_fn].model_validate(config.loss_params)
+        self.settings = config.section(HierarchicalSettings)
+        self.weights = self.settings.weights_of(level)
         self.units, self.tokens = config.units(level), config.tokens_per_unit.get(level, 0)
         self.rows = config.patches if level == "backbone" else 1  # units of the same time
         self.times = self.units // self.rows
@@ -70,37 +73,36 @@ class LevelObjective(nn.Module):
         self.above_is_causal = above is not None and config.causal(above)
         self.predictors = self._build_predictors(above)
         if "side" in self.predictors:
-            self.other_times_NN = other_time_probabilities(self.times, config.std_divisor)
+            self.other_times_NN = other_time_probabilities(self.times, self.settings.std_divisor)
         self._register_centres()
-        if not isinstance(config.regularizer, NoRegularizer):
-            self.guard = CollapseGuard(config.regularizer, config.dim(level), config.batchnorm_momentum)
+        if isinstance(self.settings.regularizer, ProjectedRegularizer):
+            self.guard = CollapseGuard(self.settings.regularizer, config.dim(level), config.batchnorm_momentum)
 
     def _build_predictors(self, above: LevelName | None) -> nn.ModuleDict:
         """One per direction that has a weight and a neighbour."""
         config, level = self.config, self.level
-        hidden = (config.architecture_backbone if level == "backbone" else config.level(level)).pred_h_dim
+        hidden = config.section(HierarchySettings).numbers(level).pred_h_dim
         dim = config.dim(level)
         build = partial(
             Predictor,
             dim,
             hidden,
             batchnorm_momentum=config.batchnorm_momentum,
-            standardize=config.predictor.standardize,
+            standardize=self.settings.standardize_predictors,
         )
         predictors = nn.ModuleDict()
         if self.weights.up and above is not None:
             predictors["up"] = build(config.dim(above))
         if self.weights.down and self.tokens:
-            tables = (self.tokens,) if config.use_temporal_prediction else (self.tokens, self.units)
+            tables = (self.tokens,) if self.settings.use_temporal_prediction else (self.tokens, self.units)
             predictors["down"] = build(below_dim(config, level), () if self.causal else tables)
-        if self.weights.side and self.times > 1 and config.use_temporal_prediction:
+        if self.weights.side and self.times > 1 and self.settings.use_temporal_prediction:
             predictors["side"] = build(dim, (2 * self.times - 1,))
         return predictors
 
     def _register_centres(self) -> None:
         """The running mean of each direction's targets, where the loss takes one off (DINO, arXiv 2104.14294)."""
-        params = self.loss_params
-        self.centre_momentum = params.centre_momentum if isinstance(params, CrossEntropyParams) else None
+        self.centre_momentum = self.settings.loss.momentum_of_centre
         if self.centre_momentum is not None:
             for direction, predictor in self.predictors.items():
                 width = predictor.out[-1].out_features  # type: ignore[index, union-attr]
@@ -121,7 +123,7 @@ class LevelObjective(nn.Module):
         for direction in pairs[0]:
             loss = self._loss(direction, [of_view[direction] for of_view in pairs])
             terms[direction] = self.weight(direction, progress) * loss
-        if isinstance(self.config.regularizer, NoRegularizer):
+        if not isinstance(self.settings.regularizer, ProjectedRegularizer):
             return terms
         invariance = self.weight("invariance", progress)
         units = [view.own_BUD.flatten(0, 1) for view in views]
@@ -131,7 +133,7 @@ class LevelObjective(nn.Module):
     def weight(self, direction: Direction | Literal["invariance"], progress: float) -> float:
         """The weight of a direction, which may be on a straight line to 1."""
         weight: float = getattr(self.weights, direction)
-        if weight and self.config.interpolate_loss_weights_to_uniformity:
+        if weight and self.settings.interpolate_loss_weights_to_uniformity:
             return weight + (1 - weight) * progress
         return weight
 
@@ -161,8 +163,8 @@ class LevelObjective(nn.Module):
 
     def _down(self, own_BUD: Tensor, below_BME: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Every unit predicts units below, given where they are: [B, U, K, E], K of them each."""
-        anywhere = not self.config.use_temporal_prediction
-        everything = self.config.down_targets == "all"
+        anywhere = not self.settings.use_temporal_prediction
+        everything = self.settings.down_targets == "all"
         draws = self._draws(len(own_BUD))
         index_BUK = draw_below(
             self.units, self.tokens, draws, anywhere=anywhere, everything=everything, generator=generator
@@ -183,7 +185,7 @@ class LevelObjective(nn.Module):
 
     def _draws(self, windows: int) -> int:
         """Windows that are drawn for; what is drawn for one then goes for all."""
-        return windows if self.config.positions == "per_sample" else 1
+        return windows if self.settings.positions == "per_sample" else 1
 
     def _loss(self, direction: Direction, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """The prediction loss, unweighted, as the mean over the views' pairs of prediction and target.
@@ -191,11 +193,10 @@ class LevelObjective(nn.Module):
         All views meet the same centre; training moves it afterwards, as DINO does.
         """
         centre_D: Tensor | None = None if self.centre_momentum is None else getattr(self, f"{direction}_centre_D")
-        losses = [prediction_loss(self.config.loss_fn, self.loss_params, *pair, centre_D) for pair in pairs]
+        losses = [self.settings.loss(*pair, centre_D) for pair in pairs]
         if self.training and self.centre_momentum is not None and centre_D is not None:
-            mean_D = torch.stack([target.detach().float().flatten(0, -2).mean(dim=0) for _, target in pairs]).mean(
-                dim=0
-            )
+            means = [mean(target.detach().float().flatten(0, -2)) for _, target in pairs]
+            mean_D = torch.stack(means).mean(dim=0)
             sound = mean_D.isfinite().all()  # a step that is skipped must not spoil those that follow
             centre_D.copy_(torch.where(sound, centre_D.lerp(mean_D, 1 - self.centre_momentum), centre_D))
         return torch.stack(losses).mean()
@@ -215,7 +216,7 @@ class LevelObjective(nn.Module):
             self.predict(replace(view, targets=each), torch.Generator().manual_seed(seed))
             for each in (view.targets, view.targets.of_another_window())
         )
-        scale_free = self.config.loss_fn in ("cs", "barlow")
+        scale_free = self.settings.loss.scale_free
 
         def error(prediction: Tensor, target: Tensor) -> float:
             if scale_free:
@@ -227,8 +228,8 @@ class LevelObjective(nn.Module):
 
 def below_dim(config: Config, level: LevelName) -> int:
     """Width of what `level` predicts downwards: the units below, for `space` a patch's pixels or its token."""
-    if level == "space" and config.down_target == "pixels":
-        return 3 * config.patch_size**2
+    if level == "space" and config.section(HierarchicalSettings).down_target == "pixels":
+        return 3 * config.section(HierarchySettings).patch_size ** 2
     return config.dim({"space": "backbone", "time": "space", "clip": "time"}[level])
 
 

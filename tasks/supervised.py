@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from config.schema import Config
 from data_utils.catalog import Catalog
 from data_utils.labels import UNKNOWN, own_labels, part_shares
-from data_utils.views import TrainingViews, View, default_view
+from data_utils.views import TrainingViews, View
 from tasks.encoder import build_encoder, feature_dim
+from tasks.supervised_settings import SupervisedSettings
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 
@@ -30,7 +31,8 @@ class SupervisedTask(Task):
 
     def __init__(self, config: Config, train: Catalog) -> None:
         super().__init__()
-        self.view = default_view(config)
+        augment = config.section(SupervisedSettings).augment
+        self.view = View(augmentation=config.augmentation if augment else None)
         self.network = build_encoder(config)
         labelled = [level for level in config.levels if level != "backbone"]
         label_sets = {level: train.labels[name] for level, name in own_labels(config.dataset, labelled).items()}

@@ -14,6 +14,7 @@ from data_utils.views import TrainingViews, View
 from losses import cross_entropy
 from tasks.encoder import build_encoder, feature_dim
 from tasks.schedule import half_cosine
+from tasks.svt_settings import SVTSettings
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 
 FROZEN_PROTOTYPES = 0.01
@@ -26,7 +27,7 @@ class ScoringNetwork(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        settings = config.svt
+        settings = config.section(SVTSettings)
         self.level = config.levels[-1]
         self.encoder = build_encoder(config)
         self.head = PrototypeHead(
@@ -59,15 +60,15 @@ class SVTTask(Task):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.settings, self.augmentation = config.svt, config.augmentation
+        self.settings, self.augmentation = config.section(SVTSettings), config.augmentation
         self.student = ScoringNetwork(config)
         self.teacher = deepcopy(self.student).requires_grad_(False)
         self.centre_K: Tensor
         self.sum_K: Tensor
         self.count: Tensor
-        self.register_buffer("centre_K", torch.zeros(config.svt.out_dim))
+        self.register_buffer("centre_K", torch.zeros(self.settings.out_dim))
         # The teacher's scores since the last step: the centre moves with the step, however many batches make it up.
-        self.register_buffer("sum_K", torch.zeros(config.svt.out_dim))
+        self.register_buffer("sum_K", torch.zeros(self.settings.out_dim))
         self.register_buffer("count", torch.zeros(()))
 
     @property

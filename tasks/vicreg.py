@@ -10,6 +10,7 @@ from data_utils.views import TrainingViews, View
 from losses import vicreg_terms
 from tasks.encoder import build_encoder, feature_dim
 from tasks.task import Losses, ParameterGroup, StepContext, Task
+from tasks.vicreg_settings import VICRegSettings
 
 
 class VICRegTask(Task):
@@ -25,9 +26,10 @@ class VICRegTask(Task):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.settings, self.augmentation, self.level = config.vicreg, config.augmentation, config.levels[-1]
+        self.settings, self.augmentation = config.section(VICRegSettings), config.augmentation
+        self.level = config.levels[-1]
         self.network = build_encoder(config)
-        self.projector = Expander(feature_dim(config, self.level), config.vicreg.proj_dim, config.batchnorm_momentum)
+        self.projector = Expander(feature_dim(config, self.level), self.settings.proj_dim, config.batchnorm_momentum)
 
     @property
     def encoder(self) -> nn.Module:

@@ -22,78 +22,89 @@ from runs.console import ConsoleHandler
 
 TINY_VIDEOS = {"train": 24, "val": 12, "test": 12}
 # Every level has a width of its own, so that a mix-up of levels does not fit.
-TINY = (
-    "groups=[space,time,clip]",
-    "patch_size=8",
-    "frame_size=[16,24]",
-    "load_size=null",
-    "eval_crop=centre",
-    "video_decoder=pyav",
-    "mean=[0.3,0.3,0.3]",
-    "std=[0.15,0.15,0.15]",
-    "augmentation={flip: 0.0, static_swap: {probability: 0.0}}",
-    "weak_augmentation={flip: 0.0, static_swap: {probability: 0.0}}",
-    "frames_per_clip=2",
-    "window={length: 6, frequency: 1, step: null, max_seq_per_video: 1, eval_windows: 2}",
-    "position_embedding=learned",
-    "encoder=hierarchical",
-    "encoder_checkpoint=null",
-    "stem=linear",
-    "temporal_stem=false",
-    "output_batchnorm=false",
-    "batchnorm_momentum=0.1",
-    "architecture_backbone={dim: 14, weight_init: torch, pred_h_dim: 10}",
-    "architecture_space={dim: 16, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 12}",
-    "architecture_space={weight_init: torch, stochastic_depth: 0.0, causal_mask: false}",
-    "architecture_time={dim: 20, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 14}",
-    "architecture_time={weight_init: torch, stochastic_depth: 0.0, causal_mask: false}",
-    "architecture_clip={dim: 24, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 16}",
-    "architecture_clip={weight_init: torch, stochastic_depth: 0.0, causal_mask: false}",
-    "task=hierarchical",
-    "isolation=strict",
-    "interlevel_noise=0.0",
-    "use_temporal_prediction=true",
-    "loss_fn=mse",
-    "loss_params={}",
-    "interpolate_loss_weights_to_uniformity=false",
-    "down_targets=all",
-    "positions=per_sample",
-    "std_divisor=2.0",
-    "views={backbone: [none], space: [none], time: [none], clip: [none]}",
-    "second_view=augmentation",
-    "predict_across_views=true",
-    "targets=online",
-    "target_norm=standardize",
-    "detach_targets=true",
-    "detach_side_targets=true",
-    "ema={momentum: 0.9, final_momentum: 1.0}",
-    "vicreg={proj_dim: 18, invariance: 25.0, variance: 25.0, covariance: 1.0}",
-    "svt={out_dim: 22, hidden_dim: 26, bottleneck_dim: 18, local_views: 1}",
-    "augment_training=false",
-    "loss_weights={backbone: {up: 1, side: 1, invariance: 0}, space: {up: 1, down: 1, side: 1, invariance: 0}}",
-    "loss_weights={time: {up: 1, down: 1, side: 1, invariance: 0}, clip: {down: 1, invariance: 0}}",
-    "down_target=pixels",
-    "regularizer={name: vicreg, variance: 1, covariance: 1, proj_dim: 18, min_vectors: 32}",
-    "optimizer={name: adamw, lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.95]}",
-    "scheduler={name: cosine, warmup: 0.25, final_lr: 0.1}",
-    "lr_scale={space: 1.0, time: 1.0, clip: 1.0}",
-    "num_iters_grad_accum=1",
-    "use_single_optimizer=false",
-    "predictor={standardize: true, pred_multiplier: 1.0, pred_aside: 0}",
-    "alternating_interval=null",
-    "explicit_freeze=false",
-    "always_compute_loss=false",
-    "use_mixed_precision=true",
-    "mixed_precision=auto",
-    "max_bad_steps=5",
-    "strict_monitors=false",
-    "clip_grad_norm=1.0",
-    "batch_size=8",
-    "num_workers=0",
-    "seed=3",
-    "knn_k=5",
-    "figures=[pca]",  # UMAP takes a minute
-)
+TINY = """\
+encoder: hierarchical
+encoder_checkpoint: null
+groups: [space, time, clip]
+batchnorm_momentum: 0.1
+hierarchy:
+  patch_size: 8
+  frames_per_clip: 2
+  position_embedding: learned
+  stem: linear
+  temporal_stem: false
+  output_batchnorm: false
+  interlevel_noise: 0.0
+  backbone: {dim: 14, weight_init: torch, pred_h_dim: 10}
+  space:
+    {dim: 16, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 12, weight_init: torch,
+    stochastic_depth: 0.0, causal_mask: false}
+  time:
+    {dim: 20, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 14, weight_init: torch,
+    stochastic_depth: 0.0, causal_mask: false}
+  clip:
+    {dim: 24, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 16, weight_init: torch,
+    stochastic_depth: 0.0, causal_mask: false}
+
+frame_size: [16, 24]
+load_size: null
+eval_crop: centre
+video_decoder: pyav
+mean: [0.3, 0.3, 0.3]
+std: [0.15, 0.15, 0.15]
+augmentation: {flip: 0.0, static_swap: {probability: 0.0}}
+weak_augmentation: {flip: 0.0, static_swap: {probability: 0.0}}
+window: {length: 6, frequency: 1, step: null, max_seq_per_video: 1, eval_windows: 2}
+num_workers: 0
+
+task: hierarchical
+hierarchical:
+  isolation: strict
+  use_temporal_prediction: true
+  loss: {name: mse}
+  loss_weights:
+    backbone: {up: 1, side: 1, invariance: 0}
+    space: {up: 1, down: 1, side: 1, invariance: 0}
+    time: {up: 1, down: 1, side: 1, invariance: 0}
+    clip: {down: 1, invariance: 0}
+  interpolate_loss_weights_to_uniformity: false
+  down_target: pixels
+  down_targets: all
+  positions: per_sample
+  std_divisor: 2.0
+  views: {backbone: [none], space: [none], time: [none], clip: [none]}
+  second_view: augmentation
+  predict_across_views: true
+  targets: online
+  target_norm: standardize
+  detach_targets: true
+  detach_side_targets: true
+  ema: {momentum: 0.9, final_momentum: 1.0}
+  regularizer: {name: vicreg, variance: 1, covariance: 1, proj_dim: 18, min_vectors: 32}
+  standardize_predictors: true
+supervised: {augment: false}
+vicreg: {proj_dim: 18, invariance: 25.0, variance: 25.0, covariance: 1.0}
+svt: {out_dim: 22, hidden_dim: 26, bottleneck_dim: 18, local_views: 1}
+
+optimizer: {name: adamw, lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.95]}
+scheduler: {name: cosine, warmup: 0.25, final_lr: 0.1}
+lr_scale: {space: 1.0, time: 1.0, clip: 1.0}
+num_iters_grad_accum: 1
+use_single_optimizer: false
+predictor: {pred_multiplier: 1.0, pred_aside: 0}
+alternating_interval: null
+explicit_freeze: false
+always_compute_loss: false
+use_mixed_precision: true
+mixed_precision: auto
+max_bad_steps: 5
+strict_monitors: false
+clip_grad_norm: 1.0
+batch_size: 8
+seed: 3
+knn_k: 5
+figures: [pca]  # UMAP takes a minute
+"""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ, signal.SIGPIPE)
 # Of <linux/capability.h>, <linux/prctl.h> and <linux/securebits.h>.
@@ -174,12 +185,12 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Confi
     Nothing in it that matters to a test is left to the default files.
     """
     folder = tmp_path_factory.mktemp("config")
-    (folder / "tiny.yaml").touch()
+    (folder / "tiny.yaml").write_text(TINY)
 
     def make(*overrides: str, root: Path = folder) -> Config:
         videos = ", ".join(f"{split}: {count}" for split, count in TINY_VIDEOS.items())
         dataset = f'dataset={{name: moving_digits, root: "{root}", videos: {{{videos}}}, seed: 0}}'
-        return load_config(str(folder / "tiny.yaml"), [dataset, *TINY, *overrides]).config
+        return load_config(str(folder / "tiny.yaml"), [dataset, *overrides]).config
 
     return make
 

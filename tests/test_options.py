@@ -10,18 +10,23 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
-from config.schema import Config, Strength
+from config.keys import choice_of
+from config.schema import Config
 from data_utils.loader import Batch
 from runs.seeds import seed_everything
 from tasks.hierarchical import HierarchicalTask
+from tasks.hierarchical_settings import HierarchicalSettings, Strength
+from tasks.prediction_losses import LOSSES
+from tasks.regularizers import REGULARIZERS
 from train import Trainer
 
 CPU = torch.device("cpu")
-SMALL = "proj_dim: 18, min_vectors: 32"
+GUARD, SMALL = "hierarchical.regularizer", "proj_dim: 18, min_vectors: 32"
 
 
 def same_views(views: str) -> str:
@@ -33,19 +38,19 @@ def same_views(views: str) -> str:
 # By option its values, each a set of overrides. What is listed together belongs together.
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "groups": {
-        "image": ("groups=[backbone,space]", "window.length=1", "frames_per_clip=1"),
-        "space-time": ("groups=[space,time]", "frames_per_clip=6"),
+        "image": ("groups=[backbone,space]", "window.length=1", "hierarchy.frames_per_clip=1"),
+        "space-time": ("groups=[space,time]", "hierarchy.frames_per_clip=6"),
         "space-clip": ("groups=[space,time,clip]",),
-        "backbone-time": ("groups=[backbone,space,time]", "frames_per_clip=6"),
+        "backbone-time": ("groups=[backbone,space,time]", "hierarchy.frames_per_clip=6"),
         "backbone-clip": ("groups=[backbone,space,time,clip]",),
     },
     "causal": {
         "none": (),
-        "space": ("architecture_space.causal_mask=true",),
-        "above": ("architecture_time.causal_mask=true", "architecture_clip.causal_mask=true"),
-        "all": tuple(f"architecture_{level}.causal_mask=true" for level in ("space", "time", "clip")),
+        "space": ("hierarchy.space.causal_mask=true",),
+        "above": ("hierarchy.time.causal_mask=true", "hierarchy.clip.causal_mask=true"),
+        "all": tuple(f"hierarchy.{level}.causal_mask=true" for level in ("space", "time", "clip")),
     },
-    "side": {value: (f"use_temporal_prediction={value}",) for value in ("true", "false")},
+    "side": {value: (f"hierarchical.use_temporal_prediction={value}",) for value in ("true", "false")},
     "layout": {
         f"{single}-{aside}": (
             f"use_single_optimizer={single}",
@@ -54,60 +59,65 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         for single in ("true", "false")
         for aside in (0, 1, 2)
     },
-    "isolation": {value: (f"isolation={value}",) for value in ("strict", "overlap", "end2end")},
+    "isolation": {value: (f"hierarchical.isolation={value}",) for value in ("strict", "overlap", "end2end")},
     "loss": {
-        "mse": ("loss_fn=mse",),
-        "smooth_l1": ("loss_fn=smooth_l1", "loss_params={beta: 0.5}"),
-        "cs": ("loss_fn=cs",),
-        "ce": ("loss_fn=ce",),
-        "ce-centred": ("loss_fn=ce", "loss_params={target_temperature: 0.3, centre_momentum: 0.9}"),
-        "vicreg": ("loss_fn=vicreg", "loss_params={covariance: 2.0}"),
-        "barlow": ("loss_fn=barlow", "loss_params={redundancy: 0.01}"),
+        "mse": ("hierarchical.loss={name: mse}",),
+        "smooth_l1": ("hierarchical.loss={name: smooth_l1, beta: 0.5}",),
+        "cs": ("hierarchical.loss={name: cs}",),
+        "ce": ("hierarchical.loss={name: ce}",),
+        "ce-centred": ("hierarchical.loss={name: ce, target_temperature: 0.3, centre_momentum: 0.9}",),
+        "vicreg": ("hierarchical.loss={name: vicreg, covariance: 2.0}",),
+        "barlow": ("hierarchical.loss={name: barlow, redundancy: 0.01}",),
     },
     "regularizer": {
-        "none": ("regularizer={name: none}",),
-        "vicreg": (f"regularizer={{name: vicreg, variance: 1, covariance: 1, {SMALL}}}",),
-        "sigreg": (f"regularizer={{name: sigreg, weight: 1, num_slices: 256, {SMALL}}}",),
-        "visreg": (f"regularizer={{name: visreg, scale: 1, shape: 1, centre: 1, num_slices: 256, {SMALL}}}",),
+        "none": (f"{GUARD}={{name: none}}",),
+        "vicreg": (f"{GUARD}={{name: vicreg, variance: 1, covariance: 1, {SMALL}}}",),
+        "sigreg": (f"{GUARD}={{name: sigreg, weight: 1, num_slices: 256, {SMALL}}}",),
+        "visreg": (f"{GUARD}={{name: visreg, scale: 1, shape: 1, centre: 1, num_slices: 256, {SMALL}}}",),
     },
     "targets": {
-        "online": ("targets=online",),
-        "undetached": ("targets=online", "detach_targets=false"),
-        "ema": ("targets=ema",),
+        "online": ("hierarchical.targets=online",),
+        "undetached": ("hierarchical.targets=online", "hierarchical.detach_targets=false"),
+        "ema": ("hierarchical.targets=ema",),
     },
     "views": {
-        "single": (f"views={same_views('none')}",),
-        "strong": (f"views={same_views('strong, strong')}", "second_view=augmentation"),
-        "by level": ("views={backbone: [none], space: [weak, weak], time: [weak, strong], clip: [strong, strong]}",),
-        "window": (f"views={same_views('none, weak')}", "second_view=window"),
+        "single": (f"hierarchical.views={same_views('none')}",),
+        "strong": (f"hierarchical.views={same_views('strong, strong')}", "hierarchical.second_view=augmentation"),
+        "by level": (
+            "hierarchical.views={backbone: [none], space: [weak, weak], time: [weak, strong], clip: [strong, strong]}",
+        ),
+        "window": (f"hierarchical.views={same_views('none, weak')}", "hierarchical.second_view=window"),
     },
     "invariance": {
         "off": (),
-        "above": ("loss_weights={space: {invariance: 1}, time: {invariance: 1}, clip: {invariance: 1}}",),
+        "above": ("hierarchical.loss_weights={space: {invariance: 1}, time: {invariance: 1}, clip: {invariance: 1}}",),
     },
-    "across": {value: (f"predict_across_views={value}",) for value in ("true", "false")},
+    "across": {value: (f"hierarchical.predict_across_views={value}",) for value in ("true", "false")},
     "side_targets": {
-        "detached": ("detach_side_targets=true",),
-        "undetached": ("detach_side_targets=false",),
+        "detached": ("hierarchical.detach_side_targets=true",),
+        "undetached": ("hierarchical.detach_side_targets=false",),
     },
-    "target_norm": {value: (f"target_norm={value}",) for value in ("standardize", "layer", "none")},
+    "target_norm": {value: (f"hierarchical.target_norm={value}",) for value in ("standardize", "layer", "none")},
     "down": {
-        f"{target}-{which}": (f"down_target={target}", f"down_targets={which}")
+        f"{target}-{which}": (f"hierarchical.down_target={target}", f"hierarchical.down_targets={which}")
         for target in ("pixels", "stem")
         for which in ("all", "sampled")
     },
-    "positions": {value: (f"positions={value}", "std_divisor=1.5") for value in ("per_sample", "per_batch")},
+    "positions": {
+        value: (f"hierarchical.positions={value}", "hierarchical.std_divisor=1.5")
+        for value in ("per_sample", "per_batch")
+    },
     "stem": {
         "linear": (),
-        "cnn": ("stem=cnn",),
-        "temporal": ("stem=cnn", "temporal_stem=true"),
+        "cnn": ("hierarchy.stem=cnn",),
+        "temporal": ("hierarchy.stem=cnn", "hierarchy.temporal_stem=true"),
     },
     "units": {
         "plain": (),
-        "batchnorm": ("output_batchnorm=true", "batchnorm_momentum=0.3"),
-        "noise": ("interlevel_noise=0.25", "architecture_space.stochastic_depth=0.5"),
-        "dropout": ("architecture_time.dropout=0.2", "position_embedding=sincos"),
-        "lecun": ("architecture_space.weight_init=lecun", "architecture_backbone.weight_init=lecun"),
+        "batchnorm": ("hierarchy.output_batchnorm=true", "batchnorm_momentum=0.3"),
+        "noise": ("hierarchy.interlevel_noise=0.25", "hierarchy.space.stochastic_depth=0.5"),
+        "dropout": ("hierarchy.time.dropout=0.2", "hierarchy.position_embedding=sincos"),
+        "lecun": ("hierarchy.space.weight_init=lecun", "hierarchy.backbone.weight_init=lecun"),
     },
     "turns": {
         "all": (),
@@ -122,7 +132,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "float16": ("mixed_precision=float16",),
     },
     "accumulation": {"1": (), "2": ("num_iters_grad_accum=2",)},
-    "weights": {"fixed": (), "moving": ("interpolate_loss_weights_to_uniformity=true",)},
+    "weights": {"fixed": (), "moving": ("hierarchical.interpolate_loss_weights_to_uniformity=true",)},
     "augment": {
         "no": (),
         "yes": (
@@ -268,24 +278,23 @@ def test_every_pair_of_options_trains_what_it_should(
         assert any(not torch.equal(teacher[key], value) for key, value in task.teacher.state_dict().items())
 
 
+LITERALS = ("targets", "isolation", "down_targets", "positions", "target_norm", "second_view")
+
+
 def test_the_settings_hold_every_value_and_every_possible_pair() -> None:
     found = {pair for setting in SETTINGS for pair in itertools.combinations(setting.items(), 2)}
     for (option, values), (other, its_values) in itertools.combinations(OPTIONS.items(), 2):
         for value, its_value in itertools.product(values, its_values):
             assert (((option, value), (other, its_value)) in found) == is_possible(option, value, other, its_value)
     overrides = [override for values in OPTIONS.values() for value in values.values() for override in value]
-    for section in (
-        "loss_fn",
-        "targets",
-        "isolation",
-        "down_targets",
-        "positions",
-        "target_norm",
-        "second_view",
-        "eval_crop",
-    ):
-        offered = Config.model_fields[section].annotation.__args__  # type: ignore[union-attr]
-        given = {value.partition("=")[2] for value in overrides if value.startswith(f"{section}=")}
-        assert given == set(offered), section
-    views = " ".join(value for value in overrides if value.startswith("views="))
-    assert all(strength in views for strength in Strength.__args__)  # type: ignore[attr-defined]
+    fields = {key: HierarchicalSettings.model_fields[key] for key in LITERALS}
+    fields["eval_crop"] = Config.model_fields["eval_crop"]
+    for key, field in fields.items():
+        offered = get_args(field.annotation)
+        given = {value.partition("=")[2] for value in overrides if value.partition("=")[0].rpartition(".")[2] == key}
+        assert given == set(offered), key
+    for kinds, option in ((LOSSES, "loss"), (REGULARIZERS, "regularizer")):
+        given = {override.split("name: ")[1].rstrip("}").split(",")[0] for (override,) in OPTIONS[option].values()}
+        assert given == {choice_of(kind) for kind in kinds}, option
+    views = " ".join(value for value in overrides if value.startswith("hierarchical.views="))
+    assert all(strength in views for strength in get_args(Strength))

@@ -114,16 +114,6 @@ def test_how_far_a_cnn_sees_in_time(temporal: bool, reach: int) -> None:
     assert torch.equal(seen, (time[:, None] - time).abs() <= reach)
 
 
-def test_a_temporal_stem_warns_once_that_it_leaks(caplog: pytest.LogCaptureFixture) -> None:
-    build_stem("cnn", 8, 10, False, 0.1)
-    build_stem("linear", 8, 10, False, 0.1)
-    assert caplog.records == []
-    stem = build_stem("cnn", 8, 10, True, 0.1)
-    stem(torch.randn(1, 2, 3, 16, 24))
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "temporal_stem" in caplog.text
-
-
 @pytest.mark.parametrize(("momentum", "settles"), [(0.1, True), (0.001, False)])
 def test_the_statistics_of_a_cnn_settle_within_fifty_steps(momentum: float, settles: bool) -> None:
     torch.manual_seed(0)

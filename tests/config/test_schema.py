@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from config.losses import LOSS_PARAMS
 from pydantic import ValidationError
 
 from config.errors import InputError
 from config.load import load_config
-from config.losses import LOSS_PARAMS
 from config.schema import Config
 from config.sizes import multiples
 from config.yaml_text import to_yaml

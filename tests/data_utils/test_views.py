@@ -17,7 +17,6 @@ from data_utils.views import (
     TrainingViews,
     View,
     crops_per_window,
-    default_view,
     evaluation_views,
     make_views,
     middle_view,
@@ -63,13 +62,6 @@ def same(first: TrainingViews, second: TrainingViews) -> list[bool]:
     """Whether the views are equal, view by view."""
     both = zip(first.videos, second.videos, first.frames, second.frames, strict=True)
     return [torch.equal(a, b) and torch.equal(c, d) for a, b, c, d in both]
-
-
-def test_the_default_view_follows_the_config(config: Config) -> None:
-    assert not config.augment_training
-    assert default_view(config) == View()
-    augmenting = config.model_copy(update={"augment_training": True})
-    assert default_view(augmenting) == View(augmentation=config.augmentation)
 
 
 def test_a_plain_view_is_the_window_normalised(batch: Batch, config: Config) -> None:

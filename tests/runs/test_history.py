@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,14 @@ def test_the_same_experiment_continues(tiny_config: MakeConfig) -> None:
     ("override", "key"),
     [
         ("seed=9", "seed"),
-        ("architecture_time.dim=24", "architecture_time"),
-        ("window.frequency=2", "window"),
-        ("regularizer.variance=2", "regularizer"),
+        ("task=vicreg", "task"),
+        ("hierarchy.time.dim=24", "hierarchy.time.dim"),
+        ("window.frequency=2", "window.frequency"),
+        ("hierarchical.regularizer.variance=2", "hierarchical.regularizer.variance"),
+        ("hierarchical.regularizer={name: none}", "hierarchical.regularizer.name"),
+        ("hierarchical.loss_weights.clip.down=0.5", "hierarchical.loss_weights"),
         ("batch_size=4", "batch_size"),
-        ("dataset.seed=9", "dataset"),
+        ("dataset.seed=9", "dataset.seed"),
     ],
 )
 def test_another_experiment_is_refused(tiny_config: MakeConfig, override: str, key: str) -> None:
@@ -121,12 +125,29 @@ def test_another_experiment_is_refused(tiny_config: MakeConfig, override: str, k
     assert "\n" not in str(info.value)
 
 
-def test_a_key_that_one_of_both_lacks_is_a_difference(tiny_config: MakeConfig) -> None:
+def test_a_key_that_one_of_both_lacks_is_no_difference(
+    tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
     config = tiny_config().model_dump()
-    older = {key: value for key, value in config.items() if key != "isolation"}
-    for then, now in ((older, config), (config, older)):
-        with pytest.raises(InputError, match="isolation"):
-            check_same_experiment(then, now, Path("last.pt"))
+    lacking = copy.deepcopy(config)
+    del lacking["max_bad_steps"], lacking["window"]["frequency_fps"], lacking["hierarchical"]["isolation"]
+    for weights in lacking["hierarchical"]["loss_weights"].values():
+        del weights["invariance"]
+    check_same_experiment(lacking, config, Path("last.pt"))
+    check_same_experiment(config, lacking, Path("last.pt"))
+    assert caplog.records == []
+    with_more = copy.deepcopy(config) | {"learning": "fast"}
+    with_more["window"]["colour"] = "blue"
+    check_same_experiment(with_more, config, Path("last.pt"))
+    assert "last.pt has window.colour, learning, which this version does not know" in caplog.text
+
+
+def test_a_level_that_one_of_both_lacks_is_a_difference(tiny_config: MakeConfig) -> None:
+    then = tiny_config().model_dump()
+    now = copy.deepcopy(then)
+    now["lr_scale"]["backbone"] = 0.5
+    with pytest.raises(InputError, match="lr_scale is .* and was"):
+        check_same_experiment(then, now, Path("last.pt"))
 
 
 def test_free_keys_are_keys_of_the_config(tiny_config: MakeConfig) -> None:

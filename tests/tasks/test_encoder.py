@@ -187,3 +187,13 @@ def test_weights_of_another_cnn_do_not_fit(tiny_config: MakeConfig, tmp_path: Pa
     torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, path)
     with pytest.raises(InputError, match=r"lacks features\.0\.0\.0\.weight and \d+ more"):
         build(cnn_config(tiny_config, f'encoder_checkpoint="{path}"'))
+
+
+def test_a_temporal_stem_warns_once_that_it_leaks(
+    tiny_config: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    build_encoder(tiny_config("hierarchy.stem=cnn", "task=vicreg"))
+    assert caplog.records == []
+    build_encoder(tiny_config("hierarchy.stem=cnn", "hierarchy.temporal_stem=true", "task=vicreg"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "hierarchy.temporal_stem=false does not leak" in caplog.text

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from config.losses import SIGReg, VICReg, VISReg
 from losses import covariance_term, sigreg, variance_term, visreg
 from tasks.guard import CollapseGuard, RecentVectors
+from tasks.regularizers import SIGReg, VICReg, VISReg
 
 Regularizer = VICReg | SIGReg | VISReg
 VICREG = VICReg(name="vicreg", variance=2.0, covariance=3.0, proj_dim=18, min_vectors=4)

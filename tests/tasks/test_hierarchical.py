@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tasks.hierarchical import build_hierarchy
+from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.task import StepContext
 from tests.tasks.hierarchical_cases import (
     ALIKE,
@@ -95,7 +96,8 @@ def test_targets_that_are_not_detached_leak(
 def test_targets_of_a_teacher_never_leak(tiny_config: MakeConfig, views: tuple[str, ...]) -> None:
     config = make_config(tiny_config, "b3", ("time",), (NONE, STEM, EMA, *views))
     undetached = {"detach_targets": False, "detach_side_targets": False}  # which a config file is refused
-    task = make_task(config.model_copy(update=undetached))
+    settings = config.section(HierarchicalSettings).model_copy(update=undetached)
+    task = make_task(config.model_copy(update={"hierarchical": settings}))
     for level, terms in losses_of(task).items():
         for term, loss in terms.items():
             assert moved_groups(task, loss) == {level}, term

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from config.losses import LOSS_PARAMS, LossName
 from config.schema import Config
-from losses import mse, prediction_loss
+from losses import mse
+from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.objective import LevelObjective, LevelView, Targets
 
 MakeConfig = Callable[..., Config]
@@ -238,13 +238,15 @@ def test_only_what_has_a_weight_and_a_neighbour_is_predicted(
 
 def test_a_level_without_weights_predicts_nothing(tiny_config: MakeConfig) -> None:
     config = tiny_config(NO_GUARD)
-    config = config.model_copy(update={"loss_weights": {"space": config.loss_weights["space"]}})
+    settings = config.section(HierarchicalSettings)
+    one_level = settings.model_copy(update={"loss_weights": {"space": settings.weights_of("space")}})
+    config = config.model_copy(update={"hierarchical": one_level})
     assert len(make_objective(config, "time").predictors) == 0
 
 
 # ------------------------------------------------------------------------------------------- losses, weights
 
-LOSSES: list[tuple[LossName, str]] = [
+LOSSES: list[tuple[str, str]] = [
     ("mse", "{}"),
     ("smooth_l1", "{beta: 0.5}"),
     ("cs", "{}"),
@@ -255,15 +257,15 @@ LOSSES: list[tuple[LossName, str]] = [
 
 
 @pytest.mark.parametrize(("name", "params"), LOSSES)
-def test_every_direction_has_the_loss_of_the_config(tiny_config: MakeConfig, name: LossName, params: str) -> None:
+def test_every_direction_has_the_loss_of_the_config(tiny_config: MakeConfig, name: str, params: str) -> None:
     weights = "loss_weights.space={up: 2, down: 3, side: 5}"
     config = tiny_config(f"loss_fn={name}", f"loss_params={params}", weights, NO_GUARD)
     objective, view = make_objective(config, "space"), random_view()
     pairs = objective.predict(view, generator())
     terms = objective([view], generator())
-    loss_params = LOSS_PARAMS[name].model_validate(config.loss_params)
+    loss = config.section(HierarchicalSettings).loss
     for direction, weight in {"up": 2, "down": 3, "side": 5}.items():
-        expected = weight * prediction_loss(name, loss_params, *pairs[direction])  # type: ignore[index]
+        expected = weight * loss(*pairs[direction])  # type: ignore[index]
         torch.testing.assert_close(terms[direction], expected)
 
 
@@ -350,8 +352,8 @@ def test_the_loss_takes_off_the_centre_that_it_finds(tiny_config: MakeConfig) ->
     objective([view], generator())
     centre = objective.get_buffer("up_centre_D").clone()
     prediction, target = objective.predict(view, generator())["up"]
-    expected = prediction_loss("ce", objective.loss_params, prediction, target, centre)
-    uncentred = prediction_loss("ce", objective.loss_params, prediction, target)
+    expected = objective.settings.loss(prediction, target, centre)
+    uncentred = objective.settings.loss(prediction, target)
     term = objective([view], generator())["up"]
     torch.testing.assert_close(term, expected)
     assert (term - uncentred).abs() > 1e-4
@@ -361,10 +363,7 @@ def test_both_views_are_centred_alike_and_move_the_centre_once(tiny_config: Make
     objective, views = centred(tiny_config), [random_view(), random_view(seed=10)]
     objective([random_view(seed=20)], generator())
     centre = objective.get_buffer("up_centre_D").clone()
-    expected = [
-        prediction_loss("ce", objective.loss_params, *objective.predict(view, generator())["up"], centre)
-        for view in views
-    ]
+    expected = [objective.settings.loss(*objective.predict(view, generator())["up"], centre) for view in views]
     torch.testing.assert_close(objective(views, generator())["up"], torch.stack(expected).mean())
     above = [view.targets.above_BVF for view in views]
     assert above[0] is not None
