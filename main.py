@@ -103,6 +103,8 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     config = loaded.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
+    for note in loaded.notes():
+        logger.info("config: %s", note)
     checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
     run.error.unlink(missing_ok=True)
     environment = describe_environment(device) | {"reading": describe_reading(config)}

@@ -123,10 +123,16 @@ def _differences(then: Any, now: Any, kind: type[BaseModel] | None, prefix: str)
         yield f"{prefix}{CHOICE}", then.get(CHOICE), now.get(CHOICE)
         return
     for key in kind.model_fields:
-        if key in then and key in now:
-            inner = _section(kind, key, then[key])
-            both = inner if inner is not None and isinstance(now[key], Mapping) else None
-            yield from _differences(_with_defaults(kind, key, then[key]), now[key], both, f"{prefix}{key}.")
+        if key not in then or key not in now:
+            continue
+        was, value, item = then[key], now[key], _item(kind, key)
+        if item is not None and isinstance(was, Mapping) and isinstance(value, Mapping) and was.keys() == value.keys():
+            for name in was:
+                lacks_nothing = item.model_validate(_known(was[name], item, "", [])).model_dump()
+                yield from _differences(lacks_nothing, value[name], item, f"{prefix}{key}.{name}.")
+            continue
+        inner = _section(kind, key, was) if isinstance(value, Mapping) else None
+        yield from _differences(was, value, inner, f"{prefix}{key}.")
 
 
 def _section(kind: type[BaseModel], key: str, value: Any) -> type[BaseModel] | None:
@@ -140,14 +146,13 @@ def _section(kind: type[BaseModel], key: str, value: Any) -> type[BaseModel] | N
     return options[0] if options else None
 
 
-def _with_defaults(kind: type[BaseModel], key: str, value: Any) -> Any:
-    """A mapping of sections, such as `loss_weights`, with what its sections lack; other values as they are."""
+def _item(kind: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The section that every value of the mapping `key` is, such as those of `loss_weights`; None for other keys."""
     for option in alternatives(kind.model_fields[key].annotation):
-        item = mappings(get_args(option)[1]) if get_origin(option) is dict else []
-        if len(item) == 1 and isinstance(value, Mapping):
-            known = {name: _known(inner, item[0], "", []) for name, inner in value.items()}
-            return {name: item[0].model_validate(inner).model_dump() for name, inner in known.items()}
-    return value
+        items = mappings(get_args(option)[1]) if get_origin(option) is dict else []
+        if len(items) == 1:
+            return items[0]
+    return None
 
 
 def _set_missing(values: Values, path: list[str], value: Any) -> None:

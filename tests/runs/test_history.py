@@ -111,7 +111,7 @@ def test_the_same_experiment_continues(tiny_config: MakeConfig) -> None:
         ("window.frequency=2", "window.frequency"),
         ("hierarchical.regularizer.variance=2", "hierarchical.regularizer.variance"),
         ("hierarchical.regularizer={name: none}", "hierarchical.regularizer.name"),
-        ("hierarchical.loss_weights.clip.down=0.5", "hierarchical.loss_weights"),
+        ("hierarchical.loss_weights.clip.down=0.5", "hierarchical.loss_weights.clip.down"),
         ("batch_size=4", "batch_size"),
         ("dataset.seed=9", "dataset.seed"),
     ],
@@ -125,7 +125,7 @@ def test_another_experiment_is_refused(tiny_config: MakeConfig, override: str, k
     assert "\n" not in str(info.value)
 
 
-def test_a_key_that_one_of_both_lacks_is_no_difference(
+def test_a_key_that_one_of_both_lacks_is_not_a_difference(
     tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = tiny_config().model_dump()
@@ -134,7 +134,6 @@ def test_a_key_that_one_of_both_lacks_is_no_difference(
     for weights in lacking["hierarchical"]["loss_weights"].values():
         del weights["invariance"]
     check_same_experiment(lacking, config, Path("last.pt"))
-    check_same_experiment(config, lacking, Path("last.pt"))
     assert caplog.records == []
     with_more = copy.deepcopy(config) | {"learning": "fast"}
     with_more["window"]["colour"] = "blue"
@@ -146,7 +145,7 @@ def test_a_level_that_one_of_both_lacks_is_a_difference(tiny_config: MakeConfig)
     then = tiny_config().model_dump()
     now = copy.deepcopy(then)
     now["lr_scale"]["backbone"] = 0.5
-    with pytest.raises(InputError, match="lr_scale is .* and was"):
+    with pytest.raises(InputError, match=r"lr_scale is .* and was"):
         check_same_experiment(then, now, Path("last.pt"))
 
 
