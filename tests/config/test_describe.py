@@ -23,7 +23,7 @@ def test_every_key_of_the_default_config_is_in_the_page() -> None:
     used = set(load_config("quickstart").source)
     one_row = {
         "dataset.videos": ("train", "val", "test"),
-        "views": ("backbone", "space", "time", "clip"),
+        "hierarchical.views": ("backbone", "space", "time", "clip"),
         "lr_scale": ("space", "time", "clip"),
     }
     assert used - described == {f"{key}.{part}" for key, parts in one_row.items() for part in parts}

@@ -8,20 +8,21 @@ import pytest
 
 from config.errors import InputError
 from config.load import CONFIG_FOLDER, DEFAULT_FILES, load_config, render_config
+from tasks.encoder_settings import HierarchySettings
 
 # What the tests rely on, so that tuning the defaults breaks none of them.
 PINNED = """\
 groups: [space, time, clip]
-patch_size: 8
-frames_per_clip: 4
+hierarchy: {patch_size: 8, frames_per_clip: 4}
 frame_size: [32, 32]
 window: {length: 8}
 dataset: {name: moving_digits, root: x, videos: {train: 5, val: 5, test: 5}, seed: 0}
-regularizer: {name: vicreg, variance: 1.0, covariance: 0.5, proj_dim: 16, min_vectors: 256}
 optimizer: {name: adamw, lr: 0.25, weight_decay: 0.5, betas: [0.5, 0.75]}
-loss_weights: {space: {invariance: 0.0}, time: {invariance: 0.0}, clip: {down: 1.0, invariance: 0.0}}
+hierarchical:
+  regularizer: {name: vicreg, variance: 1.0, covariance: 0.5, proj_dim: 16, min_vectors: 256}
+  loss_weights: {space: {invariance: 0.0}, time: {invariance: 0.0}, clip: {down: 1.0, invariance: 0.0}}
 """
-SIGREG = ["regularizer.weight=0.02", "regularizer.num_slices=256", "regularizer.proj_dim=8"]
+SIGREG = [f"hierarchical.regularizer.{value}" for value in ("weight=0.02", "num_slices=256", "proj_dim=8")]
 
 
 def write(folder: Path, text: str, name: str = "own.yaml") -> str:
@@ -83,22 +84,24 @@ def test_of_two_overrides_the_later_wins(pinned: str) -> None:
 
 @pytest.mark.parametrize("position", [0, 1, 4])
 def test_a_new_name_replaces_the_whole_mapping(position: int, pinned: str) -> None:
-    overrides = [*SIGREG, "regularizer.min_vectors=9"]
-    overrides.insert(position, "regularizer.name=sigreg")
+    overrides = [*SIGREG, "hierarchical.regularizer.min_vectors=9"]
+    overrides.insert(position, "hierarchical.regularizer.name=sigreg")
     loaded = load_config(pinned, overrides)
-    assert loaded.merged["regularizer"] == {
+    assert loaded.merged["hierarchical"]["regularizer"] == {
         "name": "sigreg",
         "weight": 0.02,
         "num_slices": 256,
         "proj_dim": 8,
         "min_vectors": 9,
     }
-    assert {label for key, label in loaded.source.items() if key.startswith("regularizer.")} == {"command line"}
+    assert {label for key, label in loaded.source.items() if key.startswith("hierarchical.regularizer.")} == {
+        "command line"
+    }
 
 
 def test_the_same_name_replaces_nothing(pinned: str) -> None:
-    merged = load_config(pinned, ["regularizer={name: vicreg, variance: 3.0}"]).merged
-    assert merged["regularizer"] == {
+    merged = load_config(pinned, ["hierarchical.regularizer={name: vicreg, variance: 3.0}"]).merged
+    assert merged["hierarchical"]["regularizer"] == {
         "name": "vicreg",
         "variance": 3.0,
         "covariance": 0.5,
@@ -231,18 +234,26 @@ def test_an_override_that_is_no_yaml_is_told(pinned: str) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("patch_sise=3", "unknown key patch_sise (command line); did you mean patch_size?"),
+        ("patch_sise=3", "unknown key patch_sise (command line); did you mean hierarchy.patch_size?"),
         ("optimizer.lrr=3", "unknown key optimizer.lrr (command line); did you mean optimizer.lr?"),
         ("lr=3", "unknown key lr (command line); did you mean optimizer.lr?"),
-        ("regularizer.varianc=3", "unknown key regularizer.varianc (command line); did you mean regularizer.variance?"),
+        (
+            "hierarchical.regularizer.varianc=3",
+            "unknown key hierarchical.regularizer.varianc (command line); did you mean "
+            "hierarchical.regularizer.variance?",
+        ),
         (
             "dataset.videos.trian=3",
             "unknown key dataset.videos.trian (command line); did you mean dataset.videos.train?",
         ),
-        ("loss_weights.spac.up=1", "unknown key loss_weights.spac (command line); did you mean loss_weights.space?"),
         (
-            "loss_weights.time.upp=1",
-            "unknown key loss_weights.time.upp (command line); did you mean loss_weights.time.up?",
+            "hierarchical.loss_weights.spac.up=1",
+            "unknown key hierarchical.loss_weights.spac (command line); did you mean hierarchical.loss_weights.space?",
+        ),
+        (
+            "hierarchical.loss_weights.time.upp=1",
+            "unknown key hierarchical.loss_weights.time.upp (command line); did you mean "
+            "hierarchical.loss_weights.time.up?",
         ),
         ("dataset.catalog=x", "unknown key dataset.catalog (command line); it belongs to dataset.name=catalog"),
         ("window.zzz=1", "unknown key window.zzz (command line); window has length, frequency, frequency_fps, step, "),
@@ -273,7 +284,10 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
         ("max_bad_videos=2", "max_bad_videos (command line): expected at most 1, got 2"),
         ("save_path=3", "save_path (command line): expected text, got 3"),
         ("resume=yes", "resume (command line): expected true or false, got 'yes'"),
-        ("isolation=strickt", "isolation (command line): expected 'strict', 'overlap' or 'end2end', got 'strickt'"),
+        (
+            "hierarchical.isolation=strickt",
+            "hierarchical.isolation (command line): expected 'strict', 'overlap' or 'end2end', got 'strickt'",
+        ),
         ("frame_size=32", "frame_size (command line): expected a list, got 32"),
         ("frame_size=[32]", "frame_size (command line): expected at least 2 values, got [32]"),
         ("frame_size=[32, a]", "frame_size[1] (command line): expected a whole number, got 'a'"),
@@ -289,11 +303,17 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
         ),
         ("svt.local_time=[1, 0.5]", "svt.local_time (command line): expected the least value first, got [1, 0.5]"),
         ("window=null", "window (command line): expected a mapping, got null"),
-        ("loss_weights.space.up=x", "loss_weights.space.up (command line): expected a number, got 'x'"),
-        ("regularizer.proj_dim=x", "regularizer.proj_dim (command line): expected a whole number, got 'x'"),
         (
-            "regularizer.name=vic",
-            "regularizer.name (command line): expected 'vicreg', 'sigreg', 'visreg' or 'none', got 'vic'",
+            "hierarchical.loss_weights.space.up=x",
+            "hierarchical.loss_weights.space.up (command line): expected a number, got 'x'",
+        ),
+        (
+            "hierarchical.regularizer.proj_dim=x",
+            "hierarchical.regularizer.proj_dim (command line): expected a whole number, got 'x'",
+        ),
+        (
+            "hierarchical.regularizer.name=vic",
+            "hierarchical.regularizer.name (command line): expected 'vicreg', 'sigreg', 'visreg' or 'none', got 'vic'",
         ),
     ],
 )
@@ -312,15 +332,17 @@ def test_the_first_of_several_errors_counts_the_others(pinned: str) -> None:
 
 
 def test_a_new_name_without_its_keys_says_why_they_are_missing(pinned: str) -> None:
-    assert message(pinned, "regularizer.name=sigreg", *SIGREG) == (
-        "regularizer.min_vectors is missing (command line): a new regularizer.name replaces the whole of regularizer, "
+    assert message(pinned, "hierarchical.regularizer.name=sigreg", *SIGREG) == (
+        "hierarchical.regularizer.min_vectors is missing (command line): a new hierarchical.regularizer.name "
+        "replaces the whole of hierarchical.regularizer, "
         "so give all its keys"
     )
 
 
 def test_values_that_disagree_are_one_clean_line(pinned: str) -> None:
     assert message(pinned, "frame_size=[33, 32]") == (
-        "frame_size and patch_size disagree: height 33 is not divisible by 8; frame_size=[32,32] would fit, or "
+        "frame_size and hierarchy.patch_size disagree: height 33 is not divisible by 8; frame_size=[32,32] "
+        "would fit, or "
         "frame_size=[40,32]"
     )
 
@@ -334,7 +356,7 @@ def test_the_rendered_config_says_where_each_value_came_from(tmp_path: Path) -> 
     words = {tuple(line.split()) for line in lines}
     assert ("batch_size:", "3", "#", path) in words
     assert ("lr:", "1.0e-05", "#", "command", "line") in words
-    patch_size = str(load_config(path).config.patch_size)
+    patch_size = str(load_config(path).config.section(HierarchySettings).patch_size)
     assert ("patch_size:", patch_size, "#", "arch_config.yaml") in words
     assert ("optimizer:",) in words
     assert all("  # " in line or line.endswith(":") for line in lines)
@@ -347,7 +369,11 @@ def test_the_rendered_config_says_where_each_value_came_from(tmp_path: Path) -> 
         ["save_path='1e-3'", "model_name='no # comment'"],
         ["save_path=\"two\\nlines: 'x' \\u00e9\""],
         ["optimizer.lr=1e-12", "clip_grad_norm=null", "frame_size=[64, 96]", "dataset.root=''"],
-        ["dataset={name: catalog, root: x, labels: {}}", "regularizer={name: none}", "loss_weights.clip={}"],
+        [
+            "dataset={name: catalog, root: x, labels: {}}",
+            "hierarchical.regularizer={name: none}",
+            "hierarchical.loss_weights.clip={}",
+        ],
     ],
 )
 def test_the_rendered_config_is_a_config(tmp_path: Path, overrides: list[str], pinned: str) -> None:
@@ -416,8 +442,8 @@ def test_a_hostile_file_is_refused_in_one_short_line(tmp_path: Path, content: st
     [
         (["seed=18446744073709551616"], "seed: expected at most 9,223,372,036,854,775,807"),
         (["seed=" + "9" * 90], "got a number of 90 digits"),
-        (["architecture_space.dim=1000000000000"], "architecture_space.dim: expected at most 1,000,000"),
-        (["architecture_space.dim=1000000", "architecture_space.layers=1000"], "architecture_space: dim, layers"),
+        (["hierarchy.space.dim=1000000000000"], "hierarchy.space.dim: expected at most 1,000,000"),
+        (["hierarchy.space.dim=1000000", "hierarchy.space.layers=1000"], "hierarchy.space: dim, layers"),
         (["num_epochs=10000000000"], "num_epochs: expected at most 1,000,000"),
         (["frame_size=[999999,999999]"], "batch_size, window.length and frame_size disagree"),
         (["load_size=[99999,99999]"], "batch_size, window.length and load_size disagree"),
@@ -460,6 +486,6 @@ def test_large_numbers_that_mean_all_or_never_and_the_largest_seed_are_taken() -
 
 def test_anchors_of_ordinary_size_are_read(tmp_path: Path) -> None:
     file = tmp_path / "anchors.yaml"
-    file.write_text("architecture_time: &level {dim: 64}\narchitecture_clip: *level\n")
+    file.write_text("hierarchy:\n  time: &level {dim: 64}\n  clip: *level\n")
     config = load_config(str(file)).config
-    assert config.architecture_time.dim == config.architecture_clip.dim == 64
+    assert config.level("time").dim == config.level("clip").dim == 64
