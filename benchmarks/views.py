@@ -66,9 +66,9 @@ def with_views(views: tuple[str, ...]) -> list[str]:
     below, above = (views[:2], views[2:]) if len(views) > 2 else (views, views)
     chosen = {"backbone": below, "space": below, "time": above, "clip": above}
     overrides = ["mean=[0.3,0.3,0.3]", "std=[0.15,0.15,0.15]", "augmentation.flip=0.0"]
-    overrides += [f"views.{level}=[{','.join(names)}]" for level, names in chosen.items()]
+    overrides += [f"hierarchical.views.{level}=[{','.join(names)}]" for level, names in chosen.items()]
     if len(views) == 1:
-        overrides += [f"loss_weights.{level}.invariance=0" for level in chosen]
+        overrides += [f"hierarchical.loss_weights.{level}.invariance=0" for level in chosen]
     return overrides
 
 

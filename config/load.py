@@ -81,7 +81,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
         # Not merged: the config of a run is whole, and what it has no entry for, it had none for.
         merged = filled(content, Config, merged)
         source = {dotted: source.get(dotted, SCHEMA_DEFAULT) for dotted in _leaves(merged, "")}
-    for name, layer in ((label, content), (COMMAND_LINE, _parse_overrides(overrides))):
+    for name, layer in ((label, content), (COMMAND_LINE, parse_overrides(overrides))):
         today, kept = respelled(layer, name)
         _merge(merged, today, name, source, kept=kept)
     if merged.get("model_name") is None:
@@ -187,8 +187,12 @@ def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
     return merged, source
 
 
-def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """All overrides as one nested mapping, so that their order does not matter to the `name` rule."""
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """All overrides as one nested mapping, so that their order does not matter to the `name` rule.
+
+    Raises:
+        InputError: one is not `key=value`, or its value is not YAML.
+    """
     if len(overrides) > MAX_VALUES:
         raise InputError(f"{len(overrides):,} overrides, more than {MAX_VALUES:,}: put them into a config file")
     nested: dict[str, Any] = {}

@@ -57,8 +57,8 @@ class Place:
         overrides = [
             f"dataset={{name: catalog, root: '{self.root}', catalog: '{self.catalog}'}}",
             f"frame_size={list(size)}",
-            "patch_size=4",
-            f"frames_per_clip={loading.length}",
+            "hierarchy.patch_size=4",
+            f"hierarchy.frames_per_clip={loading.length}",
             "groups=[space, time]",
             f"window={window}",
             f"window.max_seq_per_video={loading.windows_per_video}",

@@ -14,9 +14,18 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from config.errors import InputError
-from config.load import COMMAND_LINE, CONFIG_FOLDER, LoadedConfig, find_config, load_config, read_file
+from config.load import (
+    COMMAND_LINE,
+    CONFIG_FOLDER,
+    LoadedConfig,
+    find_config,
+    load_config,
+    parse_overrides,
+    read_file,
+)
 from config.messages import first_error
 from config.section import Section
+from config.spellings import respelled
 from config.yaml_text import to_yaml
 
 BOOK = Path(__file__).parent / "recipes.yaml"
@@ -155,7 +164,8 @@ def plan_run(book: Book, dataset: str, recipe: str, seed: int, overrides: Sequen
     """One run of a recipe. `overrides`: the user's own, which win. InputError: they give no valid config."""
     of_dataset = book.datasets[dataset]
     own = [book.recipes[recipe].overrides, of_dataset.recipes.get(recipe, {})]
-    given = [*_as_arguments(book.common, of_dataset.overrides, *own), *overrides, f"seed={seed}", "log_interval=1"]
+    layers = [book.common, of_dataset.overrides, *own, parse_overrides(overrides)]
+    given = [*_as_arguments(*layers), f"seed={seed}", "log_interval=1"]
     epochs = load_config(of_dataset.config, given).config.num_epochs
     given.append(f"val_interval={epochs}")
     loaded = load_config(of_dataset.config, given)
@@ -166,7 +176,7 @@ def plan_run(book: Book, dataset: str, recipe: str, seed: int, overrides: Sequen
 def plan_floors(book: Book, dataset: str, overrides: Sequence[str]) -> Run:
     """The floors of a dataset. InputError: as of `plan_run`."""
     of_dataset = book.datasets[dataset]
-    given = [*_as_arguments(of_dataset.overrides), *overrides]
+    given = _as_arguments(of_dataset.overrides, parse_overrides(overrides))
     loaded = load_config(of_dataset.config, given)
     values = loaded.config.model_dump(include=_SEEN_BY_FLOORS)
     return _run(dataset, FLOORS, 0, of_dataset.config, given, loaded, values)
@@ -201,7 +211,12 @@ def _run(
 
 
 def _as_arguments(*layers: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={to_yaml(value)}" for layer in layers for key, value in layer.items()]
+    """The layers as one command line, all in today's spelling, since it may have a key in one spelling alone."""
+    arguments: list[str] = []
+    for layer in layers:
+        today, _ = respelled(layer, COMMAND_LINE)
+        arguments += [f"{key}={to_yaml(value)}" for key, value in today.items()]
+    return arguments
 
 
 def _settings(loaded: LoadedConfig, origin: str) -> dict[str, Any]:

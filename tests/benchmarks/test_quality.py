@@ -450,3 +450,8 @@ def test_two_recipes_from_end_to_end(book_file: Path, tmp_path: Path, capsys: py
     assert again == ours
     for key in ("budget", "val", "test", "rank", "fingerprint"):
         assert rival_again[key] == rival[key], key
+
+
+def test_an_override_may_be_spelled_as_before_sections(book_file: Path) -> None:
+    old, new = (planned(book_file, "ours", 0, f"{key}=end2end") for key in ("isolation", "hierarchical.isolation"))
+    assert old.fingerprint == new.fingerprint != planned(book_file, "ours").fingerprint
