@@ -28,6 +28,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | 
     loaded = load_config(options.config, options.overrides)
     if options.print_config:
         print(render_config(loaded), end="")
+        for note in loaded.notes():
+            print(f"# {note}")
         return None
     return loaded
 

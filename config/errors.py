@@ -1,10 +1,10 @@
-"""The one error that a user can mend: bad input, told in one line."""
+"""The one error that a user can fix: bad input, told in one line."""
 
 
 class InputError(Exception):
     """Something the user gave is wrong: a config value, a file, a folder.
 
-    The message is one line that says what is wrong and how to mend it. `main.py` and `prepare.py` print it
+    The message is one line that says what is wrong and how to fix it. `main.py` and `prepare.py` print it
     and exit with status 2; every other exception is a bug and keeps its traceback.
     """
 

@@ -42,7 +42,7 @@ def first_error(error: ValidationError, root: type[BaseModel], origin: Callable[
         origin: says where the value of a dotted key came from.
     """
     details = error.errors(include_url=False)
-    # A misspelt key or name often makes other keys missing: the spelling is what the user can mend.
+    # A misspelt key or name often makes other keys missing: the spelling is what the user can fix.
     details.sort(key=lambda detail: 0 if _is_unknown_key(detail) else 2 if detail["type"] == "missing" else 1)
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return _line(details[0], root, origin) + more

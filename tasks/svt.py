@@ -1,4 +1,4 @@
-"""The rival with a teacher: small and short views of a video shall say what large and long ones say."""
+"""Self-distillation baseline: local views of a video must predict the teacher's output for global views."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from architecture import batch_statistics
 from architecture.projection_heads import PrototypeHead
 from config.augmentation import Augmentation
 from config.schema import Config
@@ -114,8 +115,8 @@ class SVTTask(Task):
             term = "global" if view < GLOBAL_VIEWS else "local"
             terms[term] = terms.get(term, 0) + loss / len(pairs)
         if self.training:
-            self.sum_K += teacher_GBK.sum(dim=(0, 1))
-            self.count += GLOBAL_VIEWS * size
+            self.sum_K += batch_statistics.total(teacher_GBK, (0, 1))
+            self.count += GLOBAL_VIEWS * batch_statistics.count(batch.rows_B)
         return {"svt": terms}
 
     def teacher_temperature(self, progress: float) -> float:

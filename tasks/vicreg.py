@@ -1,4 +1,4 @@
-"""The rival without a teacher: two windows of a video shall look alike, all videos different."""
+"""Siamese baseline: two windows of one video are pulled together; variance and covariance terms keep videos apart."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ HEAVY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas", "umap", 
         (["--help"], 0, "usage: main.py"),
         ([], 2, "usage: main.py"),
         (["quickstart.yaml", "--print-config"], 0, "model_name: quickstart"),
+        (["quickstart.yaml", "task=svt", "--print-config"], 0, "# task svt with encoder hierarchical does not use "),
         (["quikstart.yaml"], 2, "error: config quikstart.yaml not found; did you mean quickstart.yaml?"),
         (
             ["quickstart.yaml", "num_epoch=3"],
@@ -26,7 +27,7 @@ HEAVY = {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas", "umap", 
         ),
         (["quickstart.yaml", "num_epochs=many"], 2, "error: num_epochs (command line): expected a whole number"),
     ],
-    ids=["help", "nothing", "print-config", "config", "key", "value"],
+    ids=["help", "nothing", "print-config", "unused", "config", "key", "value"],
 )
 def test_nothing_heavy_is_imported_for(arguments: list[str], status: int, says: str) -> None:
     command = [sys.executable, "-X", "importtime", str(ROOT / "main.py"), *arguments]
