@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.blocks import init_lecun
+from architecture.geometry import Geometry
 from architecture.level import Level
 from architecture.summary_norm import SummaryNorm
 
@@ -59,14 +59,11 @@ class HierarchicalTransformer(nn.Module):
 
     Args:
         levels: keyword arguments of `Level` by name, lowest first, without `backbone`.
-        groups: the names whose units are given, lowest first: those of `levels`, maybe `backbone` before them. With
-            `backbone`, patches are units of their own, and for the isolation the stem is a level below `space`;
-            without it, the stem is part of `space`.
+        geometry: its `groups` are the names whose units are given, lowest first: those of `levels`, maybe `backbone`
+            before them. With `backbone`, patches are units of their own, and for the isolation the stem is a level
+            below `space`; without it, the stem is part of `space`.
         stem: from video [B, T, C, H, W] to patches [B, T, P, `stem_dim`].
         stem_dim: width of the patches.
-        grid: rows and columns of patches in a frame.
-        frames_per_clip: frames that `time` joins.
-        clips: clips that `clip` joins; frames_per_clip * clips is the number of frames of a window.
         next_token: whether causal levels learn by predicting the next token, so that the last state of a single unit
             learns nothing and is not its summary.
         weight_init: by level, `backbone` for the stem: `torch`, or `lecun`: see `init_lecun`.
@@ -81,12 +78,9 @@ class HierarchicalTransformer(nn.Module):
         self,
         levels: dict[str, dict[str, Any]],
         *,
-        groups: Sequence[str],
+        geometry: Geometry,
         stem: nn.Module,
         stem_dim: int,
-        grid: tuple[int, int],
-        frames_per_clip: int,
-        clips: int,
         weight_init: Mapping[str, str],
         next_token: bool,
         isolation: str,
@@ -95,20 +89,23 @@ class HierarchicalTransformer(nn.Module):
         batchnorm_momentum: float,
     ) -> None:
         super().__init__()
-        self.groups, self.isolation, self.interlevel_noise = tuple(groups), isolation, interlevel_noise
-        shapes: dict[str, tuple[int, ...]] = {"space": grid, "time": (frames_per_clip,), "clip": (clips,)}
-        units = {"space": frames_per_clip * clips, "time": clips, "clip": 1}
+        self.geometry, self.groups = geometry, geometry.groups
+        self.isolation, self.interlevel_noise = isolation, interlevel_noise
         dims = {"backbone": stem_dim} | {name: numbers["dim"] for name, numbers in levels.items()}
         self.stem = stem
         self.levels = nn.ModuleDict(
             {
-                name: Level(in_dim, shapes[name], single_unit=next_token and units[name] == 1, **numbers)
-                for (name, numbers), in_dim in zip(levels.items(), dims.values(), strict=False)
+                name: Level(
+                    dims[geometry.below(name)],
+                    geometry.shape(name),
+                    single_unit=next_token and geometry.units(name) == 1,
+                    **numbers,
+                )
+                for name, numbers in levels.items()
             }
         )
         normed = self.groups if output_batchnorm else ()
         self.summary_norms = nn.ModuleDict({name: SummaryNorm(dims[name], batchnorm_momentum) for name in normed})
-        self.tokens_per_unit = {name: math.prod(shapes[name]) for name in levels}
         for name, module in ({"backbone": stem} | dict(self.levels.items())).items():
             if weight_init[name] == "lecun":
                 module.apply(init_lecun)
@@ -136,7 +133,7 @@ class HierarchicalTransformer(nn.Module):
                 break
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
-                inside_BGND = units_BUD.unflatten(1, (-1, self.tokens_per_unit[name]))
+                inside_BGND = units_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
             summaries[name], level_states = self._run(name, inside_BGND)
             if level_states is not None:
                 states[name] = level_states

@@ -9,9 +9,6 @@ from torch import Tensor, nn
 VideoCNNName = Literal["s3d", "r2plus1d_18"]
 FEATURE_DIM: dict[VideoCNNName, int] = {"s3d": 1024, "r2plus1d_18": 512}
 """Width of the features that each network gives."""
-MIN_FRAMES: dict[VideoCNNName, int] = {"s3d": 8, "r2plus1d_18": 1}
-"""Frames of the shortest window. S3D halves time three times; and for 5 to 7 frames, the weight gradient of its first
-temporal convolution (7 x 1 x 1, stride 2) is garbage on the CPU, or ends the process: torch 2.13 with oneDNN."""
 CLASSIFIER = {"s3d": "classifier", "r2plus1d_18": "fc"}
 """The name that torchvision gives to each network's classifier."""
 
@@ -22,7 +19,7 @@ class VideoCNN(nn.Module):
     The features are the mean over all that is left of time and space, so that frames of any size will do: S3D's own
     average slides over a grid of 2 x 7 x 7, for which frames need 224 pixels. Its last pooling, which would leave
     nothing of a single place, rounds up here; for the published 64 frames of 224 pixels that changes nothing.
-    Windows need `MIN_FRAMES`.
+    Windows need `geometry.MIN_FRAMES`.
 
     torchvision's weights expect pixels normalised with mean [0.43216, 0.394666, 0.37645] and standard deviation
     [0.22803, 0.22145, 0.216989].

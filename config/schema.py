@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from architecture.geometry import Geometry
 from config.data import DataConfig
 from config.giants import refuse_giants
 from config.hints import refuse
@@ -313,7 +314,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
             return
         for level in self.groups:
             weights = self.loss_weights.get(level, Weights())
-            times = self.window.length if level == "backbone" else self.units(level)
+            times = self.geometry.times(level)
             has = {
                 "up": level != self.groups[-1],
                 "down": level != "backbone",
@@ -428,22 +429,13 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         return level != "backbone" and self.level(level).causal_mask
 
     @property
-    def patches(self) -> int:
-        """Patches of a frame."""
-        return (self.frame_size[0] // self.patch_size) * (self.frame_size[1] // self.patch_size)
-
-    @property
-    def tokens_per_unit(self) -> dict[str, int]:
-        """Units of the level below inside one unit, for each level that joins any."""
-        tokens = {"space": self.patches, "time": self.frames_per_clip, "clip": self.clips}
-        return {level: tokens[level] for level in self.groups if level in tokens}
+    def geometry(self) -> Geometry:
+        """How many units a window has at every level, and how many tokens a unit."""
+        return Geometry.of_window(
+            self.groups, self.frame_size, self.patch_size, self.window.length, self.frames_per_clip
+        )
 
     @property
     def clips(self) -> int:
         """Clips of a window."""
-        return self.window.length // self.frames_per_clip
-
-    def units(self, level: str) -> int:
-        """Units of `level` in a window."""
-        frames = self.window.length
-        return {"backbone": frames * self.patches, "space": frames, "time": self.clips, "clip": 1}[level]
+        return self.geometry.clips

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from architecture.geometry import CONV_STEM_STRIDE, MIN_FRAMES
 from config.hints import refuse
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ def check_sizes(config: Config) -> None:
                 *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
                 *([{"patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
             )
-    if config.stem == "cnn" and config.patch_size % 4:
-        below, above = multiples(config.patch_size, 4)
+    if config.stem == "cnn" and config.patch_size % CONV_STEM_STRIDE:
+        below, above = multiples(config.patch_size, CONV_STEM_STRIDE)
         nearest = [multiples(size, above)[1] for size in config.frame_size]
         refuse(
             config,
-            f"stem and patch_size disagree: a cnn stem has a stride of 4, which does not divide {config.patch_size}",
+            f"stem and patch_size disagree: a cnn stem has a stride of {CONV_STEM_STRIDE}, which does not divide "
+            f"{config.patch_size}",
             *({"patch_size": size} for size in (below, above) if size),
             {"patch_size": above, "frame_size": nearest},
         )
@@ -59,16 +61,17 @@ def check_window(config: Config) -> None:
             {"groups": ["backbone", "space", "time"], "frames_per_clip": length},
             {"groups": ["backbone", "space", "time", "clip"]},
         )
-    if "clip" not in config.groups and config.clips != 1:
+    geometry = config.geometry
+    if "clip" not in config.groups and geometry.clips != 1:
         refuse(
             config,
-            f"groups and window.length disagree: without the level `clip` a window is one clip, but {config.clips} "
+            f"groups and window.length disagree: without the level `clip` a window is one clip, but {geometry.clips} "
             f"clips of {clip} frames fit into {length}",
             {"frames_per_clip": length},
             {"groups": [*config.groups, "clip"]},
         )
-    for level, tokens in config.tokens_per_unit.items():
-        if config.causal(level) and tokens < 2:
+    for level in geometry.joining:
+        if config.causal(level) and geometry.tokens(level) < 2:
             refuse(
                 config,
                 f"architecture_{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
@@ -94,7 +97,7 @@ def check_encoder(config: Config) -> None:
             config,
             "temporal_stem and stem disagree: a linear stem has no time",
             {"stem": "cnn"},
-            {"stem": "cnn", "patch_size": multiples(config.patch_size, 4)[1]},
+            {"stem": "cnn", "patch_size": multiples(config.patch_size, CONV_STEM_STRIDE)[1]},
             {"temporal_stem": False},
         )
     if config.encoder != "hierarchical" and config.task not in ("supervised", "vicreg"):
@@ -105,14 +108,15 @@ def check_encoder(config: Config) -> None:
             {"task": "supervised"},
             {"task": "vicreg"},
         )
-    if config.encoder == "s3d" and config.window.length < 8:
-        longer = max(8, multiples(8, config.frames_per_clip)[1])
+    least = MIN_FRAMES.get(config.encoder, 1)
+    if config.window.length < least:
         refuse(
             config,
-            f"encoder and window.length disagree: s3d needs 8 frames or more, not {config.window.length}",
-            {"window.length": 8},
-            {"window.length": longer},
-            {"window.length": 8, "frames_per_clip": 8},
+            f"encoder and window.length disagree: {config.encoder} needs {least} frames or more, not "
+            f"{config.window.length}",
+            {"window.length": least},
+            {"window.length": multiples(least, config.frames_per_clip)[1]},
+            {"window.length": least, "frames_per_clip": least},
             {"encoder": "r2plus1d_18"},
         )
 

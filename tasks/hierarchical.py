@@ -29,19 +29,14 @@ def build_hierarchy(config: Config) -> HierarchicalTransformer:
     levels: dict[str, dict[str, Any]] = {
         name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
         | {"position_embedding": config.position_embedding}
-        for name in config.groups
-        if name != "backbone"
+        for name in config.geometry.joining
     }
-    height, width = config.frame_size
     stem_dim = config.dim("backbone")
     return HierarchicalTransformer(
         levels,
-        groups=config.groups,
+        geometry=config.geometry,
         stem=build_stem(config.stem, config.patch_size, stem_dim, config.temporal_stem, config.batchnorm_momentum),
         stem_dim=stem_dim,
-        grid=(height // config.patch_size, width // config.patch_size),
-        frames_per_clip=config.frames_per_clip,
-        clips=config.clips,
         weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
         next_token=config.task == "hierarchical",
         isolation=config.isolation,

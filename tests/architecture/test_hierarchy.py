@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.geometry import Geometry
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
 from config.schema import HIERARCHIES
@@ -46,7 +47,6 @@ def test_shapes_of_every_hierarchy(
     ]
     levels = [name for name in groups if name != "backbone"]
     assert [(name, found.shape) for name, found in units.states.items()] == [(name, states[name]) for name in levels]
-    assert hierarchy.tokens_per_unit == {name: states[name][2] for name in levels}
     if "backbone" in groups:
         assert torch.equal(units.summaries["backbone"].unflatten(1, (frames, PATCHES)), units.patches_BTPD)
 
@@ -228,12 +228,9 @@ def plain(dims: Sequence[int]) -> HierarchicalTransformer:
     off = {"stochastic_depth": 0.0, "causal_mask": False}
     return HierarchicalTransformer(
         {name: {"dim": dim} | numbers | off for name, dim in zip(("space", "time"), dims[1:], strict=True)},
-        groups=("space", "time"),
+        geometry=Geometry(("space", "time"), (2, 3), frames_per_clip=6, clips=1),
         stem=build_stem("linear", 4, dims[0], False, 0.1),
         stem_dim=dims[0],
-        grid=(2, 3),
-        frames_per_clip=6,
-        clips=1,
         weight_init=dict.fromkeys(("backbone", "space", "time"), "torch"),
         next_token=True,
         isolation="strict",

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from architecture.video_cnn import FEATURE_DIM, MIN_FRAMES, VideoCNN, VideoCNNName
+from architecture.geometry import MIN_FRAMES
+from architecture.video_cnn import FEATURE_DIM, VideoCNN, VideoCNNName
 
 NAMES: tuple[VideoCNNName, ...] = ("s3d", "r2plus1d_18")
 
