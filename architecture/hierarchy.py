@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.blocks import init_lecun
+from architecture.encoder import Features, Tokens
 from architecture.geometry import Geometry
 from architecture.level import Level
 from architecture.summary_norm import SummaryNorm
@@ -27,20 +28,21 @@ class Units:
     [B, 1, D]."""
     states: dict[str, Tensor]
     """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    """Of all levels, where they were asked for: what has become of every token of every unit, [B, G, N, D]. Those of a
+    causal level are its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
 
     def chunk(self, parts: int) -> list[Units]:
         """The units of as many batches of the same size, which were encoded as one."""
         patches = self.patches_BTPD.chunk(parts)
-        summaries = {name: units.chunk(parts) for name, units in self.summaries.items()}
-        states = {name: units.chunk(parts) for name, units in self.states.items()}
-        return [
-            Units(
-                patches[part],
-                {name: units[part] for name, units in summaries.items()},
-                {name: units[part] for name, units in states.items()},
-            )
-            for part in range(parts)
-        ]
+        by_level = [_chunked(vectors, parts) for vectors in (self.summaries, self.states, self.tokens)]
+        return [Units(*of_part) for of_part in zip(patches, *by_level, strict=True)]
+
+
+def _chunked(vectors: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """The same vectors by name, for each of as many batches of the same size."""
+    chunks = {name: tensor.chunk(parts) for name, tensor in vectors.items()}
+    return [{name: of_name[part] for name, of_name in chunks.items()} for part in range(parts)]
 
 
 class HierarchicalTransformer(nn.Module):
@@ -90,6 +92,7 @@ class HierarchicalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.geometry, self.groups = geometry, geometry.groups
+        self.causal = frozenset(name for name, numbers in levels.items() if numbers["causal_mask"])
         self.isolation, self.interlevel_noise = isolation, interlevel_noise
         dims = {"backbone": stem_dim} | {name: numbers["dim"] for name, numbers in levels.items()}
         self.stem = stem
@@ -110,22 +113,31 @@ class HierarchicalTransformer(nn.Module):
             if weight_init[name] == "lecun":
                 module.apply(init_lecun)
 
-    def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
+    def forward(self, video_BTCHW: Tensor) -> Features:
         """The summaries of every group, lowest first; see `Units`."""
         return self.encode(video_BTCHW).summaries
 
-    def encode(self, video_BTCHW: Tensor, last: str | None = None) -> Units:
+    def features_and_tokens(self, video_BTCHW: Tensor) -> tuple[Features, Tokens]:
+        """The summaries [B, G, D] and the tokens [B, G, N, D] of every group, lowest first; see `Units`."""
+        units = self.encode(video_BTCHW, tokens=True)
+        return units.summaries, units.tokens
+
+    def encode(self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False) -> Units:
         """Encodes normalised windows.
 
         Args:
             video_BTCHW: [B, T, C, H, W] float; T is frames per clip times clips.
             last: the level to stop at; None: the last one.
+            tokens: whether to keep the tokens of every level. A training that has no use for them should not: together
+                they are as large as all that a level computes in one layer.
         """
         patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
         states: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
         if "backbone" in self.groups:
             summaries["backbone"] = patches_BTPD.flatten(1, 2)
+            kept["backbone"] = summaries["backbone"][:, :, None]
         inside_BGND = patches_BTPD
         below = "backbone"
         for name in self.levels:
@@ -134,19 +146,26 @@ class HierarchicalTransformer(nn.Module):
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
                 inside_BGND = units_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
-            summaries[name], level_states = self._run(name, inside_BGND)
-            if level_states is not None:
-                states[name] = level_states
+            summaries[name], tokens_BGND = self._run(name, inside_BGND)
+            if name in self.causal:
+                states[name] = tokens_BGND
+            if tokens:
+                kept[name] = tokens_BGND
+            del tokens_BGND  # not kept alive while the levels above are computed
             below = name
-        return Units(patches_BTPD, summaries, states)
+        return Units(patches_BTPD, summaries, states, kept if tokens else {})
 
-    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Summaries [B, G, D] of a level and, where it is causal, its states [B, G, N, D]."""
+    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
+        """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
+
+        A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
+        some of them. Tokens of other levels are as the level's own norm leaves them.
+        """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, states_BGND = level(inside_BGND)
-        if states_BGND is None:
-            return self._normed(name, summaries_BGD, again=again), None
-        states_BGND = self._normed(name, states_BGND, again=again)
+        summaries_BGD, tokens_BGND = level(inside_BGND)
+        if name not in self.causal:
+            return self._normed(name, summaries_BGD, again=again), tokens_BGND
+        states_BGND = self._normed(name, tokens_BGND, again=again)
         return states_BGND[:, :, level.summary_position], states_BGND
 
     def _normed(self, name: str, units: Tensor, *, again: bool = False) -> Tensor:
