@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +19,8 @@ from losses import patch_target, summary_target
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
-from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
+from tasks.teacher import Following
 
 
 def build_hierarchy(config: Config) -> HierarchicalTransformer:
@@ -70,9 +69,12 @@ class HierarchicalTask(Task):
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
         self.looks_of_levels = looks_of_levels(config)
         self.looks = list(dict.fromkeys(look for looks in self.looks_of_levels.values() for look in looks))
+        self.following: Following[HierarchicalTransformer] | None = None
         self.teacher: HierarchicalTransformer | None = None
         if config.targets == "ema":
-            self.teacher = copy.deepcopy(self.hierarchy).requires_grad_(False).eval()
+            momenta = config.ema.momentum, config.ema.final_momentum
+            self.following = Following(self.hierarchy, *momenta, own_statistics=False)
+            self.teacher = self.following.teacher
 
     @property
     def encoder(self) -> nn.Module:
@@ -96,8 +98,8 @@ class HierarchicalTask(Task):
     def train(self, mode: bool = True) -> HierarchicalTask:
         """As ever, but for the teacher, which stays in evaluation mode."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        if self.following is not None:
+            self.following.set_mode(mode)
         return self
 
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
@@ -188,12 +190,10 @@ class HierarchicalTask(Task):
             groups[name] = ParameterGroup([*parameters, *others], predictors)
         return groups
 
-    @torch.no_grad()
     def after_step(self, progress: float) -> None:
-        """The teacher follows the model (BYOL, Grill et al., 2020, arXiv 2006.07733); see `Task.after_step`."""
-        if self.teacher is not None:
-            ema = self.config.ema
-            follow(self.teacher, self.hierarchy, half_cosine(ema.momentum, ema.final_momentum, progress))
+        """The teacher follows the model; see `Task.after_step`."""
+        if self.following is not None:
+            self.following.follow(progress)
 
     @torch.no_grad()
     def prediction_errors(
@@ -215,15 +215,6 @@ class HierarchicalTask(Task):
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
     """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
     return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
-
-
-@torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """Moves the teacher's weights to `momentum` of their own and the rest of the student's; buffers are copied."""
-    for own, followed in zip(teacher.parameters(), student.parameters(), strict=True):
-        own.lerp_(followed, 1 - momentum)
-    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
-        kept.copy_(current)
 
 
 @contextmanager
