@@ -6,43 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer, Units
-from architecture.stem import build_stem, patchify
+from architecture.stem import patchify
 from config.schema import Config
 from data_utils.views import TrainingViews, View
 from losses import patch_target, summary_target
+from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 from tasks.teacher import Following
-
-
-def build_hierarchy(config: Config) -> HierarchicalTransformer:
-    """The hierarchy that `config` describes, with new weights."""
-    levels: dict[str, dict[str, Any]] = {
-        name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
-        | {"position_embedding": config.position_embedding}
-        for name in config.geometry.joining
-    }
-    stem_dim = config.dim("backbone")
-    return HierarchicalTransformer(
-        levels,
-        geometry=config.geometry,
-        stem=build_stem(config.stem, config.patch_size, stem_dim, config.temporal_stem, config.batchnorm_momentum),
-        stem_dim=stem_dim,
-        weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
-        next_token=config.task == "hierarchical",
-        isolation=config.isolation,
-        interlevel_noise=config.interlevel_noise,
-        output_batchnorm=config.output_batchnorm,
-        batchnorm_momentum=config.batchnorm_momentum,
-    )
 
 
 class HierarchicalTask(Task):
@@ -64,7 +43,7 @@ class HierarchicalTask(Task):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.hierarchy = build_hierarchy(config)
+        self.hierarchy = build_hierarchy(config, next_token=True)
         load_encoder_checkpoint(self.hierarchy, config)
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
         self.looks_of_levels = looks_of_levels(config)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from config.schema import Config
 from runs.checkpoint import load_checkpoint
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder import build_hierarchy
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {"windows.png", "loss.png", "knn.png", "collapse.png", "pca.png", "tsne.png", "umap.png"}
@@ -165,7 +165,7 @@ def check_encoder(run: Path) -> None:
     """Somebody else's program builds the encoder from the two files alone."""
     checkpoints = run / "checkpoints"
     config = Config.model_validate(json.loads((checkpoints / "encoder.json").read_text())["config"])
-    encoder = build_hierarchy(config).eval()
+    encoder = build_hierarchy(config, next_token=True).eval()
     encoder.load_state_dict(load_file(checkpoints / "encoder.safetensors"))
     with torch.no_grad():
         features = encoder(torch.randn(2, config.window.length, 3, *config.frame_size))

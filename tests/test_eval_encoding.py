@@ -24,7 +24,7 @@ from data_utils.normalise import normalise
 from data_utils.windows import evaluation_starts, frame_indices
 from eval import encode_split
 from runs.seeds import seed_everything
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder import build_hierarchy
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
 
 def make_encoder(config: Config) -> nn.Module:
     seed_everything(0)
-    return build_hierarchy(config)
+    return build_hierarchy(config, next_token=True)
 
 
 def encode_directly(encoder: nn.Module, catalog: Catalog, config: Config, row: int) -> dict[str, list[Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder import build_hierarchy
 from tasks.task import StepContext
 from tests.tasks.hierarchical_cases import (
     ALIKE,
@@ -189,7 +189,7 @@ def test_all_losses_together_reach_every_parameter(
 def test_the_initial_weights_do_not_depend_on_the_objective(tiny_config: MakeConfig) -> None:
     config = tiny_config()
     torch.manual_seed(config.seed)
-    expected = build_hierarchy(config).state_dict()
+    expected = build_hierarchy(config, next_token=True).state_dict()
     for options in ((), (EMA,), ("loss_weights.space.side=0", NONE)):
         found = make_task(tiny_config(*options)).hierarchy.state_dict()
         assert all(torch.equal(value, expected[name]) for name, value in found.items())
