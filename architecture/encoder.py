@@ -21,7 +21,7 @@ class Inputs:
     frames: int
     """Frames of a window."""
     frequency: int
-    """Distance of two frames of a window, in frames of the video; `frequency_fps` goes before it."""
+    """Distance of two frames of a window, in frames of the video; `frequency_fps`, where given, replaces it."""
     frequency_fps: float | None
     """Frames of a window per second of video, where the distance depends on the video's frame rate."""
     read_size: tuple[int, int]

@@ -75,7 +75,7 @@ class HierarchicalTask(Task):
         return tuple(names)
 
     def train(self, mode: bool = True) -> HierarchicalTask:
-        """As ever, but for the teacher, which stays in evaluation mode."""
+        """Sets the mode; the teacher stays in evaluation mode."""
         super().train(mode)
         if self.following is not None:
             self.following.set_mode(mode)

@@ -42,7 +42,7 @@ class Following(Generic[NetworkT]):
         return half_cosine(self.first, self.last, progress)
 
     def set_mode(self, training: bool) -> None:
-        """The teacher's mode while the task is in this one."""
+        """Sets the teacher's mode for a task that is in training mode, or in evaluation mode."""
         self.teacher.eval()
         if self.own_statistics:
             for module in self.teacher.modules():
