@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from architecture.encoder import Features
 from config.errors import InputError
 from runs.seeds import torch_generator
-from tasks.task import Features, Task
+from tasks.task import Task
 
 FloatArray = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -19,7 +19,7 @@ from data_utils.loader import Loader
 from data_utils.views import TrainingViews, make_views
 from optimizers import Turns, build_optimizers, schedule_factors
 from runs.seeds import torch_generator
-from tasks.schedule import half_cosine
+from schedules import half_cosine
 from tasks.task import Losses, StepContext, Task
 
 logger = logging.getLogger(__name__)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.blocks import init_lecun
+from architecture.encoder import Features, Tokens
+from architecture.geometry import Geometry
 from architecture.level import Level
 from architecture.summary_norm import SummaryNorm
 
@@ -27,20 +28,21 @@ class Units:
     [B, 1, D]."""
     states: dict[str, Tensor]
     """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    """Of all levels, where they were asked for: what has become of every token of every unit, [B, G, N, D]. Those of a
+    causal level are its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
 
     def chunk(self, parts: int) -> list[Units]:
         """The units of as many batches of the same size, which were encoded as one."""
         patches = self.patches_BTPD.chunk(parts)
-        summaries = {name: units.chunk(parts) for name, units in self.summaries.items()}
-        states = {name: units.chunk(parts) for name, units in self.states.items()}
-        return [
-            Units(
-                patches[part],
-                {name: units[part] for name, units in summaries.items()},
-                {name: units[part] for name, units in states.items()},
-            )
-            for part in range(parts)
-        ]
+        by_level = [_chunked(vectors, parts) for vectors in (self.summaries, self.states, self.tokens)]
+        return [Units(*of_part) for of_part in zip(patches, *by_level, strict=True)]
+
+
+def _chunked(vectors: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """The same vectors by name, for each of as many batches of the same size."""
+    chunks = {name: tensor.chunk(parts) for name, tensor in vectors.items()}
+    return [{name: of_name[part] for name, of_name in chunks.items()} for part in range(parts)]
 
 
 class HierarchicalTransformer(nn.Module):
@@ -59,14 +61,11 @@ class HierarchicalTransformer(nn.Module):
 
     Args:
         levels: keyword arguments of `Level` by name, lowest first, without `backbone`.
-        groups: the names whose units are given, lowest first: those of `levels`, maybe `backbone` before them. With
-            `backbone`, patches are units of their own, and for the isolation the stem is a level below `space`;
-            without it, the stem is part of `space`.
+        geometry: its `groups` are the names whose units are given, lowest first: those of `levels`, maybe `backbone`
+            before them. With `backbone`, patches are units of their own, and for the isolation the stem is a level
+            below `space`; without it, the stem is part of `space`.
         stem: from video [B, T, C, H, W] to patches [B, T, P, `stem_dim`].
         stem_dim: width of the patches.
-        grid: rows and columns of patches in a frame.
-        frames_per_clip: frames that `time` joins.
-        clips: clips that `clip` joins; frames_per_clip * clips is the number of frames of a window.
         next_token: whether causal levels learn by predicting the next token, so that the last state of a single unit
             learns nothing and is not its summary.
         weight_init: by level, `backbone` for the stem: `torch`, or `lecun`: see `init_lecun`.
@@ -81,12 +80,9 @@ class HierarchicalTransformer(nn.Module):
         self,
         levels: dict[str, dict[str, Any]],
         *,
-        groups: Sequence[str],
+        geometry: Geometry,
         stem: nn.Module,
         stem_dim: int,
-        grid: tuple[int, int],
-        frames_per_clip: int,
-        clips: int,
         weight_init: Mapping[str, str],
         next_token: bool,
         isolation: str,
@@ -95,40 +91,53 @@ class HierarchicalTransformer(nn.Module):
         batchnorm_momentum: float,
     ) -> None:
         super().__init__()
-        self.groups, self.isolation, self.interlevel_noise = tuple(groups), isolation, interlevel_noise
-        shapes: dict[str, tuple[int, ...]] = {"space": grid, "time": (frames_per_clip,), "clip": (clips,)}
-        units = {"space": frames_per_clip * clips, "time": clips, "clip": 1}
+        self.geometry, self.groups = geometry, geometry.groups
+        self.causal = frozenset(name for name, numbers in levels.items() if numbers["causal_mask"])
+        self.isolation, self.interlevel_noise = isolation, interlevel_noise
         dims = {"backbone": stem_dim} | {name: numbers["dim"] for name, numbers in levels.items()}
         self.stem = stem
         self.levels = nn.ModuleDict(
             {
-                name: Level(in_dim, shapes[name], single_unit=next_token and units[name] == 1, **numbers)
-                for (name, numbers), in_dim in zip(levels.items(), dims.values(), strict=False)
+                name: Level(
+                    dims[geometry.below(name)],
+                    geometry.shape(name),
+                    single_unit=next_token and geometry.units(name) == 1,
+                    **numbers,
+                )
+                for name, numbers in levels.items()
             }
         )
         normed = self.groups if output_batchnorm else ()
         self.summary_norms = nn.ModuleDict({name: SummaryNorm(dims[name], batchnorm_momentum) for name in normed})
-        self.tokens_per_unit = {name: math.prod(shapes[name]) for name in levels}
         for name, module in ({"backbone": stem} | dict(self.levels.items())).items():
             if weight_init[name] == "lecun":
                 module.apply(init_lecun)
 
-    def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
+    def forward(self, video_BTCHW: Tensor) -> Features:
         """The summaries of every group, lowest first; see `Units`."""
         return self.encode(video_BTCHW).summaries
 
-    def encode(self, video_BTCHW: Tensor, last: str | None = None) -> Units:
+    def features_and_tokens(self, video_BTCHW: Tensor) -> tuple[Features, Tokens]:
+        """The summaries [B, G, D] and the tokens [B, G, N, D] of every group, lowest first; see `Units`."""
+        units = self.encode(video_BTCHW, tokens=True)
+        return units.summaries, units.tokens
+
+    def encode(self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False) -> Units:
         """Encodes normalised windows.
 
         Args:
             video_BTCHW: [B, T, C, H, W] float; T is frames per clip times clips.
             last: the level to stop at; None: the last one.
+            tokens: whether to keep the tokens of every level. A training that has no use for them should not: together
+                they are as large as all that a level computes in one layer.
         """
         patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
         states: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
         if "backbone" in self.groups:
             summaries["backbone"] = patches_BTPD.flatten(1, 2)
+            kept["backbone"] = summaries["backbone"][:, :, None]
         inside_BGND = patches_BTPD
         below = "backbone"
         for name in self.levels:
@@ -136,20 +145,27 @@ class HierarchicalTransformer(nn.Module):
                 break
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
-                inside_BGND = units_BUD.unflatten(1, (-1, self.tokens_per_unit[name]))
-            summaries[name], level_states = self._run(name, inside_BGND)
-            if level_states is not None:
-                states[name] = level_states
+                inside_BGND = units_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
+            summaries[name], tokens_BGND = self._run(name, inside_BGND)
+            if name in self.causal:
+                states[name] = tokens_BGND
+            if tokens:
+                kept[name] = tokens_BGND
+            del tokens_BGND  # not kept alive while the levels above are computed
             below = name
-        return Units(patches_BTPD, summaries, states)
+        return Units(patches_BTPD, summaries, states, kept if tokens else {})
 
-    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Summaries [B, G, D] of a level and, where it is causal, its states [B, G, N, D]."""
+    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
+        """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
+
+        A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
+        some of them. Tokens of other levels are as the level's own norm leaves them.
+        """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, states_BGND = level(inside_BGND)
-        if states_BGND is None:
-            return self._normed(name, summaries_BGD, again=again), None
-        states_BGND = self._normed(name, states_BGND, again=again)
+        summaries_BGD, tokens_BGND = level(inside_BGND)
+        if name not in self.causal:
+            return self._normed(name, summaries_BGD, again=again), tokens_BGND
+        states_BGND = self._normed(name, tokens_BGND, again=again)
         return states_BGND[:, :, level.summary_position], states_BGND
 
     def _normed(self, name: str, units: Tensor, *, again: bool = False) -> Tensor:

@@ -64,21 +64,25 @@ class Level(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
         """Summarises G units of N tokens each, every unit by itself.
 
         Args:
             tokens_BGND: [B, G, N, in_dim], in the order of time.
 
         Returns:
-            summaries [B, G, dim], and of a causal level the states of all tokens [B, G, N, dim], else None.
+            summaries [B, G, dim], and what has become of all tokens [B, G, N, dim]; those of a causal level are its
+            states, of which the summary is one.
         """
+        units = tokens_BGND.shape[:2]
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
         if not self.causal:
             tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        if not self.causal:
-            return self.norm(tokens[:, 0]).unflatten(0, tokens_BGND.shape[:2]), None
-        states_BGND = self.norm(tokens).unflatten(0, tokens_BGND.shape[:2])
-        return states_BGND[:, :, self.summary_position], states_BGND
+        if self.causal:
+            states_BGND = self.norm(tokens).unflatten(0, units)
+            return states_BGND[:, :, self.summary_position], states_BGND
+        # Normalised apart: together, gradients of the norm's weights would be summed in another order, and tokens that
+        # nobody uses would take part in the backward pass.
+        return self.norm(tokens[:, 0]).unflatten(0, units), self.norm(tokens[:, 1:]).unflatten(0, units)

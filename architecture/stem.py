@@ -7,6 +7,8 @@ from functools import partial
 from einops import rearrange
 from torch import Tensor, nn
 
+from architecture.geometry import CONV_STEM_STRIDE
+
 
 def patchify(video_BTCHW: Tensor, patch_size: int) -> Tensor:
     """Cuts every frame into square patches, in row-major order.
@@ -41,13 +43,13 @@ class ConvStem(nn.Module):
     """The first layers of S3D (Xie et al., 2018, arXiv 1712.04851), then a linear projection of each patch.
 
     A 7 x 7 convolution of stride 2, a pool of stride 2, convolutions of 1 x 1 and 3 x 3, each with BatchNorm and ReLU,
-    and a pool which, unlike S3D's, keeps the size: a stride of `STRIDE` pixels altogether. A patch is what the feature
-    map has in place of a linear stem's patch, but it has also seen the pixels around it.
+    and a pool which, unlike S3D's, keeps the size: a stride of `CONV_STEM_STRIDE` pixels altogether. A patch is what
+    the feature map has in place of a linear stem's patch, but it has also seen the pixels around it.
 
     The convolutions are spatial, so that no frame sees another, but for the statistics of BatchNorm in training.
 
     Args:
-        patch_size: side of a patch, pixels; a multiple of `STRIDE`.
+        patch_size: side of a patch, pixels; a multiple of `CONV_STEM_STRIDE`.
         dim: width of the patch tokens.
         temporal: whether a convolution over 3 frames follows those over space, as in S3D: (2+1)D. It keeps the number
             of frames, and lets every frame see its neighbours.
@@ -56,15 +58,13 @@ class ConvStem(nn.Module):
         channels: of the video.
     """
 
-    STRIDE = 4
-
     def __init__(
         self, patch_size: int, dim: int, *, temporal: bool, batchnorm_momentum: float, channels: int = 3
     ) -> None:
         from torchvision.ops import Conv3dNormActivation  # its import takes seconds, and most runs do without it
 
         super().__init__()
-        self.cells = patch_size // self.STRIDE
+        self.cells = patch_size // CONV_STEM_STRIDE
         conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=batchnorm_momentum))
         over_time = partial(conv, kernel_size=(3, 1, 1)) if temporal else lambda *_: nn.Identity()
         self.layers = nn.Sequential(
@@ -90,7 +90,7 @@ def build_stem(kind: str, patch_size: int, dim: int, temporal: bool, batchnorm_m
 
     Args:
         kind: `linear` or `cnn`.
-        patch_size: side of a patch, pixels; for `cnn` a multiple of 4.
+        patch_size: side of a patch, pixels; for `cnn` a multiple of `CONV_STEM_STRIDE`.
         dim: width of the patch tokens.
         temporal: whether `cnn` convolves over time, which leaks between frames.
         batchnorm_momentum: of `cnn`.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from architecture.encoder import Features, Tokens
 
 VideoCNNName = Literal["s3d", "r2plus1d_18"]
 FEATURE_DIM: dict[VideoCNNName, int] = {"s3d": 1024, "r2plus1d_18": 512}
 """Width of the features that each network gives."""
-MIN_FRAMES: dict[VideoCNNName, int] = {"s3d": 8, "r2plus1d_18": 1}
-"""Frames of the shortest window. S3D halves time three times; and for 5 to 7 frames, the weight gradient of its first
-temporal convolution (7 x 1 x 1, stride 2) is garbage on the CPU, or ends the process: torch 2.13 with oneDNN."""
 CLASSIFIER = {"s3d": "classifier", "r2plus1d_18": "fc"}
 """The name that torchvision gives to each network's classifier."""
 
@@ -22,7 +22,7 @@ class VideoCNN(nn.Module):
     The features are the mean over all that is left of time and space, so that frames of any size will do: S3D's own
     average slides over a grid of 2 x 7 x 7, for which frames need 224 pixels. Its last pooling, which would leave
     nothing of a single place, rounds up here; for the published 64 frames of 224 pixels that changes nothing.
-    Windows need `MIN_FRAMES`.
+    Windows need `geometry.MIN_FRAMES`.
 
     torchvision's weights expect pixels normalised with mean [0.43216, 0.394666, 0.37645] and standard deviation
     [0.22803, 0.22145, 0.216989].
@@ -42,7 +42,6 @@ class VideoCNN(nn.Module):
         self.dim = FEATURE_DIM[name]
         self.classifier_name = CLASSIFIER[name]
         self.network: nn.Module = video.s3d() if name == "s3d" else video.r2plus1d_18()
-        self.network.avgpool = nn.AdaptiveAvgPool3d(1)
         setattr(self.network, self.classifier_name, nn.Identity())
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm3d):
@@ -50,7 +49,25 @@ class VideoCNN(nn.Module):
             elif isinstance(module, nn.MaxPool3d) and module.padding == (0, 0, 0):
                 module.ceil_mode = True
 
-    def forward(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
+    def forward(self, video_BTCHW: Tensor) -> Features:
         """Normalised windows [B, T, C, H, W] to {level: [B, 1, dim]}."""
-        features_BD: Tensor = self.network(video_BTCHW.transpose(1, 2))
-        return {self.level: features_BD[:, None]}
+        return {self.level: _pooled(self._map(video_BTCHW))}
+
+    def features_and_tokens(self, video_BTCHW: Tensor) -> tuple[Features, Tokens]:
+        """The features, and all places of the last feature map: {level: [B, 1, N, dim]}, by time, row and column."""
+        map_BDTHW = self._map(video_BTCHW)
+        return {self.level: _pooled(map_BDTHW)}, {self.level: map_BDTHW.flatten(2).mT[:, None]}
+
+    def _map(self, video_BTCHW: Tensor) -> Tensor:
+        """The last feature map [B, dim, T, H, W]: the network without its average and its classifier."""
+        maps = video_BTCHW.transpose(1, 2)
+        for name, part in self.network.named_children():
+            if name == "avgpool":
+                break
+            maps = part(maps)
+        return maps
+
+
+def _pooled(map_BDTHW: Tensor) -> Tensor:
+    """The mean over time and space: [B, 1, dim]."""
+    return F.adaptive_avg_pool3d(map_BDTHW, 1).flatten(1)[:, None]

@@ -32,7 +32,7 @@ def refuse_giants(config: Config) -> None:
             f"batch_size, window.length and {size} disagree: the frames of a batch would be {gigabytes:,.0f} GB; less "
             f"than {MAX_BATCH_GB} would fit"
         )
-    for level in [name for name in config.groups if config.hierarchy and name != "backbone"]:
+    for level in config.geometry.joining if config.hierarchy else ():
         numbers = config.level(level)
         width = numbers.heads * numbers.head_dim
         parameters = numbers.layers * numbers.dim * (4 * width + 2 * numbers.mlp_dim)

@@ -95,16 +95,19 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     return LoadedConfig(config, merged, source, unused, tuple(vanished))
 
 
-def restore_config(values: Mapping[str, Any], label: str) -> Config:
+def restore_config(values: object, label: str) -> Config:
     """The config of a run, of this version of the program or an earlier one.
 
     Args:
-        values: the whole config, as the program wrote it to encoder.json or a checkpoint.
+        values: the whole config, as the program wrote it to encoder.json or a checkpoint; anything but a mapping is
+            an error too.
         label: where it stands, for messages.
 
     Raises:
         InputError: it is not a config of this program.
     """
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(f"{label}: not the config of a run")
     try:
         return Config.model_validate(filled(read_earlier(values, label).values, Config, _default_values()[0]))
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from architecture.geometry import Geometry
 from config.data import DataConfig
 from config.giants import refuse_giants
 from config.hints import refuse
@@ -201,27 +202,21 @@ class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
         return level != "backbone" and self.level(level).causal_mask
 
     @property
-    def patches(self) -> int:
-        """Patches of a frame."""
-        size = self.section(HierarchySettings).patch_size
-        return (self.frame_size[0] // size) * (self.frame_size[1] // size)
+    def geometry(self) -> Geometry:
+        """How many units a window has at every level, and how many tokens a unit.
 
-    @property
-    def tokens_per_unit(self) -> dict[str, int]:
-        """Units of the level below inside one unit, for each level that joins any."""
-        frames_per_clip = self.section(HierarchySettings).frames_per_clip
-        tokens = {"space": self.patches, "time": frames_per_clip, "clip": self.clips}
-        return {level: tokens[level] for level in self.groups if level in tokens}
+        Raises:
+            TypeError: the encoder has no levels.
+        """
+        numbers = self.section(HierarchySettings)
+        return Geometry.of_window(
+            self.groups, self.frame_size, numbers.patch_size, self.window.length, numbers.frames_per_clip
+        )
 
     @property
     def clips(self) -> int:
         """Clips of a window; 1 for an encoder without levels."""
-        return 1 if self.hierarchy is None else self.window.length // self.hierarchy.frames_per_clip
-
-    def units(self, level: str) -> int:
-        """Units of `level` in a window."""
-        frames = self.window.length
-        return {"backbone": frames * self.patches, "space": frames, "time": self.clips, "clip": 1}[level]
+        return 1 if self.hierarchy is None else self.geometry.clips
 
     # ------------------------------------------------------------------------------------------------ the data
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from architecture.geometry import CONV_STEM_STRIDE, MIN_FRAMES
 from config.hints import refuse
 from tasks.table import TASKS
 
@@ -30,13 +31,13 @@ def check_sizes(config: Config) -> None:
                 *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
                 *([{"hierarchy.patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
             )
-    if hierarchy.stem == "cnn" and patch % 4:
-        below, above = multiples(patch, 4)
+    if hierarchy.stem == "cnn" and patch % CONV_STEM_STRIDE:
+        below, above = multiples(patch, CONV_STEM_STRIDE)
         nearest = [multiples(size, above)[1] for size in config.frame_size]
         refuse(
             config,
-            "hierarchy.stem and hierarchy.patch_size disagree: a cnn stem has a stride of 4, which does not divide "
-            f"{patch}",
+            f"hierarchy.stem and hierarchy.patch_size disagree: a cnn stem has a stride of {CONV_STEM_STRIDE}, which "
+            f"does not divide {patch}",
             *({"hierarchy.patch_size": size} for size in (below, above) if size),
             {"hierarchy.patch_size": above, "frame_size": nearest},
         )
@@ -45,7 +46,7 @@ def check_sizes(config: Config) -> None:
             config,
             "hierarchy.temporal_stem and hierarchy.stem disagree: a linear stem has no time",
             {"hierarchy.stem": "cnn"},
-            {"hierarchy.stem": "cnn", "hierarchy.patch_size": multiples(patch, 4)[1]},
+            {"hierarchy.stem": "cnn", "hierarchy.patch_size": multiples(patch, CONV_STEM_STRIDE)[1]},
             {"hierarchy.temporal_stem": False},
         )
 
@@ -75,16 +76,17 @@ def check_window(config: Config) -> None:
             {"groups": ["backbone", "space", "time"], per_clip: length},
             {"groups": ["backbone", "space", "time", "clip"]},
         )
-    if "clip" not in config.groups and config.clips != 1:
+    geometry = config.geometry
+    if "clip" not in config.groups and geometry.clips != 1:
         refuse(
             config,
-            f"groups and window.length disagree: without the level `clip` a window is one clip, but {config.clips} "
+            f"groups and window.length disagree: without the level `clip` a window is one clip, but {geometry.clips} "
             f"clips of {clip} frames fit into {length}",
             {per_clip: length},
             {"groups": [*config.groups, "clip"]},
         )
-    for level, tokens in config.tokens_per_unit.items():
-        if config.causal(level) and tokens < 2:
+    for level in geometry.joining:
+        if config.causal(level) and geometry.tokens(level) < 2:
             refuse(
                 config,
                 f"hierarchy.{level}.causal_mask: a unit of {level} is a single token, so there is no next one "
@@ -112,11 +114,13 @@ def check_encoder(config: Config) -> None:
             {"encoder": "hierarchical"},
             *({"task": name} for name, kind in TASKS.items() if kind.takes_any_encoder),
         )
-    if config.encoder == "s3d" and config.window.length < 8:
+    least = MIN_FRAMES.get(config.encoder, 1)
+    if config.window.length < least:
         refuse(
             config,
-            f"encoder and window.length disagree: s3d needs 8 frames or more, not {config.window.length}",
-            {"window.length": 8},
+            f"encoder and window.length disagree: {config.encoder} needs {least} frames or more, not "
+            f"{config.window.length}",
+            {"window.length": least},
             {"encoder": "r2plus1d_18"},
         )
 

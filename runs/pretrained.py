@@ -1,7 +1,8 @@
-"""Weights from a file, for a network to start from: read whole and checked before anything trains."""
+"""Weights from a file, for a network to start from, and what a run says of them: read whole and checked before use."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,17 @@ from torch import Tensor, nn
 from config.errors import InputError
 from runs.checkpoint import check_regular, weights_digest
 
+WEIGHTS_FILE = "encoder.safetensors"
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+
+def read_weights(path: Path, key: str = "encoder_checkpoint") -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU: `.safetensors`, or else what torch.save made of a state dict.
 
     Nothing in the file is executed. A checksum, which `save_encoder` writes, is compared.
+
+    Args:
+        path: the file.
+        key: what asked for it, for messages.
 
     Raises:
         InputError: there is no such file, or it is damaged, or it holds something else, or numbers that are not finite.
@@ -26,15 +33,60 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         check_regular(path)
         weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except OSError as error:
-        raise InputError(f"encoder_checkpoint: cannot read {path}: {error.strerror or error}") from error
+        raise InputError(f"{key}: cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the libraries fail in every way that there is
-        raise InputError(f"encoder_checkpoint: {path} is damaged or holds no weights; give another file") from error
+        raise InputError(f"{key}: {path} is damaged or holds no weights; give another file") from error
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise InputError(f"encoder_checkpoint: {path} holds more than the weights of one network; give another file")
+        raise InputError(f"{key}: {path} holds more than the weights of one network; give another file")
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
-            raise InputError(f"encoder_checkpoint: {name} in {path} has numbers that are not finite; give another file")
+            raise InputError(f"{key}: {name} in {path} has numbers that are not finite; give another file")
     return dict(weights)
+
+
+def find_encoder(run: Path, key: str) -> Path:
+    """The encoder.safetensors that a run folder, its folder `checkpoints`, or the file itself stands for.
+
+    Args:
+        run: a folder or a file.
+        key: what asked for it, for messages.
+
+    Raises:
+        InputError: there is none.
+    """
+    if run.suffix == ".safetensors" and not run.is_dir():
+        return run  # whether it can be read, `read_weights` says
+    if not run.exists():
+        raise InputError(f"{key}: {run} does not exist; give the folder of a run, or its encoder.safetensors")
+    for path in (run / "checkpoints" / WEIGHTS_FILE, run / WEIGHTS_FILE):
+        if path.exists():
+            return path
+    what = "is the folder of no run that has ended" if run.is_dir() else f"is not called {WEIGHTS_FILE}"
+    raise InputError(f"{key}: {run} {what}; a run leaves checkpoints/{WEIGHTS_FILE} at its end")
+
+
+def read_description(weights: Path, key: str) -> dict[str, Any]:
+    """What `save_encoder` wrote beside the weights: the run's config, and the step that they are of.
+
+    Args:
+        weights: the encoder.safetensors.
+        key: what asked for it, for messages.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds something else.
+    """
+    path = weights.with_suffix(".json")
+    try:
+        check_regular(path)
+        description = json.loads(path.read_bytes())
+    except OSError as error:
+        advice = "it lies beside the weights in a run's folder"
+        raise InputError(f"{key}: cannot read {path}: {error.strerror or error}; {advice}") from error
+    except ValueError as error:
+        raise InputError(f"{key}: {path} is damaged; copy it from the run's folder again") from error
+    if not isinstance(description, dict) or "config" not in description:
+        raise InputError(f"{key}: {path} does not describe the encoder of a run")
+    return description
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -51,13 +103,16 @@ def _read_torch(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], path: Path, key: str = "encoder_checkpoint"
+) -> None:
     """Puts all of `weights` into `network`, or none.
 
     Args:
         network: takes them, every one in its place.
         weights: its state dict; the batch counters of BatchNorm, which old files lack, may be missing.
         path: where they come from, for messages.
+        key: what asked for them, for messages.
 
     Raises:
         InputError: a name is missing or unknown, or a shape is another one.
@@ -68,12 +123,12 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) 
     other = [name for name in weights if name in expected and weights[name].shape != expected[name].shape]
     advice = "encoder and architecture must be those of the file"
     if missing:
-        raise InputError(f"encoder_checkpoint: {path} lacks {_named(missing)}; {advice}")
+        raise InputError(f"{key}: {path} lacks {_named(missing)}; {advice}")
     if unknown:
-        raise InputError(f"encoder_checkpoint: the encoder has no {_named(unknown)}, which {path} holds; {advice}")
+        raise InputError(f"{key}: the encoder has no {_named(unknown)}, which {path} holds; {advice}")
     if other:
         found, wanted = (list(tensors[other[0]].shape) for tensors in (weights, expected))
-        raise InputError(f"encoder_checkpoint: {_named(other)} is {found} in {path}, not {wanted}; {advice}")
+        raise InputError(f"{key}: {_named(other)} is {found} in {path}, not {wanted}; {advice}")
     network.load_state_dict({**expected, **weights})
 
 

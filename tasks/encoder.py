@@ -1,30 +1,72 @@
-"""The encoder that a config describes, for the tasks that train it end to end."""
+"""The encoder that a config describes, with new weights or with those of a file."""
 
 from __future__ import annotations
 
-from torch import nn
+import logging
+from typing import Any
 
+from architecture.hierarchy import HierarchicalTransformer
+from architecture.stem import build_stem
 from architecture.video_cnn import FEATURE_DIM, VideoCNN
 from config.schema import Config
 from tasks.encoder_checkpoint import load_encoder_checkpoint
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder_settings import HierarchySettings
+
+logger = logging.getLogger(__name__)
+
+Network = HierarchicalTransformer | VideoCNN
+"""What is trained: takes normalised windows, gives features and tokens (`Encoder` without knowing its inputs)."""
 
 
-def build_encoder(config: Config) -> nn.Module:
-    """The encoder, with the weights of `encoder_checkpoint` where there is one.
+def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalTransformer:
+    """The hierarchy that `config` describes, with new weights.
 
-    Gradient goes through all levels of a hierarchy, whatever `isolation` says.
+    Args:
+        config: the whole config.
+        isolation: how gradient crosses levels, which changes nothing else; see `HierarchicalTransformer`.
+    """
+    numbers = config.section(HierarchySettings)
+    if numbers.temporal_stem:
+        logger.warning(
+            "hierarchy.temporal_stem: frames see their neighbours before any level joins them, so predicting one from "
+            "another is easier than it looks; hierarchy.temporal_stem=false does not leak"
+        )
+    patch_size, stem_dim = numbers.patch_size, config.dim("backbone")
+    levels: dict[str, dict[str, Any]] = {
+        name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
+        | {"position_embedding": numbers.position_embedding}
+        for name in config.geometry.joining
+    }
+    return HierarchicalTransformer(
+        levels,
+        geometry=config.geometry,
+        stem=build_stem(numbers.stem, patch_size, stem_dim, numbers.temporal_stem, config.batchnorm_momentum),
+        stem_dim=stem_dim,
+        weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
+        next_token=config.task_settings.predicts_next_token,
+        isolation=isolation,
+        interlevel_noise=numbers.interlevel_noise,
+        output_batchnorm=numbers.output_batchnorm,
+        batchnorm_momentum=config.batchnorm_momentum,
+    )
+
+
+def build_network(config: Config) -> Network:
+    """The network that `config` describes, with new weights, for training end to end."""
+    if config.encoder == "hierarchical":
+        return build_hierarchy(config)
+    return VideoCNN(config.encoder, config.levels[-1], config.batchnorm_momentum)
+
+
+def build_encoder(config: Config) -> Network:
+    """As `build_network`, with the weights of `encoder_checkpoint` where there is one.
 
     Raises:
-        InputError: as of `load_encoder_checkpoint`.
+        InputError: see `load_encoder_checkpoint`.
     """
-    encoder: nn.Module
-    if config.encoder == "hierarchical":
-        encoder = build_hierarchy(config)
-    else:
-        encoder = VideoCNN(config.encoder, config.levels[-1], config.batchnorm_momentum)
-    load_encoder_checkpoint(encoder, config)
-    return encoder
+    network = build_network(config)
+    load_encoder_checkpoint(network, config)
+    return network
 
 
 def feature_dim(config: Config, level: str) -> int:

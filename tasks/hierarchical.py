@@ -2,69 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer, Units
-from architecture.stem import build_stem, patchify
+from architecture.stem import patchify
 from config.schema import Config
 from data_utils.views import TrainingViews, View
 from losses import patch_target, summary_target
+from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
-from tasks.schedule import half_cosine
 from tasks.task import Losses, ParameterGroup, StepContext, Task
-
-logger = logging.getLogger(__name__)
-
-
-def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalTransformer:
-    """The hierarchy that `config` describes, with new weights.
-
-    Args:
-        config: the whole config.
-        isolation: how gradient crosses levels, which changes nothing else; see `HierarchicalTransformer`.
-    """
-    numbers = config.section(HierarchySettings)
-    if numbers.temporal_stem:
-        logger.warning(
-            "hierarchy.temporal_stem: frames see their neighbours before any level joins them, so predicting one from "
-            "another is easier than it looks; hierarchy.temporal_stem=false does not leak"
-        )
-    patch_size, stem_dim = numbers.patch_size, config.dim("backbone")
-    levels: dict[str, dict[str, Any]] = {
-        name: config.level(name).model_dump(exclude={"pred_h_dim", "weight_init"})
-        | {"position_embedding": numbers.position_embedding}
-        for name in config.groups
-        if name != "backbone"
-    }
-    height, width = config.frame_size
-    return HierarchicalTransformer(
-        levels,
-        groups=config.groups,
-        stem=build_stem(numbers.stem, patch_size, stem_dim, numbers.temporal_stem, config.batchnorm_momentum),
-        stem_dim=stem_dim,
-        grid=(height // patch_size, width // patch_size),
-        frames_per_clip=numbers.frames_per_clip,
-        clips=config.clips,
-        weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
-        next_token=config.task_settings.predicts_next_token,
-        isolation=isolation,
-        interlevel_noise=numbers.interlevel_noise,
-        output_batchnorm=numbers.output_batchnorm,
-        batchnorm_momentum=config.batchnorm_momentum,
-    )
+from tasks.teacher import Following
 
 
 class HierarchicalTask(Task):
@@ -91,9 +50,12 @@ class HierarchicalTask(Task):
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
         self.looks_of_levels = looks_of_levels(config)
         self.looks = list(dict.fromkeys(look for looks in self.looks_of_levels.values() for look in looks))
+        self.following: Following[HierarchicalTransformer] | None = None
         self.teacher: HierarchicalTransformer | None = None
         if self.settings.targets == "ema":
-            self.teacher = copy.deepcopy(self.hierarchy).requires_grad_(False).eval()
+            momenta = self.settings.ema.momentum, self.settings.ema.final_momentum
+            self.following = Following(self.hierarchy, *momenta, own_statistics=False)
+            self.teacher = self.following.teacher
 
     @property
     def encoder(self) -> nn.Module:
@@ -115,10 +77,10 @@ class HierarchicalTask(Task):
         return tuple(names)
 
     def train(self, mode: bool = True) -> HierarchicalTask:
-        """As ever, but for the teacher, which stays in evaluation mode."""
+        """Sets the mode; the teacher stays in evaluation mode."""
         super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
+        if self.following is not None:
+            self.following.set_mode(mode)
         return self
 
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
@@ -210,12 +172,10 @@ class HierarchicalTask(Task):
             groups[name] = ParameterGroup([*parameters, *others], predictors)
         return groups
 
-    @torch.no_grad()
     def after_step(self, progress: float) -> None:
-        """The teacher follows the model (BYOL, Grill et al., 2020, arXiv 2006.07733); see `Task.after_step`."""
-        if self.teacher is not None:
-            ema = self.settings.ema
-            follow(self.teacher, self.hierarchy, half_cosine(ema.momentum, ema.final_momentum, progress))
+        """The teacher follows the model; see `Task.after_step`."""
+        if self.following is not None:
+            self.following.follow(progress)
 
     @torch.no_grad()
     def prediction_errors(
@@ -237,15 +197,6 @@ class HierarchicalTask(Task):
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
     """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
     return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
-
-
-@torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """Moves the teacher's weights to `momentum` of their own and the rest of the student's; buffers are copied."""
-    for own, followed in zip(teacher.parameters(), student.parameters(), strict=True):
-        own.lerp_(followed, 1 - momentum)
-    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
-        kept.copy_(current)
 
 
 @contextmanager

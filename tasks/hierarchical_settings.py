@@ -123,7 +123,7 @@ class HierarchicalSettings(TaskSettings):
         if self.regularizer.is_active:
             return
         for level in config.groups:
-            times = config.window.length if level == "backbone" else config.units(level)
+            times = config.geometry.times(level)
             has = {
                 "up": level != config.groups[-1],
                 "down": level != "backbone",

@@ -66,10 +66,10 @@ class LevelObjective(nn.Module):
         self.config, self.level, self.causal = config, level, config.causal(level)
         self.settings = config.section(HierarchicalSettings)
         self.weights = self.settings.weights_of(level)
-        self.units, self.tokens = config.units(level), config.tokens_per_unit.get(level, 0)
-        self.rows = config.patches if level == "backbone" else 1  # units of the same time
-        self.times = self.units // self.rows
-        above = dict(zip(config.groups, config.groups[1:], strict=False)).get(level)
+        geometry = config.geometry
+        self.units, self.tokens = geometry.units(level), geometry.tokens(level)
+        self.rows, self.times = geometry.simultaneous(level), geometry.times(level)
+        above = geometry.above(level)
         self.above_is_causal = above is not None and config.causal(above)
         self.predictors = self._build_predictors(above)
         if "side" in self.predictors:
@@ -78,7 +78,7 @@ class LevelObjective(nn.Module):
         if isinstance(self.settings.regularizer, ProjectedRegularizer):
             self.guard = CollapseGuard(self.settings.regularizer, config.dim(level), config.batchnorm_momentum)
 
-    def _build_predictors(self, above: LevelName | None) -> nn.ModuleDict:
+    def _build_predictors(self, above: str | None) -> nn.ModuleDict:
         """One per direction that has a weight and a neighbour."""
         config, level = self.config, self.level
         hidden = config.section(HierarchySettings).numbers(level).pred_h_dim
@@ -230,7 +230,7 @@ def below_dim(config: Config, level: LevelName) -> int:
     """Width of what `level` predicts downwards: the units below, for `space` a patch's pixels or its token."""
     if level == "space" and config.section(HierarchicalSettings).down_target == "pixels":
         return 3 * config.section(HierarchySettings).patch_size ** 2
-    return config.dim({"space": "backbone", "time": "space", "clip": "time"}[level])
+    return config.dim(config.geometry.below(level))
 
 
 def take(vectors_BMD: Tensor, index_BK: Tensor) -> Tensor:

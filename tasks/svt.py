@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +12,9 @@ from config.schema import Config
 from data_utils.views import TrainingViews, View
 from losses import cross_entropy
 from tasks.encoder import build_encoder, feature_dim
-from tasks.schedule import half_cosine
 from tasks.svt_settings import SVTSettings
 from tasks.task import Losses, ParameterGroup, StepContext, Task
+from tasks.teacher import Following
 
 FROZEN_PROTOTYPES = 0.01
 """Share of the training in which the prototypes keep their initial values: DINO's first of 100 epochs."""
@@ -63,7 +61,9 @@ class SVTTask(Task):
         super().__init__()
         self.settings, self.augmentation = config.section(SVTSettings), config.augmentation
         self.student = ScoringNetwork(config)
-        self.teacher = deepcopy(self.student).requires_grad_(False)
+        momenta = self.settings.momentum, self.settings.final_momentum
+        self.following = Following(self.student, *momenta, own_statistics=True)
+        self.teacher = self.following.teacher
         self.centre_K: Tensor
         self.sum_K: Tensor
         self.count: Tensor
@@ -90,12 +90,9 @@ class SVTTask(Task):
         )
 
     def train(self, mode: bool = True) -> SVTTask:
-        """As of any module; but of the teacher BatchNorm alone trains, which counts its own statistics."""
+        """Sets the mode; in the teacher only BatchNorm layers follow it, so that they count their own statistics."""
         super().train(mode)
-        self.teacher.eval()
-        for module in self.teacher.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.train(mode)
+        self.following.set_mode(mode)
         return self
 
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
@@ -126,16 +123,10 @@ class SVTTask(Task):
         first, last = settings.warmup_teacher_temperature, settings.teacher_temperature
         return first + share * (last - first)
 
-    def momentum(self, progress: float) -> float:
-        """Share of the teacher that a step keeps: half a cosine from `momentum` to `final_momentum`."""
-        return half_cosine(self.settings.momentum, self.settings.final_momentum, progress)
-
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Moves the teacher and the centre; see `Task.after_step`."""
-        share = 1 - self.momentum(progress)
-        for follower, parameter in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-            follower.lerp_(parameter, share)
+        self.following.follow(progress)
         # Without scores, the share is 0.
         share_of_scores = (1 - self.settings.centre_momentum) * (self.count > 0)
         self.centre_K.lerp_(self.sum_K / self.count.clamp(min=1), share_of_scores)

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from data_utils.views import TrainingViews, View
 
-Features = dict[str, Tensor]
-"""What an encoder gives: by level, lowest first, the summaries [B, U, D] of the U units of each window."""
-
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
 
@@ -52,7 +49,7 @@ class Task(nn.Module, ABC):
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """What evaluation uses: called with normalised windows [B, T, C, H, W], it gives Features."""
+        """What evaluation uses: called with normalised windows [B, T, C, H, W], it gives `Features`."""
 
     @property
     def classifier(self) -> nn.Module | None:

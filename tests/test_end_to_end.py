@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from config.schema import Config
 from runs.checkpoint import load_checkpoint
-from tasks.hierarchical import build_hierarchy
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {"windows.png", "loss.png", "knn.png", "collapse.png", "pca.png", "tsne.png", "umap.png"}
@@ -162,19 +160,17 @@ def check_report(run: Path) -> None:
 
 
 def check_encoder(run: Path) -> None:
-    """Somebody else's program builds the encoder from the two files alone."""
-    checkpoints = run / "checkpoints"
-    config = Config.model_validate(json.loads((checkpoints / "encoder.json").read_text())["config"])
-    encoder = build_hierarchy(config).eval()
-    encoder.load_state_dict(load_file(checkpoints / "encoder.safetensors"))
-    with torch.no_grad():
-        features = encoder(torch.randn(2, config.window.length, 3, *config.frame_size))
-    assert {level: units.shape[:2] for level, units in features.items()} == {
-        "space": (2, 6),
-        "time": (2, 3),
-        "clip": (2, 1),
-    }
-    assert all(bool(units.isfinite().all()) for units in features.values())
+    """The README's example, word for word but for the name of the run."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example.replace("outputs/quickstart", str(run)), found)
+    units, tokens = ({level: list(found[name][level].shape[:3]) for level in LEVELS} for name in ("features", "tokens"))
+    widths = {level: units[level].pop() for level in LEVELS}
+    assert units == {"space": [1, 6], "time": [1, 3], "clip": [1, 1]}
+    assert tokens == {"space": [1, 6, 6], "time": [1, 3, 2], "clip": [1, 1, 3]}
+    for level in LEVELS:
+        assert found["tokens"][level].shape[3] == widths[level]
+        assert found["features"][level].isfinite().all()
 
 
 def test_a_stopped_and_resumed_run_ends_with_the_same_weights(machine: Machine) -> None:

@@ -24,7 +24,7 @@ from data_utils.normalise import normalise
 from data_utils.windows import evaluation_starts, frame_indices
 from eval import encode_split
 from runs.seeds import seed_everything
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder import build_hierarchy
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from architecture.geometry import Geometry
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
 
@@ -58,12 +59,9 @@ def make_hierarchy() -> Callable[..., HierarchicalTransformer]:
         per_clip, clips = frames_of(groups)
         return HierarchicalTransformer(
             levels,
-            groups=groups,
+            geometry=Geometry(tuple(groups), GRID, per_clip, clips),
             stem=build_stem(stem, PATCH, DIMS["backbone"], temporal, 0.1),
             stem_dim=DIMS["backbone"],
-            grid=GRID,
-            frames_per_clip=per_clip,
-            clips=clips,
             weight_init=dict.fromkeys(("backbone", *levels), weight_init)
             if isinstance(weight_init, str)
             else weight_init,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.geometry import Geometry
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
 from config.schema import HIERARCHIES
@@ -46,7 +48,6 @@ def test_shapes_of_every_hierarchy(
     ]
     levels = [name for name in groups if name != "backbone"]
     assert [(name, found.shape) for name, found in units.states.items()] == [(name, states[name]) for name in levels]
-    assert hierarchy.tokens_per_unit == {name: states[name][2] for name in levels}
     if "backbone" in groups:
         assert torch.equal(units.summaries["backbone"].unflatten(1, (frames, PATCHES)), units.patches_BTPD)
 
@@ -54,6 +55,64 @@ def test_shapes_of_every_hierarchy(
 def test_only_causal_levels_have_states(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
     assert list(make_hierarchy(causal=("time",)).encode(make_video()).states) == ["time"]
     assert make_hierarchy().encode(make_video()).states == {}
+
+
+@pytest.mark.parametrize("causal", [(), ("time",)])
+@pytest.mark.parametrize("groups", HIERARCHIES)
+def test_every_level_gives_its_tokens_where_they_are_asked_for(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, groups: tuple[str, ...], causal: tuple[str, ...]
+) -> None:
+    hierarchy = make_hierarchy(groups, causal=causal, batchnorm=True).eval()
+    units = hierarchy.encode(make_video(groups), tokens=True)
+    geometry = hierarchy.geometry
+    assert list(units.tokens) == list(groups)
+    for name, tokens_BGND in units.tokens.items():
+        width = units.summaries[name].shape[-1]
+        assert tokens_BGND.shape == (BATCH, geometry.units(name), max(1, geometry.tokens(name)), width)
+    if "backbone" in groups:
+        assert torch.equal(units.tokens["backbone"].flatten(1), units.patches_BTPD.flatten(1))
+    without = hierarchy.encode(make_video(groups))
+    assert without.tokens == {}
+    for name, summaries in without.summaries.items():
+        assert torch.equal(summaries, units.summaries[name])
+    features, tokens = hierarchy.features_and_tokens(make_video(groups))
+    torch.testing.assert_close(features, units.summaries, rtol=0, atol=0)
+    torch.testing.assert_close(tokens, units.tokens, rtol=0, atol=0)
+
+
+class Kept:
+    """What a computation saves for its backward pass, while it is kept."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_tokens_that_nobody_asks_for_are_not_kept_for_the_backward_pass(
+    make_hierarchy: MakeHierarchy, make_video: MakeVideo, wanted: bool
+) -> None:
+    hierarchy = make_hierarchy(causal=("clip",)).train()
+    saved: dict[tuple[str, int], list[weakref.ref[Kept]]] = {}
+    current: list[tuple[str, int]] = []  # the level whose norm is computed, and the axes of what it gets
+
+    def pack(tensor: Tensor) -> Kept:
+        kept = Kept(tensor)
+        if current:
+            saved.setdefault(current[0], []).append(weakref.ref(kept))
+        return kept
+
+    for name in hierarchy.levels:
+        norm = hierarchy.get_submodule(f"levels.{name}.norm")
+        norm.register_forward_pre_hook(lambda _, given, name=name: current.append((name, given[0].ndim)))
+        norm.register_forward_hook(lambda *_: current.clear())
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
+        units = hierarchy.encode(make_video(), tokens=wanted)
+    alive = {call: {reference() is not None for reference in references} for call, references in saved.items()}
+    # Summaries have two axes, tokens three.
+    assert list(alive) == [("space", 2), ("space", 3), ("time", 2), ("time", 3), ("clip", 3)]
+    for (name, axes), kept in alive.items():
+        assert kept == {axes == 2 or name == "clip" or wanted}, (name, axes)
+    assert len(units.tokens) == 3 * wanted
 
 
 @pytest.mark.parametrize("batchnorm", [False, True])
@@ -93,9 +152,9 @@ class Recorder(nn.Module):
         super().__init__()
         self.tokens_BGND = torch.empty(0)
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
         self.tokens_BGND = tokens_BGND
-        return tokens_BGND[:, :, 0], None
+        return tokens_BGND[:, :, 0], tokens_BGND
 
     @property
     def numbers_GN(self) -> list[list[int]]:
@@ -228,12 +287,9 @@ def plain(dims: Sequence[int]) -> HierarchicalTransformer:
     off = {"stochastic_depth": 0.0, "causal_mask": False}
     return HierarchicalTransformer(
         {name: {"dim": dim} | numbers | off for name, dim in zip(("space", "time"), dims[1:], strict=True)},
-        groups=("space", "time"),
+        geometry=Geometry(("space", "time"), (2, 3), frames_per_clip=6, clips=1),
         stem=build_stem("linear", 4, dims[0], False, 0.1),
         stem_dim=dims[0],
-        grid=(2, 3),
-        frames_per_clip=6,
-        clips=1,
         weight_init=dict.fromkeys(("backbone", "space", "time"), "torch"),
         next_token=True,
         isolation="strict",
@@ -310,13 +366,14 @@ def test_what_is_encoded_up_to_a_level_is_the_lower_part_of_the_whole(
     called: list[str] = []
     for name, level in hierarchy.levels.items():
         level.register_forward_hook(lambda *_, name=name: called.append(name))
-    part = hierarchy.encode(make_video(), last)
+    part = hierarchy.encode(make_video(), last, tokens=True)
     assert list(part.summaries) == list(groups[: groups.index(last) + 1])
     assert called == list(part.summaries)[1:]
     whole = hierarchy.encode(make_video())
     assert list(whole.summaries) == list(groups)
     assert torch.equal(part.patches_BTPD, whole.patches_BTPD)
     assert all(torch.equal(units, whole.summaries[name]) for name, units in part.summaries.items())
+    assert list(part.tokens) == list(part.summaries)
     assert list(part.states) == [name for name in ("space", "clip") if name in part.summaries]
     assert all(torch.equal(states, whole.states[name]) for name, states in part.states.items())
 
@@ -324,13 +381,14 @@ def test_what_is_encoded_up_to_a_level_is_the_lower_part_of_the_whole(
 def test_the_units_of_several_batches_are_told_apart(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
     hierarchy = make_hierarchy(("backbone", "space", "time", "clip"), causal=("time",)).eval()
     videos = [make_video(seed=seed) for seed in (1, 2, 3)]
-    chunks = hierarchy.encode(torch.cat(videos)).chunk(3)
+    chunks = hierarchy.encode(torch.cat(videos), tokens=True).chunk(3)
     assert len(chunks) == 3
     for video, chunk in zip(videos, chunks, strict=True):
-        alone = hierarchy.encode(video)
+        alone = hierarchy.encode(video, tokens=True)
         torch.testing.assert_close(chunk.patches_BTPD, alone.patches_BTPD)
         torch.testing.assert_close(chunk.summaries, alone.summaries)
         torch.testing.assert_close(chunk.states, alone.states)
+        torch.testing.assert_close(chunk.tokens, alone.tokens)
         assert list(chunk.states) == ["time"]
     assert not torch.allclose(chunks[0].summaries["clip"], chunks[1].summaries["clip"])
 

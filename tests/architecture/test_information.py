@@ -40,21 +40,23 @@ def within_video(seen_UT: Tensor) -> Tensor:
 
 
 def seen_frames(groups: Sequence[str], causal: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Which frames a level's summaries [U, T], and a causal level's states [G * N, T], are made of."""
+    """Which frames a level's summaries [U, T], and its tokens [G * N, T], are made of."""
     frames = 1 if "time" not in groups else 6
     below = torch.eye(frames, dtype=torch.bool)
     summaries = {"backbone": below.repeat_interleave(PATCHES, dim=0), "space": below}
-    states = {"space": summaries["backbone"]}
+    tokens = {"backbone": summaries["backbone"], "space": summaries["backbone"]}
     for name, joined in {"time": 2 if "clip" in groups else 6, "clip": 3}.items():
         if name not in groups:
             continue
         children = below.unflatten(0, (-1, joined))
         so_far = children.cumsum(dim=1) > 0
+        if name not in causal:  # every token sees the whole unit
+            so_far = so_far[:, -1:].expand_as(so_far)
         # Nothing follows the last child of the only unit: the state before it is the summary.
         last = -2 if name in causal and len(children) == 1 else -1
         below = so_far[:, last]
-        summaries[name], states[name] = below, so_far.flatten(0, 1)
-    return {name: summaries[name] for name in groups}, {name: states[name] for name in groups if name in causal}
+        summaries[name], tokens[name] = below, so_far.flatten(0, 1)
+    return {name: summaries[name] for name in groups}, {name: tokens[name] for name in groups}
 
 
 @pytest.mark.parametrize(("groups", "causal"), CASES)
@@ -70,14 +72,15 @@ def test_a_unit_depends_on_each_of_its_own_frames_and_on_no_other(
     hierarchy = make_hierarchy(groups, causal=causal, stem=stem, isolation="end2end", dropout=0.2, noise=0.1)
     hierarchy.train(training)
     video = make_video(groups).requires_grad_()
-    units = hierarchy.encode(video)
-    summaries, states = seen_frames(groups, causal)
+    units = hierarchy.encode(video, tokens=True)
+    summaries, tokens = seen_frames(groups, causal)
     assert list(units.summaries) == list(summaries)
     for name, seen_UT in summaries.items():
         assert torch.equal(influence(units.summaries[name], video), within_video(seen_UT)), name
-    assert list(units.states) == list(states)
-    for name, seen_UT in states.items():
-        assert torch.equal(influence(units.states[name].flatten(1, 2), video), within_video(seen_UT)), name
+    assert list(units.tokens) == list(tokens)
+    for name, seen_NT in tokens.items():
+        assert torch.equal(influence(units.tokens[name].flatten(1, 2), video), within_video(seen_NT)), name
+    assert all(units.states[name] is units.tokens[name] for name in causal)
 
 
 def test_what_a_temporal_stem_leaks_is_seen(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:
@@ -129,7 +132,7 @@ def test_a_leak_would_be_seen(
     ("stem", "batchnorm", "training"),
     [("linear", False, True), ("linear", False, False), ("linear", True, False), ("cnn", True, False)],
 )
-def test_other_frames_do_not_change_a_bit_of_a_summary(
+def test_other_frames_do_not_change_a_bit_of_a_summary_or_a_token(
     make_hierarchy: MakeHierarchy,
     make_video: MakeVideo,
     causal: tuple[str, ...],
@@ -144,10 +147,14 @@ def test_other_frames_do_not_change_a_bit_of_a_summary(
     video = make_video()
     changed = video.clone()
     changed[0, 3] += torch.randn(video.shape[2:], generator=torch.Generator().manual_seed(3))
-    before, after = hierarchy(video), hierarchy(changed)
-    for name, seen_UT in seen_frames(tuple(before), causal)[0].items():
-        same_BU = (before[name] == after[name]).all(dim=-1)
+    before, after = hierarchy.encode(video, tokens=True), hierarchy.encode(changed, tokens=True)
+    summaries, tokens = seen_frames(tuple(before.summaries), causal)
+    for name, seen_UT in summaries.items():
+        same_BU = (before.summaries[name] == after.summaries[name]).all(dim=-1)
         assert torch.equal(~same_BU, within_video(seen_UT)[:, :, 0, 3]), name
+    for name, seen_NT in tokens.items():
+        same_BM = (before.tokens[name] == after.tokens[name]).all(dim=-1).flatten(1)
+        assert torch.equal(~same_BM, within_video(seen_NT)[:, :, 0, 3]), name
 
 
 def test_the_order_of_frames_within_a_clip_matters(make_hierarchy: MakeHierarchy, make_video: MakeVideo) -> None:

@@ -47,13 +47,15 @@ def test_a_loss_moves_exactly_the_levels_that_the_isolation_lets_it_reach(
     hierarchy = make_hierarchy(
         groups, causal=causal, stem=stem, isolation=isolation, batchnorm=batchnorm, dropout=dropout, noise=0.1
     )
-    units = hierarchy.encode(make_video(groups))
+    units = hierarchy.encode(make_video(groups), tokens=True)
     reach = {"strict": 1, "overlap": 2, "end2end": len(groups)}[isolation]
     for number, name in enumerate(groups):
         expected = set(groups[max(0, number + 1 - reach) : number + 1])
-        for vectors in [units.summaries[name], *([units.states[name]] if name in units.states else [])]:
+        for vectors in (units.summaries[name], units.tokens[name]):
             found = moved(hierarchy, vectors)
             assert {level for level, parameters in found.items() if any(parameters)} == expected
+            if name not in causal and vectors is units.tokens[name]:
+                continue  # its BatchNorm is for the summary alone
             for level in expected:  # the whole of it: the stem and a BatchNorm too
                 assert all(found[level]), level
 
@@ -77,7 +79,7 @@ def test_the_stem_trains_with_space_unless_patches_are_units(
 
 
 def all_of(units: Units) -> list[Tensor]:
-    return [units.patches_BTPD, *units.summaries.values(), *units.states.values()]
+    return [units.patches_BTPD, *units.summaries.values(), *units.tokens.values()]
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -88,7 +90,7 @@ def test_isolation_changes_no_value(
     found = []
     for isolation in ("strict", "overlap", "end2end"):
         hierarchy = make_hierarchy(groups, causal=("time",), isolation=isolation, batchnorm=True).train(training)
-        found.append(all_of(hierarchy.encode(make_video(groups))))
+        found.append(all_of(hierarchy.encode(make_video(groups), tokens=True)))
     for strict, overlap, joined in zip(*found, strict=True):
         torch.testing.assert_close(overlap, strict, atol=1e-6, rtol=1e-5)
         assert torch.equal(joined, strict)
@@ -119,9 +121,9 @@ class Counting(nn.Module):
         super().__init__()
         self.level, self.calls = level, 0
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
         self.calls += 1
-        found: tuple[Tensor, Tensor | None] = self.level(tokens_BGND)
+        found: tuple[Tensor, Tensor] = self.level(tokens_BGND)
         return found
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from architecture.video_cnn import FEATURE_DIM, MIN_FRAMES, VideoCNN, VideoCNNName
+from architecture.geometry import MIN_FRAMES
+from architecture.video_cnn import FEATURE_DIM, VideoCNN, VideoCNNName
 
 NAMES: tuple[VideoCNNName, ...] = ("s3d", "r2plus1d_18")
 
@@ -39,6 +40,9 @@ def test_it_is_torchvisions_network_up_to_the_mean_over_space_and_time(name: Vid
     assert list(features) == ["clip"]
     assert features["clip"].shape == (2, 1, FEATURE_DIM[name])
     torch.testing.assert_close(features["clip"][:, 0], maps_BCTHW.mean(dim=(2, 3, 4)))
+    again, tokens = make_cnn(name).features_and_tokens(windows_BTCHW)
+    assert torch.equal(again["clip"], features["clip"])
+    assert torch.equal(tokens["clip"], maps_BCTHW.permute(0, 2, 3, 4, 1).flatten(1, 3)[:, None])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from architecture.geometry import Geometry
 from config.errors import InputError
 from config.keys import choice_of
 from config.load import load_config
@@ -295,9 +296,8 @@ def test_an_encoder_without_levels_is_judged_as_the_last_one() -> None:
 
 def test_units_and_tokens_follow_from_the_window_and_the_patches() -> None:
     config = load_config("quickstart", ["groups=[backbone, space, time, clip]", "frame_size=[36, 18]"]).config
-    assert config.patches == 8
-    assert [config.units(level) for level in config.groups] == [64, 8, 2, 1]
-    assert config.tokens_per_unit == {"space": 8, "time": 4, "clip": 2}
+    assert config.geometry == Geometry(("backbone", "space", "time", "clip"), (4, 2), frames_per_clip=4, clips=2)
+    assert config.clips == 2
 
 
 def test_every_loss_is_chosen_by_its_name_alone() -> None:

@@ -18,8 +18,8 @@ from config.errors import InputError
 from config.load import load_config, restore_config
 from runs.checkpoint import load_checkpoint
 from runs.history import check_same_experiment
+from tasks.encoder import build_hierarchy
 from tasks.encoder_settings import HierarchySettings
-from tasks.hierarchical import build_hierarchy
 from tasks.hierarchical_settings import HierarchicalSettings
 
 OLD = Path(__file__).parent / "run_of_41187a4"

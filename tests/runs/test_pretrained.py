@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from config.errors import InputError
 from runs.checkpoint import save_encoder
-from runs.pretrained import read_weights
+from runs.pretrained import find_encoder, load_weights, read_description, read_weights
 
 
 @pytest.fixture
@@ -61,3 +61,23 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match="it is not a regular file"):
         read_weights(tmp_path / name)
+
+
+def test_a_run_its_checkpoints_and_the_file_stand_for_the_same_weights(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    path = save_encoder({"weight": torch.ones(3)}, {"config": {}, "step": 7}, tmp_path / "checkpoints")
+    for given in (tmp_path, tmp_path / "checkpoints", path):
+        assert find_encoder(given, "here") == path
+    assert read_description(path, "here") == {"config": {}, "step": 7}
+
+
+def test_messages_begin_with_what_asked_for_the_file(tmp_path: Path) -> None:
+    path = save_encoder({"weight": torch.ones(3)}, {"levels": []}, tmp_path)
+    for ask in (
+        lambda: find_encoder(tmp_path / "checkpoints", "here"),
+        lambda: read_description(path, "here"),
+        lambda: read_weights(tmp_path / "none.safetensors", "here"),
+        lambda: load_weights(torch.nn.Linear(2, 2), read_weights(path), path, "here"),
+    ):
+        with pytest.raises(InputError, match=r"^here: "):
+            ask()

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from architecture.video_cnn import MIN_FRAMES, VideoCNN
+from architecture.geometry import MIN_FRAMES
+from architecture.video_cnn import VideoCNN
 from config.errors import InputError
 from config.schema import Config
 from runs.checkpoint import save_encoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasks.hierarchical import build_hierarchy
+from tasks.encoder import build_hierarchy
 from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.task import StepContext
 from tests.tasks.hierarchical_cases import (

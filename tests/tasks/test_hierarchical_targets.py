@@ -44,11 +44,11 @@ def fake_units(config: Config) -> Units:
     summaries: dict[str, Tensor] = {}
     states: dict[str, Tensor] = {}
     for place, level in enumerate(config.groups):
-        summaries[level] = numbered(config.units(level), config.dim(level), 100 * place)
+        summaries[level] = numbered(config.geometry.units(level), config.dim(level), 100 * place)
         if config.causal(level):
-            count = config.units(level) * config.tokens_per_unit[level]
+            count = config.geometry.units(level) * config.geometry.tokens(level)
             flat = numbered(count, config.dim(level), 10_000 + 100 * place)
-            states[level] = flat.unflatten(1, (config.units(level), -1))
+            states[level] = flat.unflatten(1, (config.geometry.units(level), -1))
     patches = numbered(6 * 6, config.dim("backbone"), 0).unflatten(1, (6, 6))
     return Units(patches, summaries, states)
 

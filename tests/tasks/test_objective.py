@@ -45,12 +45,12 @@ def make_objective(config: Config, level: Any) -> LevelObjective:
 def make_view(config: Config, level: Any) -> LevelView:
     """Random units, and targets with numbers."""
     groups = list(config.groups)
-    units, tokens = config.units(level), config.tokens_per_unit.get(level)
+    units, tokens = config.geometry.units(level), config.geometry.tokens(level)
     higher = groups[groups.index(level) + 1] if level != groups[-1] else None
     below = {"space": 3 * 8 * 8, "time": config.dim("space"), "clip": config.dim("time")}.get(level, 0)
     above = None
     if higher is not None:
-        above = numbered(units - 1 if config.causal(higher) else config.units(higher), config.dim(higher))
+        above = numbered(units - 1 if config.causal(higher) else config.geometry.units(higher), config.dim(higher))
     targets = Targets(
         numbered(units, config.dim(level)), numbered(units * tokens, below) if tokens else None, above_BVF=above
     )
@@ -115,7 +115,7 @@ def test_down_predicts_units_below_where_it_is_told(
     )
     objective, view = make_objective(config, level), make_view(config, level)
     prediction, target = objective.eval().predict(view, generator())["down"]
-    units, tokens = config.units(level), config.tokens_per_unit[level]
+    units, tokens = config.geometry.units(level), config.geometry.tokens(level)
     predicted = 1 if down_targets == "sampled" else tokens if temporal else units * tokens
     assert prediction.shape == target.shape == (BATCH, units, predicted, prediction.shape[-1])
     found: dict[int, list[list[int]]] = {}
@@ -202,7 +202,7 @@ def test_every_state_of_a_causal_level_predicts_the_next_token(
     objective, view = make_objective(config, level), make_view(config, level)
     assert view.states_BMD is not None
     prediction, target = objective.eval().predict(view, generator())["down"]
-    count = config.units(level) * config.tokens_per_unit[level]
+    count = config.geometry.units(level) * config.geometry.tokens(level)
     assert prediction.shape[:2] == target.shape[:2] == (BATCH, count - 1)
     for window, token in itertools.product(range(BATCH), range(count - 1)):  # across the borders of units too
         assert number(target, window, token) == token + 1

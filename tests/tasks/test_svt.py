@@ -149,7 +149,7 @@ def test_the_schedules(tiny_config: MakeConfig) -> None:
     task = make_task(tiny_config, "svt={momentum: 0.8, final_momentum: 1.0}")
     found = [task.teacher_temperature(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert found == pytest.approx([0.04, 0.06, 0.08, 0.08, 0.08])
-    found = [task.momentum(progress) for progress in (0.0, 0.25, 0.5, 1.0)]
+    found = [task.following.momentum(progress) for progress in (0.0, 0.25, 0.5, 1.0)]
     assert found == pytest.approx([0.8, 0.9 - 0.1 * math.sqrt(0.5), 0.9, 1.0])
     assert make_task(tiny_config, "svt.teacher_warmup=0.0").teacher_temperature(0.0) == pytest.approx(0.08)
 
@@ -192,12 +192,11 @@ def test_the_teacher_moves_by_the_running_mean_alone(tiny_config: MakeConfig, se
 
 def test_a_momentum_of_one_keeps_the_teacher_and_of_zero_copies_the_student(tiny_config: MakeConfig) -> None:
     for momentum in (0.0, 1.0):
-        task = make_task(tiny_config)
+        task = make_task(tiny_config, f"svt={{momentum: {momentum}, final_momentum: {momentum}}}")
         with torch.no_grad():
             for parameter in task.student.parameters():
                 parameter.add_(1.0)
         before = copy.deepcopy(task.teacher)
-        task.settings = task.settings.model_copy(update={"momentum": momentum, "final_momentum": momentum})
         task.after_step(0.5)
         expected = before if momentum else task.student
         assert all(map(torch.equal, task.teacher.parameters(), expected.parameters()))

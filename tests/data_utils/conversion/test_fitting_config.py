@@ -63,7 +63,7 @@ def test_the_config_fits_what_was_found(kind: str, tmp_path: Path) -> None:
     height, width = facts["height"][0], facts["width"][0]
     assert config.frame_size[0] <= max(8, height)
     assert config.frame_size[1] <= max(8, width)
-    assert 4 <= config.patches <= 96
+    assert 4 <= config.geometry.patches <= 96
     ratio = (config.frame_size[1] / config.frame_size[0]) / (width / height)
     assert 0.7 <= ratio <= 1.3 or kind == "panorama"
     assert config.knn_k < labels.value_counts().min()
