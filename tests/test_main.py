@@ -119,10 +119,10 @@ def rows_of(root: Path) -> dict[str, list[dict[str, str]]]:
         ),
         (["num_epoch=3"], ["unknown key num_epoch ", "num_epochs"]),
         (["num_epochs=many"], ["num_epochs", "many"]),
-        (["frame_size=[16,20]"], ["frame_size and patch_size disagree", "20", "frame_size=[16,24]"]),
+        (["frame_size=[16,20]"], ["frame_size and hierarchy.patch_size disagree", "20", "frame_size=[16,24]"]),
         (
             ["window.length=7"],
-            ["window.length and frames_per_clip disagree", "window.length=6 would fit, or window.length=8"],
+            ["window.length and hierarchy.frames_per_clip disagree", "window.length=6 would fit, or window.length=8"],
         ),
         (["window.frequency=8"], ["window longer than every video", "41 frames", "has 16", "window.frequency"]),
         (["dataset={name: catalog, root: nowhere}"], ["nowhere is no folder", "dataset.root"]),
