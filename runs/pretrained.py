@@ -84,7 +84,7 @@ def read_description(weights: Path, key: str) -> dict[str, Any]:
         raise InputError(f"{key}: cannot read {path}: {error.strerror or error}; {advice}") from error
     except ValueError as error:
         raise InputError(f"{key}: {path} is damaged; copy it from the run's folder again") from error
-    if not isinstance(description, dict) or "config" not in description:
+    if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
         raise InputError(f"{key}: {path} does not describe the encoder of a run")
     return description
 

@@ -104,8 +104,8 @@ def test_it_gives_what_the_tasks_own_encoder_gives(
         assert tokens[level].shape[3] == features[level].shape[2]
         if config.encoder == "hierarchical":
             assert tokens[level].shape[2] == max(1, config.geometry.tokens(level))
-        if config.causal(level):  # the summary is one of the states
-            assert (tokens[level] == features[level][:, :, None]).all(dim=-1).any(dim=-1).all()
+            if config.causal(level):  # the summary is one of the states
+                assert (tokens[level] == features[level][:, :, None]).all(dim=-1).any(dim=-1).all()
     assert (encoder.inputs.frames, encoder.inputs.frequency) == (config.window.length, 1)
     assert (encoder.inputs.frame_size, encoder.inputs.read_size) == ((16, 24), (16, 24))
     assert (encoder.inputs.mean, encoder.inputs.std) == ((0.3,) * 3, (0.15,) * 3)
@@ -295,7 +295,7 @@ def damage(name: str, run: Path) -> Path:
         ("description cut off", "encoder.json is damaged"),
         ("another description", "does not describe the encoder of a run"),
         ("a list", "does not describe the encoder of a run"),
-        ("config that is none", "holds no config that this version can read"),
+        ("config that is none", "does not describe the encoder of a run"),
         ("unknown key", "did you mean patch_size"),
         ("values that disagree", "frame_size and patch_size disagree"),
         ("other weights", "the encoder has no levels."),
