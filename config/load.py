@@ -13,16 +13,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from config.errors import InputError
+from config.files import CONFIG_FOLDER, label_of, read_file
 from config.keys import CHOICE
 from config.messages import first_error, shortened
 from config.schema import Config
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
-CONFIG_FOLDER = Path(__file__).parent
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
-MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     source: dict[str, str] = {}
     for name in DEFAULT_FILES:
         _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
-    _merge(merged, read_file(path), _label(path), source)
+    _merge(merged, read_file(path), label_of(path), source)
     _merge(merged, _parse_overrides(overrides), COMMAND_LINE, source)
     if merged.get("model_name") is None:
-        merged["model_name"], source["model_name"] = path.stem, f"name of {_label(path)}"
+        merged["model_name"], source["model_name"] = path.stem, f"name of {label_of(path)}"
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -96,31 +95,6 @@ def find_config(name_or_path: str) -> Path:
     close = difflib.get_close_matches(f"{given.stem}.yaml", names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"config/ has {', '.join(names)}"
     raise InputError(f"config {shortened(name_or_path, 200)} not found; {hint}")
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; an empty file holds an empty one.
-
-    Raises:
-        InputError: the file cannot be read, or holds something else.
-    """
-    label = _label(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{label}: larger than {MAX_BYTES / 1e6:g} MB, which is no config")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{label}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{label}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    content = parse_yaml(text, label)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        kind = "a list" if isinstance(content, list) else f"the value {to_yaml(content)[:60]}"
-        raise InputError(f"{label}, line 1: expected a mapping of keys to values, got {kind}")
-    return content
 
 
 def render_config(loaded: LoadedConfig) -> str:
@@ -208,8 +182,3 @@ def _render(mapping: dict[str, Any], source: dict[str, str], prefix: str = "") -
             yield from _render(value, source, f"{prefix}{key}.")
         else:
             yield f"{indent}{to_yaml(key)}: {to_yaml(value)}", source[prefix + key]
-
-
-def _label(path: Path) -> str:
-    """How messages name a config file: those of `config/` by their name, others by their path."""
-    return path.name if path.parent == CONFIG_FOLDER else str(path)

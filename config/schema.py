@@ -406,23 +406,6 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         """What the encoder gives features of: the groups; only the last of them for an encoder without levels."""
         return list(self.groups) if self.encoder == "hierarchical" else [self.groups[-1]]
 
-    @property
-    def read_size(self) -> tuple[int, int]:
-        """Height and width at which frames are read."""
-        height, width = self.load_size or self.frame_size
-        return height, width
-
-    @property
-    def pixels(self) -> tuple[list[float], list[float]]:
-        """Mean and std per channel, of pixels in [0, 1].
-
-        Raises:
-            ValueError: they are the dataset's and not known yet: `data_utils.dataset_card.complete` fills them in.
-        """
-        if self.mean is None or self.std is None:
-            raise ValueError("mean and std are the dataset's: complete(config) first")
-        return self.mean, self.std
-
     def causal(self, level: str) -> bool:
         """Whether `level` has a causal mask; patches have none."""
         return level != "backbone" and self.level(level).causal_mask

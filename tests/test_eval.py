@@ -226,7 +226,7 @@ def test_nothing_is_known_of_no_samples() -> None:
 
 
 def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
-    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share)
+    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share, dataset="videos")
 
 
 def make_task(config: Config, catalogs: dict[str, Catalog], seed: int = 0) -> Task:
