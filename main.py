@@ -122,7 +122,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         if stop.signal:
             return 128 + stop.signal
 
-        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs["val"], config)))
+        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs, config)))
         logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
         task.load_state_dict(read_best(run)["task"])
         weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
@@ -176,9 +176,12 @@ def own_score(validation: Validation, own: Mapping[str, str]) -> float:
     return fmean(scores) if scores else 0.0
 
 
-def own_label_sets(catalog: Catalog, config: Config) -> dict[str, LabelSet]:
-    """By level, the label set of a split that it is judged by."""
-    return {level: catalog.labels[name] for level, name in catalog.own_labels(config.levels).items()}
+def own_label_sets(catalogs: Mapping[str, Catalog], config: Config) -> dict[str, LabelSet]:
+    """By level, the label set of the validation videos that it is judged by, where training videos have labels too."""
+    own = catalogs["val"].own_labels(config.levels)
+    return {
+        lv: catalogs["val"].labels[name] for lv, name in own.items() if catalogs["train"].labels[name].is_known.any()
+    }
 
 
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
@@ -218,7 +221,7 @@ def train_and_validate(
             history = History(at_init=asdict(at_init), run=uuid4().hex)
             announce("random init", at_init, own, log, step=0, epoch=0)
         earlier = history.wall_seconds
-        can_choose = why_no_choice(own_label_sets(catalogs["val"], config)) is None
+        can_choose = why_no_choice(own_label_sets(catalogs, config)) is None
 
         def on_failed(failed: list[tuple[int, str]]) -> None:
             bad_videos.add(catalogs["train"].failures(failed))
@@ -305,6 +308,7 @@ def draw_figures(
     """Draws all figures anew; by file name, why some of them could not be drawn."""
     scores = {level: {name: score["top1"] for name, score in by_labels.items()} for level, by_labels in knn.items()}
     labels = {name: label_set for name, label_set in test.labels.items() if label_set.is_known.any()}
+    was_scored = any(any(record["knn"].values()) for record in records if record["kind"] == "validation")
     embeddings = partial(draw_embeddings, test.features, labels, run.figures, config.seed, config.figure_videos, scores)
     first_windows = cache(partial(read_first_windows, task, train, config))  # read once for two figures
     drawings: dict[str, Callable[[], object]] = {

@@ -18,7 +18,7 @@ from config.schema import Config
 from data_utils import facts_cache, opening
 from data_utils.dataset_card import FILE_NAME
 from data_utils.loader import Loader
-from data_utils.opening import open_catalogs
+from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.plan import Plan
 from data_utils.prepare.embedded import make_missing
 
@@ -385,3 +385,59 @@ def test_a_name_that_no_file_can_have_is_listed(
     write_csv(small_dataset / "val.csv", [("val/0.mp4", "odd"), (f"val/{'x' * 5000}.mp4", "odd")])
     assert len(open_catalogs(make_config(small_dataset), LEVELS, tmp_path / "bad.csv")["val"].table) == 1
     assert listed(tmp_path / "bad.csv").endswith("x.mp4,file name too long\n")
+
+
+def test_several_datasets_of_one_run_share_nothing_but_the_list_of_bad_videos(
+    small_dataset: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(small_dataset, other)
+    for split in ("train", "val", "test"):
+        rows = [(path, "x;y") for path in pd.read_csv(other / f"{split}.csv")["path"]]
+        write_csv(other / f"{split}.csv", rows, ("path", "acts"))
+    (small_dataset / "train/1.mp4").write_bytes(b"")
+    (other / "val/0.mp4").write_bytes(b"")
+    bad = tmp_path / "bad.csv"
+    column = "{column: acts, kind: multi}"
+    labels = f"{{space: {column}, time: {column}, clip: {column}}}"
+    first, second = make_config(small_dataset), make_config(other, f"dataset.labels={labels}")
+    own, others = open_catalogs(first, LEVELS, bad), open_catalogs(second, LEVELS, bad, name="other data")
+    assert [len(catalog.table) for catalog in (*own.values(), *others.values())] == [5, 2, 2, 6, 1, 2]
+    assert own["train"].own_labels(LEVELS) == dict.fromkeys(LEVELS, "label")
+    assert others["val"].own_labels(LEVELS) == {}
+    assert others["val"].labels == {}
+    assert others["val"].judged_by == dict.fromkeys(LEVELS, "acts")
+    assert [others[split].annotations["acts"].text(0) for split in others] == ["x;y"] * 3
+    assert bad.read_text().splitlines() == [
+        "split,path,reason,dataset",
+        f"train,train/1.mp4,empty file,{small_dataset}",
+        "val,val/0.mp4,empty file,other data",
+    ]
+    open_bad_videos(second, others, bad, "other data").add([("test", "test/1.mp4", "damaged")])
+    assert len(open_bad_videos(first, own, bad)) == 1
+    shutil.copy(small_dataset / "train/0.mp4", small_dataset / "train/1.mp4")
+    open_catalogs(first, LEVELS, bad)
+    assert [line.split(",")[-1] for line in bad.read_text().splitlines()] == ["dataset", "other data", "other data"]
+
+
+@pytest.mark.parametrize("said", ["null", "{}"])
+def test_videos_without_labels(
+    small_dataset: Path, make_config: MakeConfig, tmp_path: Path, write_csv: Callable[..., Path], said: str
+) -> None:
+    if said == "null":
+        for split in ("train", "val", "test"):
+            write_csv(small_dataset / f"{split}.csv", [(f"{split}/0.mp4", "x")], ("path", "who"))
+    for catalog in open_catalogs(make_config(small_dataset, f"dataset.labels={said}"), LEVELS, tmp_path / "b").values():
+        assert (catalog.labels, catalog.own_labels(LEVELS), catalog.annotations) == ({}, {}, {})
+        assert len(catalog.sample(1, seed=0).table) == 1
+
+
+def test_a_folder_of_the_embedded_data_is_a_catalog_like_any_other(
+    tiny_dataset: Path, make_config: MakeConfig, tmp_path: Path
+) -> None:
+    catalogs = open_catalogs(make_config(tiny_dataset), LEVELS, tmp_path / "bad.csv")
+    assert catalogs["test"].own_labels(LEVELS) == {"space": "digit", "time": "motion", "clip": "program"}
+    assert open_catalogs(make_config(tiny_dataset), LEVELS[:2], tmp_path / "bad.csv")["val"].own_labels(LEVELS) == {
+        "space": "digit",
+        "time": "program",
+    }
