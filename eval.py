@@ -268,8 +268,10 @@ def why_no_choice(own: Mapping[str, LabelSet]) -> str | None:
     Args:
         own: by level, the label set of the split that the level is judged by.
     """
+    if not own:
+        return "no level is scored"
     known = [label_set.values[label_set.is_known] for label_set in own.values()]
-    videos = min(map(len, known), default=0)
+    videos = min(map(len, known))
     if videos == 0:
         return "no validation video has a label"
     if videos < MIN_CHOICE:

@@ -314,9 +314,7 @@ def draw_figures(
     drawings: dict[str, Callable[[], object]] = {
         "windows": partial(draw_input, first_windows, config, run.figures),
         "views": partial(draw_looks, first_windows, task, config, run.figures),
-        **{
-            curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES if curve != "knn" or test.labels
-        },
+        **{curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES if curve != "knn" or was_scored},
         **({method: partial(embeddings, [method]) for method in config.figures} if labels else {}),
     }
     for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
