@@ -131,7 +131,7 @@ def _fully_seen(weights: dict[int, dict[str, Tensor]], catalog: Catalog) -> Tens
 
 def evaluation_batches(catalog: Catalog, config: Config, bad_videos: BadVideos) -> Iterator[Batch]:
     """The batches of a split, in order; processes that decode live as long as this does."""
-    with closing(Loader(catalog, config, training=False)) as loader:
+    with closing(Loader(catalog, config, config.batch_size, config.seed, training=False)) as loader:
         for batch in loader.epoch(0):
             bad_videos.add(catalog.failures(batch.failed))
             if len(batch.row_B):
@@ -177,8 +177,8 @@ def _score_everything(bank: EncodedSplit, queries: EncodedSplit, score: Scorer) 
             parts = label_set.values.shape[1]
             known, asked = bank.features[parts][level], queries.features[parts][level]
             mine, theirs = label_set.is_known, queries.labels[name].is_known  # videos without a label are not scored
-            if not (mine.any() and theirs.any()):
-                raise InputError(f"no video that has a label in column '{name}' can be read any more")
+            if not (mine.any() and theirs.any()):  # the catalog has said so
+                continue
             answers, truth = label_set.values[mine], queries.labels[name].values[theirs]
             accuracies = [score(known[mine, i], answers[:, i], asked[theirs, i], truth[:, i]) for i in range(parts)]
             scores[level][name] = 100 * float(np.mean(accuracies))
@@ -268,8 +268,12 @@ def why_no_choice(own: Mapping[str, LabelSet]) -> str | None:
     Args:
         own: by level, the label set of the split that the level is judged by.
     """
+    if not own:
+        return "no level is scored"
     known = [label_set.values[label_set.is_known] for label_set in own.values()]
     videos = min(map(len, known))
+    if videos == 0:
+        return "no validation video has a label"
     if videos < MIN_CHOICE:
         are = "is only 1 validation video" if videos == 1 else f"are only {videos} validation videos"
         return f"there {are} with a label"
@@ -344,7 +348,7 @@ def final_test(
     task: Task,
     at_init: nn.Module,
     catalogs: Mapping[str, Catalog],
-    target: str,
+    target: str | None,
     config: Config,
     device: torch.device,
     bad_videos: BadVideos,
@@ -355,7 +359,7 @@ def final_test(
         task: trained.
         at_init: the same encoder, untrained.
         catalogs: all splits; train is the bank of kNN and what the probes are fitted on.
-        target: the last level's label set.
+        target: the last level's label set; None: it has none.
         config: the whole config.
         device: where the models are.
         bad_videos: is told what cannot be read.
@@ -375,7 +379,7 @@ def final_test(
         "std": _beside_init(spread, test, init_test),
         "test_videos": len(test.rows),
     }
-    if task.classifier is not None:
+    if task.classifier is not None and target is not None and test.labels[target].is_known.any():
         score = classifier_score(task.classifier, test, target, device)
         interval = confidence_interval(score, int(test.labels[target].is_known.sum()))
         results["supervised"] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache, partial
@@ -32,12 +32,12 @@ from numpy.typing import NDArray
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog, open_catalogs
-from data_utils.dataset_card import complete
+from data_utils.catalog import Catalog
 from data_utils.frame_reader import describe_reading
-from data_utils.labels import LabelSet, own_labels
+from data_utils.labels import LabelSet
 from data_utils.loader import Batch, Loader
 from data_utils.normalise import to_pixels
+from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.views import make_views, middle_view
 from eval import EncodedSplit, Validation, Validator, final_test, why_no_choice
 from monitors import end_run_on_alarms
@@ -45,6 +45,7 @@ from runs.atomic import write_json, write_text
 from runs.checkpoint import save_checkpoint, save_encoder
 from runs.clock import seconds_since_start
 from runs.compiled_umap import compiling_umap
+from runs.completing import complete
 from runs.embedding import METHODS
 from runs.ending import before_an_error, ending
 from runs.environment import describe_environment, device_name
@@ -111,8 +112,8 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
 
-    catalogs = open_catalogs(config, run.bad_videos)
-    bad_videos = BadVideos(run.bad_videos, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+    catalogs = open_catalogs(config, config.groups, run.bad_videos)
+    bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
     task = initial_task(config, catalogs, device, pretrained=checkpoint is None)
@@ -123,16 +124,17 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         if stop.signal:
             return 128 + stop.signal
 
-        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs["val"], config)))
+        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs, config)))
         logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
         task.load_state_dict(read_best(run)["task"])
         weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
         save_encoder(weights, description, run.checkpoints)
         at_init = initial_task(config, catalogs, device, pretrained=False).encoder
-        results, test = final_test(task, at_init, catalogs, target_labels(config), config, device, bad_videos)
+        target = catalogs["test"].own_labels(config.levels).get(config.levels[-1])
+        results, test = final_test(task, at_init, catalogs, target, config, device, bad_videos)
     records = MetricLog.read(run.metrics)
     summary = results | {
-        "own_labels": own_labels(config.dataset, config.levels),
+        "own_labels": catalogs["test"].own_labels(config.levels),
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
         "epochs": history.epoch,
@@ -167,20 +169,21 @@ def publish(
     write_report(run, summary, render_config(loaded), environment, records)
 
 
-def own_score(validation: Validation, config: Config) -> float:
-    """What chooses the checkpoint: kNN of every level on its own labels, as the mean, so that no level is given up."""
-    own = own_labels(config.dataset, config.levels)
-    return fmean(validation.knn[level][labels]["top1"] for level, labels in own.items())
+def own_score(validation: Validation, own: Mapping[str, str]) -> float:
+    """What chooses the checkpoint: kNN of every level on its own labels, as the mean, so that no level is given up.
+
+    0 where no level could be scored: then the last checkpoint is taken.
+    """
+    scores = [validation.knn[level][labels]["top1"] for level, labels in own.items() if labels in validation.knn[level]]
+    return fmean(scores) if scores else 0.0
 
 
-def own_label_sets(catalog: Catalog, config: Config) -> dict[str, LabelSet]:
-    """By level, the label set of a split that it is judged by."""
-    return {level: catalog.labels[name] for level, name in own_labels(config.dataset, config.levels).items()}
-
-
-def target_labels(config: Config) -> str:
-    """The label set that the last level is judged by."""
-    return own_labels(config.dataset, config.levels)[config.levels[-1]]
+def own_label_sets(catalogs: Mapping[str, Catalog], config: Config) -> dict[str, LabelSet]:
+    """By level, the label set of the validation videos that it is judged by, where training videos have labels too."""
+    own = catalogs["val"].own_labels(config.levels)
+    return {
+        lv: catalogs["val"].labels[name] for lv, name in own.items() if catalogs["train"].labels[name].is_known.any()
+    }
 
 
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
@@ -207,6 +210,7 @@ def train_and_validate(
         trainer = Trainer(task, config, len(batches), device)
         tell_plan(catalogs, config, batches.windows, trainer.steps_per_epoch)
         validator = Validator(task, catalogs, config, device, bad_videos)
+        own = catalogs["val"].own_labels(config.levels)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
             load_weights_of(checkpoint, task, run.last)
@@ -217,9 +221,9 @@ def train_and_validate(
             floor = initial_task(config, catalogs, device, pretrained=False) if config.encoder_checkpoint else task
             at_init = Validator(floor, catalogs, config, device, bad_videos).run(None)
             history = History(at_init=asdict(at_init), run=uuid4().hex)
-            announce("random init", at_init, config, log, step=0, epoch=0)
+            announce("random init", at_init, own, log, step=0, epoch=0)
         earlier = history.wall_seconds
-        can_choose = why_no_choice(own_label_sets(catalogs["val"], config)) is None
+        can_choose = why_no_choice(own_label_sets(catalogs, config)) is None
 
         def on_failed(failed: list[tuple[int, str]]) -> None:
             bad_videos.add(catalogs["train"].failures(failed))
@@ -260,9 +264,9 @@ def train_and_validate(
                     ended = history.epoch + 1
                     if ended % config.val_interval == 0 or ended == config.num_epochs:
                         validation = validator.run(Validation(**history.at_init), log.records())
-                        announce(f"epoch {ended}", validation, config, log, history.step, ended)
+                        announce(f"epoch {ended}", validation, own, log, history.step, ended)
                         alarms = validation.alarms
-                        if history.is_best(own_score(validation, config), can_choose):
+                        if history.is_best(own_score(validation, own), can_choose):
                             save(run.best)
                     history.end_epoch()  # after the validation: where that fails, a resumed run does it again
                 save(run.last)
@@ -280,13 +284,14 @@ def train_and_validate(
 
 def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
     """The training batches, with a second window of each video where the task's views ask for one."""
-    return Loader(catalog, config, training=True, second_window=any(view.window for view in task.views))
+    second_window = any(view.window for view in task.views)
+    return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
 
 
-def announce(title: str, validation: Validation, config: Config, log: MetricLog, step: int, epoch: int) -> None:
+def announce(title: str, validation: Validation, own: Mapping[str, str], log: MetricLog, step: int, epoch: int) -> None:
     """Prints and logs what a validation after `step` steps, the last of epoch number `epoch` (from 1), found."""
-    own = own_labels(config.dataset, config.levels)
-    logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
+    if any(validation.knn.values()):
+        logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
     logger.info("%s\n%s", MONITORS, monitor_table(validation.measured()))
     for alarm in validation.alarms:
         logger.warning("alarm: %s", alarm)
@@ -304,15 +309,15 @@ def draw_figures(
 ) -> dict[str, str]:
     """Draws all figures anew; by file name, why some of them could not be drawn."""
     scores = {level: {name: score["top1"] for name, score in by_labels.items()} for level, by_labels in knn.items()}
-    embeddings = partial(
-        draw_embeddings, test.features, test.labels, run.figures, config.seed, config.figure_videos, scores
-    )
+    labels = {name: label_set for name, label_set in test.labels.items() if label_set.is_known.any()}
+    was_scored = any(any(record["knn"].values()) for record in records if record["kind"] == "validation")
+    embeddings = partial(draw_embeddings, test.features, labels, run.figures, config.seed, config.figure_videos, scores)
     first_windows = cache(partial(read_first_windows, task, train, config))  # read once for two figures
     drawings: dict[str, Callable[[], object]] = {
         "windows": partial(draw_input, first_windows, config, run.figures),
         "views": partial(draw_looks, first_windows, task, config, run.figures),
-        **{curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES},
-        **{method: partial(embeddings, [method]) for method in config.figures},
+        **{curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES if curve != "knn" or was_scored},
+        **({method: partial(embeddings, [method]) for method in config.figures} if labels else {}),
     }
     for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
         (run.figures / f"{name}.png").unlink(missing_ok=True)
@@ -332,8 +337,8 @@ def read_first_windows(task: Task, catalog: Catalog, config: Config) -> tuple[Ba
         batch = next(batches.epoch(0))
     captions = []
     for row in batch.row_B[:8].tolist():
-        labels = (f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
-        captions.append(f"{catalog.table['path'].iloc[row]}: {', '.join(labels)}")
+        labels = ", ".join(f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
+        captions.append(catalog.table["path"].iloc[row] + (f": {labels}" if labels else ""))
     return batch, captions
 
 
@@ -349,7 +354,7 @@ def draw_looks(first_windows: Callable[[], tuple[Batch, list[str]]], task: Task,
         return
     batch, captions = first_windows()
     # The whole batch: a window may get the static part of any other one.
-    videos = make_views(batch, task.views, config, epoch=0).videos
+    videos = make_views(batch, task.views, config, config.seed, epoch=0).videos
     looks = {
         name: to_frames(to_pixels(video[:3], *config.pixels))
         for name, video in zip(task.view_names, videos, strict=True)
@@ -366,8 +371,9 @@ def to_frames(video_BTCHW: torch.Tensor) -> NDArray[np.uint8]:
 def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
     """Prints the final scores and where to look further."""
     own = summary["own_labels"]
-    logger.info("test, kNN, %% (step %d)\n%s", summary["best_step"], score_table(summary["knn"], own, {}))
-    logger.info("test, linear probe, %%\n%s", score_table(summary["linear_probe"], own, {}))
+    if any(summary["knn"].values()):
+        logger.info("test, kNN, %% (step %d)\n%s", summary["best_step"], score_table(summary["knn"], own, {}))
+        logger.info("test, linear probe, %%\n%s", score_table(summary["linear_probe"], own, {}))
     if summary["bad_videos"]:
         logger.warning("%d videos could not be read and were left out: see %s", summary["bad_videos"], run.bad_videos)
     if "supervised" in summary:

@@ -137,7 +137,7 @@ class Trainer:
             step.waited += perf_counter() - start
             if len(batch.row_B):
                 batch_there = batch.to(self.device, non_blocking=True)
-                views = make_views(batch_there, self.task.views, self.config, epoch)
+                views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
                 self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)

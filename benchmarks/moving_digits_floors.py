@@ -22,10 +22,11 @@ from config.data import Difficulty
 from config.load import load_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog, open_catalogs
-from data_utils.dataset_card import complete
+from data_utils.catalog import Catalog
+from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.views import evaluation_views
 from eval import FloatArray, chance, evaluation_batches, knn_predict
+from runs.completing import complete
 
 VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
     "one frame (the best of them)": lambda video: list(video.swapaxes(0, 1)),
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = complete(load_config(options.config, [*_dataset(options.difficulty), *options.overrides])).config
     with tempfile.TemporaryDirectory() as folder:
         list_of_bad = Path(folder) / "bad_videos.csv"
-        catalogs = open_catalogs(config, list_of_bad)
-        bad_videos = BadVideos(list_of_bad, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+        catalogs = open_catalogs(config, config.groups, list_of_bad)
+        bad_videos = open_bad_videos(config, catalogs, list_of_bad)
         (bank, bank_rows), (queries, query_rows) = (
             pixels(catalogs[split], config, bad_videos) for split in ("train", "test")
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WrapValidator
 
 from config.augmentation import Augmentation
 from config.section import AboveZero, LevelName, Positive, Section
@@ -12,11 +13,51 @@ from config.section import AboveZero, LevelName, Positive, Section
 Difficulty = Literal["easy", "hard"]
 
 
-class MovingDigits(Section):
+ClassKind = Literal["single", "parts", "multi"]
+"""What a column of classes holds: one class, one per part of the video (`|`), or any number of them (`;`)."""
+AnnotationKind = Literal["single", "parts", "multi", "captions", "boxes"]
+
+
+class LabelColumn(Section):
+    """A label column whose kind is said; the column's name alone stands for `kind: null`."""
+
+    column: str = Field(description="name of the column")
+    kind: ClassKind | None = Field(default=None, description="what its cells hold; null: single or parts, as they say")
+
+
+def _name_or_mapping(value: Any, _inner: Any) -> str | LabelColumn:
+    """The short form or the long one, so that errors speak of the one that was meant."""
+    if isinstance(value, str | LabelColumn):
+        return value
+    if isinstance(value, Mapping):
+        return LabelColumn.model_validate(value)
+    raise ValueError(f"expected the name of a column, or {{column: NAME, kind: KIND}}, got {value!r}")
+
+
+LabelColumns = dict[LevelName, Annotated[str | LabelColumn, WrapValidator(_name_or_mapping)]]
+
+
+class Dataset(Section):
+    """What every dataset has."""
+
+    root: str = Field(description="folder that holds the videos; paths in its catalogs are relative to it")
+    labels: LabelColumns | None = Field(
+        default=None,
+        description="the column that each level is judged by, or {column: NAME, kind: KIND} where cells hold several "
+        "classes (`kind: multi`, `;` between); null: what dataset.json says, else `label` for all levels where there "
+        "is such a column; {}: no labels, so nothing is scored",
+    )
+    annotations: dict[str, AnnotationKind] = Field(
+        default={},
+        description="further columns to read, by name: their kind; `boxes` are read from `<name>.csv` beside the CSV "
+        "files of the splits",
+    )
+
+
+class MovingDigits(Dataset):
     """The embedded data, made where it is missing."""
 
     name: Literal["moving_digits"]
-    root: str = Field(description="folder that holds the videos")
     videos: dict[Literal["train", "val", "test"], Positive] = Field(description="videos per split")
     seed: int = Field(ge=0, description="the whole dataset is a pure function of this, `videos` and `difficulty`")
     difficulty: Difficulty = Field(
@@ -25,16 +66,19 @@ class MovingDigits(Section):
         "light, changing speeds and pauses",
     )
 
+    @property
+    def catalog(self) -> None:
+        """The CSV files lie in `root`."""
 
-class CatalogDataset(Section):
+
+class CatalogDataset(Dataset):
     """Videos on a disk, listed in `train.csv`, `val.csv` and `test.csv`."""
 
     name: Literal["catalog"]
-    root: str = Field(description="folder that the catalogs' paths are relative to")
     catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
-    labels: dict[LevelName, str] | None = Field(
-        default=None, description="the column that each level is judged by; null: `label` for all"
-    )
+
+
+AnyDataset = MovingDigits | CatalogDataset
 
 
 class WindowConfig(Section):
@@ -55,7 +99,7 @@ class WindowConfig(Section):
 class DataConfig(Section):
     """`data_config.yaml`: which videos, and how they become batches."""
 
-    dataset: Annotated[MovingDigits | CatalogDataset, Field(discriminator="name")]
+    dataset: Annotated[AnyDataset, Field(discriminator="name")]
     frame_size: Annotated[list[Positive], Field(min_length=2, max_length=2)] = Field(
         description="height and width of the model's frames, pixels"
     )
@@ -83,3 +127,20 @@ class DataConfig(Section):
     weak_augmentation: Augmentation
     max_bad_videos: float = Field(ge=0, le=1, description="share of unreadable videos above which a run ends")
     num_workers: Annotated[int, Field(ge=0)] = Field(description="processes that decode; 0: in the main process")
+
+    @property
+    def read_size(self) -> tuple[int, int]:
+        """Height and width at which frames are read."""
+        height, width = self.load_size or self.frame_size
+        return height, width
+
+    @property
+    def pixels(self) -> tuple[list[float], list[float]]:
+        """Mean and std per channel, of pixels in [0, 1].
+
+        Raises:
+            ValueError: they are the dataset's and not known yet: `data_utils.dataset_card.completed` fills them in.
+        """
+        if self.mean is None or self.std is None:
+            raise ValueError("mean and std are the dataset's: completed(config) first")
+        return self.mean, self.std

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config.data import DataConfig
-from config.keys import CHOICE, Key, alternatives, walk
-from config.load import CONFIG_FOLDER, read_file
+from config.files import CONFIG_FOLDER, read_file
+from config.keys import CHOICE, Key, alternatives, mappings, walk
 from config.schema import ArchConfig, TrainConfig
 from config.section import Section
 from config.yaml_text import to_yaml
@@ -107,6 +107,8 @@ def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
     if get_origin(annotation) is dict:
         keys, item = get_args(annotation)
         return f"mapping of {value_words(keys)} to {value_words(item)}"
+    if mappings(annotation):
+        return f"mapping of {' and '.join(f'`{key}`' for key in annotation.model_fields)}"
     words: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
     return words[annotation] + _limits(limits)
 

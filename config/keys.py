@@ -74,9 +74,12 @@ def walk(mapping: type[BaseModel], prefix: str = "", choice: str | None = None) 
 
 
 def _children(dotted: str, annotation: Any) -> Iterator[tuple[str, Any]]:
-    """`dotted` itself, or its children where it is a mapping with fixed keys that holds mappings."""
+    """`dotted` itself, or its children where it is a mapping with fixed keys that holds nothing but mappings."""
     for kind in alternatives(annotation):
-        if get_origin(kind) is dict and mappings(get_args(kind)[1]):
+        if get_origin(kind) is not dict:
+            continue
+        values = get_args(kind)[1]
+        if mappings(values) and len(mappings(values)) == len(alternatives(values)):
             for key in get_args(get_args(kind)[0]):
                 yield f"{dotted}.{key}", get_args(kind)[1]
             return

@@ -14,17 +14,16 @@ from pydantic import ValidationError
 
 from config.earlier import filled, read_earlier
 from config.errors import InputError
+from config.files import CONFIG_FOLDER, label_of, read_file
 from config.keys import CHOICE
 from config.messages import first_error, shortened
 from config.schema import Config
 from config.spellings import respelled
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
-CONFIG_FOLDER = Path(__file__).parent
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
-MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
         InputError: a file cannot be read, a key is unknown, a value has the wrong type, or two values disagree.
     """
     path = find_config(name_or_path)
-    label = _label(path)
+    label = label_of(path)
     merged, source = _default_values()
     content = read_file(path)
     vanished: list[str] = []
@@ -144,31 +143,6 @@ def find_config(name_or_path: str) -> Path:
     close = difflib.get_close_matches(f"{given.stem}.yaml", names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"config/ has {', '.join(names)}"
     raise InputError(f"config {shortened(name_or_path, 200)} not found; {hint}")
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; an empty file holds an empty one.
-
-    Raises:
-        InputError: the file cannot be read, or holds something else.
-    """
-    label = _label(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{label}: larger than {MAX_BYTES / 1e6:g} MB, which is no config")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{label}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{label}, line {line}: not UTF-8 text; save the file as UTF-8") from None
-    content = parse_yaml(text, label)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        kind = "a list" if isinstance(content, list) else f"the value {to_yaml(content)[:60]}"
-        raise InputError(f"{label}, line 1: expected a mapping of keys to values, got {kind}")
-    return content
 
 
 def render_config(loaded: LoadedConfig) -> str:
@@ -292,8 +266,3 @@ def _render(mapping: dict[str, Any], source: dict[str, str], prefix: str = "") -
             yield from _render(value, source, f"{prefix}{key}.")
         else:
             yield f"{indent}{to_yaml(key)}: {to_yaml(value)}", source[prefix + key]
-
-
-def _label(path: Path) -> str:
-    """How messages name a config file: those of `config/` by their name, others by their path."""
-    return path.name if path.parent == CONFIG_FOLDER else str(path)

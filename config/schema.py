@@ -217,22 +217,3 @@ class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
     def clips(self) -> int:
         """Clips of a window; 1 for an encoder without levels."""
         return 1 if self.hierarchy is None else self.geometry.clips
-
-    # ------------------------------------------------------------------------------------------------ the data
-
-    @property
-    def read_size(self) -> tuple[int, int]:
-        """Height and width at which frames are read."""
-        height, width = self.load_size or self.frame_size
-        return height, width
-
-    @property
-    def pixels(self) -> tuple[list[float], list[float]]:
-        """Mean and std per channel, of pixels in [0, 1].
-
-        Raises:
-            ValueError: they are the dataset's and not known yet: `data_utils.dataset_card.complete` fills them in.
-        """
-        if self.mean is None or self.std is None:
-            raise ValueError("mean and std are the dataset's: complete(config) first")
-        return self.mean, self.std

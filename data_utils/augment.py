@@ -87,9 +87,16 @@ def augment(
     """
     height, width = video_BTCHW.shape[-2:]
     size = size or (height, width)
-    aspect = relative_aspect((height, width), size)
+    return transform(video_BTCHW, draw_all(augmentation, keys, (height, width), size, uncropped), size)
+
+
+def draw_all(
+    augmentation: Augmentation, keys: Sequence[Sequence[int]], source: Size, size: Size, uncropped: Box | None = None
+) -> list[Draw]:
+    """What is done to each window; arguments as of `augment`, `source`: height and width of the frames as they are."""
+    aspect = relative_aspect(source, size)
     draws = [draw(augmentation, key, aspect) for key in keys]
-    return transform(video_BTCHW, [one if one.box else one._replace(box=uncropped) for one in draws], size)
+    return [one if one.box else one._replace(box=uncropped) for one in draws]
 
 
 def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) -> Draw:

@@ -11,6 +11,7 @@ from pathlib import Path
 from config.errors import InputError
 
 COLUMNS = ("split", "path", "reason")
+_HEADER = (*COLUMNS, "dataset")  # a run may read several
 
 logger = logging.getLogger(__name__)
 
@@ -18,30 +19,30 @@ logger = logging.getLogger(__name__)
 class BadVideos:
     """`bad_videos.csv`: one row for each video that could not be read, the first reason counts.
 
-    Rows of an earlier part of the run are kept: whoever opens the list anew goes on where it ended.
+    One object is about one dataset, and several may write the same file. Rows of an earlier part of the run are kept:
+    whoever opens the list anew goes on where it ended.
     """
 
-    def __init__(self, file: Path, total: int, max_share: float) -> None:
+    def __init__(self, file: Path, total: int, max_share: float, dataset: str) -> None:
         """Opens the list and writes its header where it is new.
 
         Args:
             file: the CSV; its folder must exist.
             total: videos in all splits, bad ones included.
             max_share: share of `total` that may be bad.
+            dataset: what the list calls the dataset.
 
         Raises:
             InputError: the file cannot be read or written.
         """
-        self._file, self._total, self._max_share = file, total, max_share
+        self._file, self._total, self._max_share, self._dataset = file, total, max_share, dataset
         self._reasons: dict[tuple[str, str], str] = {}
         try:
             if file.exists():
-                with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
-                    self._reasons = {(row["split"], row["path"]): row["reason"] for row in csv.DictReader(lines)}
+                own = [row for row in _rows(file) if row["dataset"] == dataset]
+                self._reasons = {(row["split"], row["path"]): row["reason"] for row in own}
             else:
-                self._append([COLUMNS])
-        except (KeyError, csv.Error):
-            raise InputError(f"{file} is no list of bad videos ({','.join(COLUMNS)}); remove it") from None
+                _append(self._file, [_HEADER])
         except OSError as error:
             raise InputError(f"{file} cannot be read: {error.strerror}; mend its rights or remove it") from error
 
@@ -63,7 +64,7 @@ class BadVideos:
                 new.setdefault((split, path), reason)
         if new:
             self._reasons |= new
-            self._append([(*key, reason) for key, reason in new.items()])
+            _append(self._file, [(*key, reason, self._dataset) for key, reason in new.items()])
             (_, path), reason = next(iter(new.items()))
             who = "1 video" if len(new) == 1 else f"{len(new)} videos, the first"
             logger.warning("cannot be read and left out: %s: %s (%s); see %s", who, path, reason, self._file)
@@ -76,9 +77,40 @@ class BadVideos:
             )
         return len(new)
 
-    def _append(self, rows: Iterable[tuple[str, ...]]) -> None:
+
+def forget(file: Path, dataset: str) -> None:
+    """Takes what the list says of a dataset out of it: the dataset is looked at anew.
+
+    Raises:
+        InputError: the file cannot be read or written.
+    """
+    try:
+        if not file.exists():
+            return
+        others = [row for row in _rows(file) if row["dataset"] not in ("", dataset)]
+        file.unlink()
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}") from error
+    if others:
+        _append(file, [_HEADER, *(tuple(row[column] for column in _HEADER) for row in others)])
+
+
+def _append(file: Path, rows: Iterable[tuple[str, ...]]) -> None:
+    try:
+        with file.open("a", newline="", encoding="utf-8", errors="surrogateescape") as lines:
+            csv.writer(lines, lineterminator="\n").writerows(rows)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a list; those of an earlier version name no dataset. InputError: it is not such a list."""
+    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        reader = csv.DictReader(lines)
         try:
-            with self._file.open("a", newline="", encoding="utf-8", errors="surrogateescape") as lines:
-                csv.writer(lines, lineterminator="\n").writerows(rows)
-        except OSError as error:
-            raise InputError(f"{self._file} cannot be written: {error.strerror}") from error
+            rows = [{"dataset": ""} | row for row in reader]
+        except csv.Error:
+            rows = []
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            raise InputError(f"{file} is no list of bad videos ({','.join(COLUMNS)}); remove it")
+    return rows

@@ -27,25 +27,24 @@ _QUOTED_AFTER_BLANK = re.compile(r'[ \t]+"')
 _UNUSUAL = re.compile(r"(^|/)(\.{0,2})(/|$)")  # an empty, `.` or `..` component, or an absolute path
 
 
-def read_catalog_files(folder: Path, root: Path, columns: Sequence[str]) -> dict[str, pd.DataFrame]:
+def read_catalog_files(folder: Path, root: Path) -> dict[str, pd.DataFrame]:
     """The tables of all splits as `read_csv` gives them; `path` and, where there is one, `stored` normalised.
 
     Args:
         folder: holds the CSV files.
         root: folder that the paths are relative to.
-        columns: columns that must be there, beside `path`.
 
     Raises:
-        InputError: a folder or file is missing, empty or no CSV, a column is missing, a path leaves `root` or occurs
-            twice.
+        InputError: a folder or file is missing, empty or no CSV, has no column `path`, or a path leaves `root` or
+            occurs twice.
     """
     _require_folder(folder, "dataset.catalog (or dataset.root)")
     _require_folder(root, "dataset.root")
-    tables = {split: _read(folder / f"{split}.csv", columns) for split in SPLITS}
+    tables = {split: _read(folder / f"{split}.csv") for split in SPLITS}
     for column in ("path", "stored"):
         for split, table in tables.items():
             if column in table:
-                _normalise(table, column, folder / f"{split}.csv")
+                normalise_paths(table, column, folder / f"{split}.csv")
         _refuse_twice({split: table for split, table in tables.items() if column in table}, column, folder)
     return tables
 
@@ -61,14 +60,22 @@ def _require_folder(place: Path, key: str) -> None:
         raise InputError(f"{place} is no folder; set {key}")
 
 
-def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+def require_columns(tables: Mapping[str, pd.DataFrame], folder: Path, columns: Sequence[str]) -> None:
+    """InputError where a split lacks one of the columns."""
+    for split, table in tables.items():
+        for column in columns:
+            if column not in table.columns:
+                raise InputError(f"{_lacks(folder / f'{split}.csv', column, table)} or set dataset.labels")
+
+
+def _lacks(file: Path, column: str, table: pd.DataFrame) -> str:
+    return f"{file} has no column '{column}', only {', '.join(map(str, table.columns))}; add it"
+
+
+def _read(file: Path) -> pd.DataFrame:
     table = read_csv(file)
-    missing = [column for column in ("path", *columns) if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"{file} has no column '{missing[0]}', only {', '.join(map(str, table.columns))}; "
-            "add it" + (" or set dataset.labels" if missing[0] != "path" else "")
-        )
+    if "path" not in table.columns:
+        raise InputError(_lacks(file, "path", table))
     if table.empty:
         raise InputError(f"{file} lists no videos; add rows")
     return table
@@ -178,8 +185,12 @@ def _rows(text: str, file: Path, delimiter: str, skipinitialspace: bool = False)
         raise InputError(f"{file}, line {reader.line_num}, is no CSV: {error}") from error
 
 
-def _normalise(table: pd.DataFrame, column: str, file: Path) -> None:
-    """Takes `.` and doubled slashes out of the paths, so that one video has one name."""
+def normalise_paths(table: pd.DataFrame, column: str, file: Path) -> None:
+    """Takes `.` and doubled slashes out of the paths, so that one video has one name.
+
+    Raises:
+        InputError: there is none, or it leaves the folder that it is relative to.
+    """
     paths = table[column].tolist()
     together = "/".join(["", *paths, ""])
     if any(unusual in together for unusual in ("//", "/./", "/../", "\0")):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.data import MovingDigits
+from config.data import DataConfig, LabelColumns
 from config.errors import InputError
-from config.load import LoadedConfig
 from config.places import place
-from config.schema import Config
+from data_utils.older_cards import with_unsaid
 
 FILE_NAME = "dataset.json"
 Format = Literal["packed", "frames", "hdf5", "video"]
+AnyData = TypeVar("AnyData", bound=DataConfig)
 _AboveZero = Annotated[float, Field(gt=0)]
 # Of ImageNet's training images, as torchvision's models take them.
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -39,11 +38,8 @@ class DatasetCard(BaseModel):
     std: tuple[_AboveZero, _AboveZero, _AboveZero]
     flip: Annotated[float, Field(ge=0, le=1)]
     """Share of training windows to be mirrored: 0 where the labels know left from right."""
-
-
-MOVING_DIGITS = DatasetCard(
-    name="moving_digits", format="video", size=None, mean=(0.3, 0.3, 0.3), std=(0.15, 0.15, 0.15), flip=0.0
-)
+    labels: LabelColumns | None = None
+    """What frames (`space`), clips (`time`) and whole videos (`clip`) are judged by, as `dataset.labels` writes it."""
 
 
 def read_card(folder: Path) -> DatasetCard | None:
@@ -54,44 +50,52 @@ def read_card(folder: Path) -> DatasetCard | None:
     """
     file = folder / FILE_NAME
     try:
-        content = json.loads(file.read_bytes())
-        if content.get("name") == "moving_digits" and "format" not in content:  # as its generator writes it
-            return MOVING_DIGITS
-        return DatasetCard.model_validate(content)
+        return DatasetCard.model_validate(with_unsaid(json.loads(file.read_bytes())))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, AttributeError, ValidationError):
+    except (ValueError, TypeError, AttributeError, ValidationError):
         raise InputError(f"{file} does not describe a dataset; run prepare.py again") from None
 
 
-def catalog_folder(config: Config) -> Path:
+def catalog_folder(data: DataConfig) -> Path:
     """The folder of the CSV files."""
-    dataset = config.dataset
-    if isinstance(dataset, MovingDigits) or dataset.catalog is None:
+    dataset = data.dataset
+    if dataset.catalog is None:
         return place(dataset.root, "dataset.root")
     return place(dataset.catalog, "dataset.catalog")
 
 
-def complete(loaded: LoadedConfig) -> LoadedConfig:
-    """The config with what it leaves to the dataset: `mean`, `std`, and `flip` of both augmentations.
+def left_to_dataset(data: DataConfig) -> dict[str, tuple[Any, str]]:
+    """What the config leaves to the dataset: by dotted key the value, and where it comes from.
+
+    These are `mean` and `std`, and `flip` of both augmentations, where they are null.
 
     Raises:
         InputError: the dataset's `dataset.json` cannot be read.
     """
-    config = loaded.config
-    card = MOVING_DIGITS if isinstance(config.dataset, MovingDigits) else read_card(catalog_folder(config))
-    merged, source = dict(loaded.merged), dict(loaded.source)
+    card = read_card(catalog_folder(data))
     origin = FILE_NAME if card else "ImageNet's"
-    if config.mean is None:
+    found: dict[str, tuple[Any, str]] = {}
+    if data.mean is None:
         if card is None:
             logger.warning("mean and std are not known, so ImageNet's are taken: prepare.py measures them")
-        merged["mean"] = list(card.mean if card else _IMAGENET_MEAN)
-        merged["std"] = list(card.std if card else _IMAGENET_STD)
-        source |= {"mean": origin, "std": origin}
+        found["mean"] = list(card.mean if card else _IMAGENET_MEAN), origin
+        found["std"] = list(card.std if card else _IMAGENET_STD), origin
     for key in ("augmentation", "weak_augmentation"):
-        if merged[key]["flip"] is None:
-            merged[key] = merged[key] | {"flip": card.flip if card else 0.0}
-            source[f"{key}.flip"] = origin if card else "no dataset.json"
-    return replace(loaded, config=Config.model_validate(merged), merged=merged, source=source)
+        if getattr(data, key).flip is None:
+            found[f"{key}.flip"] = (card.flip, FILE_NAME) if card else (0.0, "no dataset.json")
+    return found
+
+
+def completed(data: AnyData) -> AnyData:
+    """The config with what it leaves to the dataset. InputError: as of `left_to_dataset`."""
+    changes: dict[str, Any] = {}
+    for dotted, (value, _) in left_to_dataset(data).items():
+        section, _, key = dotted.rpartition(".")
+        if section:
+            changes[section] = getattr(data, section).model_copy(update={key: value})
+        else:
+            changes[key] = value
+    return data.model_copy(update=changes)

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.decoding import SeekPoint
-from data_utils.inspection import VideoFacts
-from data_utils.stored_facts import FACTS
+from data_utils.inspection import FACTS, VideoFacts
 from data_utils.verify import verify_videos
 from runs.atomic import write_text
 

@@ -8,8 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.data import MovingDigits
-from config.schema import Config
+from config.data import DataConfig
 from data_utils.catalog import Catalog
 from data_utils.dataset_card import catalog_folder, read_card
 
@@ -35,12 +34,12 @@ class FrameReader(Protocol):
         ...
 
 
-def reader_for(catalog: Catalog, config: Config) -> FrameReader:
+def reader_for(catalog: Catalog, data: DataConfig) -> FrameReader:
     """The reader of the catalog's storage format.
 
     Args:
         catalog: its `format` decides.
-        config: `video_decoder`.
+        data: `video_decoder`.
 
     Raises:
         InputError: the decoder that the config names does not load.
@@ -63,18 +62,18 @@ def reader_for(catalog: Catalog, config: Config) -> FrameReader:
 
     points = {str(catalog.root / path): points for path, points in catalog.seek_points.items()}
     counts = NumbersByPath(root, stored, catalog.table["frames"])
-    return VideoReader(points, decoder_for(config.video_decoder), counts)
+    return VideoReader(points, decoder_for(data.video_decoder), counts)
 
 
-def describe_reading(config: Config) -> dict[str, str]:
+def describe_reading(data: DataConfig) -> dict[str, str]:
     """The storage format of the config's dataset and, of video files, what decodes them in which version.
 
     Raises:
         InputError: the decoder that the config names does not load, or `dataset.json` cannot be read.
     """
-    card = None if isinstance(config.dataset, MovingDigits) else read_card(catalog_folder(config))
+    card = read_card(catalog_folder(data))
     if card is not None and card.format != "video":
         return {"format": card.format}
     from data_utils.decoders.choice import describe_decoder
 
-    return {"format": "video"} | describe_decoder(config.video_decoder)
+    return {"format": "video"} | describe_decoder(data.video_decoder)

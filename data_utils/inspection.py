@@ -30,6 +30,10 @@ _COUNT_TOLERANCE = 0.02
 _TRIED_PACKETS = 100  # until one gives a frame, of a file that may be no video
 
 
+FACTS = ("frames", "height", "width", "fps")
+"""The columns of catalogs and indices that hold what VideoFacts says."""
+
+
 @dataclass(frozen=True)
 class VideoFacts:
     """What a full decode shows of a video."""

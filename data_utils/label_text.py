@@ -7,6 +7,8 @@ from functools import lru_cache
 
 SEPARATOR = "|"
 """Between the labels of the equal parts of a video."""
+SEVERAL = ";"
+"""Between the classes that a video shows at once."""
 _INVISIBLE = str.maketrans("", "", "\ufeff\u200b")
 
 
@@ -17,5 +19,9 @@ def normal_label(cell: str) -> str:
     Blanks around it, and around the separators of its parts, belong to no label; blanks inside count as one space.
     Letters that can be written in two ways (é as one character or two, as in names of files on macOS) are one.
     """
-    text = unicodedata.normalize("NFC", cell).translate(_INVISIBLE)
-    return SEPARATOR.join(" ".join(part.split()) for part in text.split(SEPARATOR))
+    return SEPARATOR.join(normal_text(part) for part in cell.split(SEPARATOR))
+
+
+def normal_text(cell: str) -> str:
+    """Text without blanks around it, with one space for all blanks inside, and one way to write every letter."""
+    return " ".join(unicodedata.normalize("NFC", cell).translate(_INVISIBLE).split())

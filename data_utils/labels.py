@@ -1,12 +1,13 @@
-"""What the levels are judged by: label columns of the catalog as class numbers."""
+"""One class for a video, or one for each of its equal parts: label columns of the catalog as class numbers."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -14,17 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
-from data_utils.label_text import SEPARATOR, normal_label
+from data_utils.label_text import SEPARATOR, SEVERAL, normal_label
 
 UNKNOWN = -1
 """In place of the class of a video without a label."""
 # Classes that a warning names.
 _NAMED = 5
-_MOVING_DIGITS = {"backbone": "digit", "space": "digit", "time": "motion", "clip": "program"}
-
-_LABEL_SOME = "fill in the labels of some videos of train, val and test, on which the levels are scored"
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +41,11 @@ class LabelSet:
     """
 
     @property
+    def kind(self) -> Literal["single", "parts"]:
+        """Whether it says one class of a video, or one of each part."""
+        return "single" if self.values.shape[1] == 1 else "parts"
+
+    @property
     def is_known(self) -> NDArray[np.bool_]:
         """[N] whether each video has a label."""
         known: NDArray[np.bool_] = self.values[:, 0] != UNKNOWN
@@ -55,40 +57,9 @@ class LabelSet:
             return ""
         return SEPARATOR.join(self.classes[value] for value in self.values[row])
 
-
-def own_labels(dataset: MovingDigits | CatalogDataset, levels: Sequence[str]) -> dict[str, str]:
-    """The label column that each level is judged by.
-
-    Args:
-        dataset: the config's dataset.
-        levels: what there are features of, lowest first. `backbone` is judged by the column of `space` where it has
-            none of its own.
-
-    Raises:
-        InputError: `dataset.labels` leaves a level out.
-    """
-    if isinstance(dataset, MovingDigits):
-        own = dict(_MOVING_DIGITS)
-        if levels[-1] == "time":  # No level joins clips: the clip is the whole video, and shows what that shows.
-            own["time"] = own["clip"]
-        return {level: own[level] for level in levels}
-    if dataset.labels is None:
-        return dict.fromkeys(levels, "label")
-    columns = {str(level): column for level, column in dataset.labels.items()}
-    if "space" in columns:
-        columns.setdefault("backbone", columns["space"])
-    missing = [level for level in levels if level not in columns]
-    if missing:
-        raise InputError(
-            f"dataset.labels names no column for {' and '.join(missing)}; give one for every level of groups, "
-            "or null to judge all by `label`"
-        )
-    return {level: columns[level] for level in levels}
-
-
-def columns_of(own: Mapping[str, str]) -> list[str]:
-    """The label columns, each once, that of the last level first."""
-    return list(dict.fromkeys(reversed(list(own.values()))))
+    def with_rows(self, keep_N: NDArray[np.bool_]) -> Self:
+        """The labels of some of the videos."""
+        return replace(self, values=self.values[keep_N])
 
 
 def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) -> Tensor:
@@ -111,20 +82,27 @@ def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) ->
     return shares_BUK.transpose(1, 2)
 
 
-def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> dict[str, LabelSet]:
+def label_sets(
+    column: str,
+    tables: Mapping[str, pd.DataFrame],
+    files: Mapping[str, Path],
+    kind: Literal["single", "parts"] | None = None,
+) -> dict[str, LabelSet]:
     """Turns a column of all splits into class numbers.
 
     Args:
         column: name of the column.
         tables: catalog by split, as `read_csv` gives it.
         files: each split's CSV, for messages.
+        kind: what the cells hold; None: they say it.
 
     Returns:
-        A LabelSet by split; classes are the sorted union over all splits, numbers in numerical order.
+        A LabelSet by split; classes are the sorted union over all splits, numbers in numerical order. {} where no video
+        of any split has a label.
 
     Raises:
-        InputError: a label is missing among several, videos have different numbers of labels, or no video of a split
-            has any.
+        InputError: a label is missing among several, videos have different numbers of labels, or cells hold another
+            kind.
     """
     cells = {split: pd.factorize(table[column]) for split, table in tables.items()}  # in order of appearance
     parts: dict[str, list[list[str]]] = {}
@@ -135,20 +113,15 @@ def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[s
             if not any(cell):  # a video without a label
                 continue
             expected = expected or len(cell)
-            if all(cell) and len(cell) == expected:
+            if all(cell) and len(cell) == expected and kind is None:
                 continue
             place = f"{files[split]}, line {tables[split].index[codes == code][0]}"
-            if not all(cell):
-                raise InputError(f"{place}: no label in column '{column}'; fill it in")
-            raise InputError(
-                f"{place}: {len(cell)} labels in column '{column}', {expected} in those above; give every video as "
-                f"many, separated by {SEPARATOR}"
-            )
+            _refuse_other_parts(cell, expected, column, place)
+            _refuse_other_kind(cell, kind, column, place)
     if not expected:
-        raise InputError(f"{files['train']}: no video of any split has a label in column '{column}'; {_LABEL_SOME}")
-    classes = sorted({part for split in parts.values() for cell in split for part in cell if part}, key=_sort_key)
-    if not all(_is_number(name) for name in classes):
-        classes.sort()
+        return {}
+    classes = sorted_classes({part for split in parts.values() for cell in split for part in cell if part})
+    _tell_several(classes, column)
     number = {name: index for index, name in enumerate(classes)}
     sets = {}
     for split, (codes, _) in cells.items():
@@ -157,17 +130,60 @@ def label_sets(column: str, tables: Mapping[str, pd.DataFrame], files: Mapping[s
             [[number[part] for part in cell] if any(cell) else unlabelled for cell in parts[split]], np.int64
         )
         sets[split] = LabelSet(column, classes, values.reshape(-1, expected)[codes])
-        _tell_unlabelled(sets[split], split, files[split])
+        _tell_unlabelled(sets[split], split)
     _tell_unknown(sets, column)
     return sets
 
 
-def _tell_unlabelled(labels: LabelSet, split: str, file: Path) -> None:
-    """Says how many videos have no label. InputError: none has one, so that nothing could be scored."""
+def sorted_classes(names: Collection[str]) -> list[str]:
+    """The names in their order: numbers by size where all are numbers."""
+    ordered = sorted(names, key=_sort_key)
+    return ordered if all(_is_number(name) for name in ordered) else sorted(names)
+
+
+def _refuse_other_parts(cell: list[str], expected: int, column: str, place: str) -> None:
+    """InputError where a cell has not a label for each of as many parts as the others."""
+    if not all(cell):
+        raise InputError(f"{place}: no label in column '{column}'; fill it in")
+    if len(cell) != expected:
+        raise InputError(
+            f"{place}: {len(cell)} labels in column '{column}', {expected} in those above; give every video as "
+            f"many, separated by {SEPARATOR}"
+        )
+
+
+def _refuse_other_kind(cell: list[str], kind: str | None, column: str, place: str) -> None:
+    """InputError where a cell holds more than the kind of its column says."""
+    if kind == "single" and len(cell) > 1:
+        raise InputError(f"{place}: '{SEPARATOR.join(cell)}' in column '{column}' names several parts; use kind: parts")
+    if kind is not None and any(SEVERAL in part for part in cell):
+        raise InputError(
+            f"{place}: '{SEPARATOR.join(cell)}' in column '{column}' is not one class; use kind: multi where a video "
+            f"shows several at once, or take the '{SEVERAL}' out"
+        )
+
+
+def _tell_several(classes: list[str], column: str) -> None:
+    """Warns where names of classes look like several of them: the short form of `labels` takes each as one."""
+    several = [name for name in classes if SEVERAL in name]
+    if several:
+        logger.warning(
+            "column '%s': %d classes hold '%s', such as '%s', and count as classes of their own; where videos show "
+            "several at once, set dataset.labels to {column: %s, kind: multi}",
+            column,
+            len(several),
+            SEVERAL,
+            several[0],
+            column,
+        )
+
+
+def _tell_unlabelled(labels: LabelSet, split: str) -> None:
+    """Says how many videos have no label."""
     unlabelled = int((~labels.is_known).sum())
     if unlabelled == len(labels.values):
-        raise InputError(f"{file}: no video has a label in column '{labels.name}'; {_LABEL_SOME}")
-    if unlabelled:
+        logger.warning("%s: no video has a label in column '%s', so none is scored by it", split, labels.name)
+    elif unlabelled:
         logger.info(
             "%s: %d of %d videos have no label in column '%s': they are trained on and not scored",
             split,
@@ -183,16 +199,21 @@ def _tell_unknown(sets: Mapping[str, LabelSet], column: str) -> None:
     for split, labels in sets.items():
         unknown = ~np.isin(labels.values, known) & (labels.values != UNKNOWN)
         names = [labels.classes[value] for value in np.unique(labels.values[unknown])]
-        if names:
-            logger.warning(
-                "%s: %d of %d videos have labels in column '%s' that no training video has: %s%s",
-                split,
-                unknown.any(axis=1).sum(),
-                len(unknown),
-                column,
-                ", ".join(names[:_NAMED]),
-                f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "",
-            )
+        if names and len(known):
+            tell_untrained(split, int(unknown.any(axis=1).sum()), len(unknown), column, names)
+
+
+def tell_untrained(split: str, videos: int, of: int, column: str, names: list[str]) -> None:
+    """Warns that some videos of a split have labels that no training video has."""
+    logger.warning(
+        "%s: %d of %d videos have labels in column '%s' that no training video has: %s%s",
+        split,
+        videos,
+        of,
+        column,
+        ", ".join(names[:_NAMED]),
+        f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "",
+    )
 
 
 def _is_number(name: str) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from config.schema import Config
+from config.data import DataConfig
 from data_utils.catalog import Catalog
 from data_utils.decoding import VideoError
 from data_utils.frame_reader import FrameReader, reader_for
@@ -75,7 +75,9 @@ class Loader:
     def __init__(
         self,
         catalog: Catalog,
-        config: Config,
+        data: DataConfig,
+        batch_size: int,
+        seed: int,
         training: bool,
         reader: FrameReader | None = None,
         second_window: bool = False,
@@ -84,7 +86,9 @@ class Loader:
 
         Args:
             catalog: the videos.
-            config: window, batch size, frame size, seed, number of processes.
+            data: window, frame size, number of processes.
+            batch_size: windows of a batch.
+            seed: of the order and the windows of training.
             training: random windows in random order, or evenly spread ones in order.
             reader: of the videos' storage; None: the one that fits the catalog's format.
             second_window: every training window brings another one of its video, `Batch.other`.
@@ -93,21 +97,21 @@ class Loader:
             ValueError: second windows are wanted in evaluation.
             InputError: the system has no room for what the processes keep ready.
         """
-        size = config.read_size
-        self._plan = Plan(catalog, config, training, second_window)
-        if config.num_workers:
-            require_shared_memory(config, len(self._plan), second_window)
+        size = data.read_size
+        self._plan = Plan(catalog, data, batch_size, seed, training, second_window)
+        if data.num_workers:
+            require_shared_memory(data, batch_size, len(self._plan), second_window)
             shorten_socket_paths()
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
-            _Windows(reader or reader_for(catalog, config), size),
+            _Windows(reader or reader_for(catalog, data), size),
             batch_sampler=self._batches,
-            num_workers=config.num_workers,
-            collate_fn=partial(_collate, length=config.window.length, size=size, second_window=second_window),
+            num_workers=data.num_workers,
+            collate_fn=partial(_collate, length=data.window.length, size=size, second_window=second_window),
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=config.num_workers > 0,
+            persistent_workers=data.num_workers > 0,
             worker_init_fn=_prepare_process,
-            timeout=_SECONDS_PER_BATCH if config.num_workers else 0,
+            timeout=_SECONDS_PER_BATCH if data.num_workers else 0,
             # Without its own, every epoch would draw from the generator that dropout uses.
             generator=torch.Generator(),
         )

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from data_utils.dataset_card import FILE_NAME, Format
+from data_utils.inspection import FACTS
 
-FACTS = ("frames", "height", "width", "fps")
 _WHOLE = re.compile("[0-9]{1,9}")
 _IN_SHARD = re.compile("[^#]+#[0-9]{1,9}")
 # Folders of single videos are too many to look at all of them.

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from config.augmentation import Augmentation
-from config.schema import Config
-from data_utils.augment import Draw, augment, transform
-from data_utils.crops import Box, fixed_boxes
+from config.data import DataConfig
+from data_utils.augment import Draw, draw_all, transform
+from data_utils.crops import Box, Size, fixed_boxes
+from data_utils.geometry import Geometry, geometry_of
 from data_utils.loader import Batch
 from data_utils.normalise import normalise
 
@@ -59,6 +60,8 @@ class TrainingViews:
     """One per view: [B, T] int64, the frames' positions in their videos."""
     rows_B: Tensor
     """int64, the videos' rows in the catalog."""
+    geometry: tuple[tuple[Geometry, ...], ...] = ()
+    """One per view and window: where the view has what the video has, see `geometry.boxes_in_view`."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,20 @@ class EvaluationViews:
     """int64, the videos' rows in the catalog."""
     frames_BT: Tensor
     """int64, the frames' positions in their videos."""
+    geometry: tuple[Geometry, ...] = ()
+    """One per window, as in `TrainingViews`."""
 
 
 @torch.no_grad()
-def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int) -> TrainingViews:
+def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: int, epoch: int) -> TrainingViews:
     """The views of a batch; every draw is a pure function of (seed, epoch, row, first frame, number of the view).
 
     Args:
         batch: on the device that computes; `other` is needed where a view looks at another window. The first frame
             of a draw is that of the batch's own window, of which an epoch has no second one.
         views: in the order in which they are wanted.
-        config: seed, frame size, mean and std, and `eval_crop` for what no crop is drawn for.
+        data: frame size, mean and std, and `eval_crop` for what no crop is drawn for.
+        seed: of the run.
         epoch: number of the epoch.
 
     Raises:
@@ -90,67 +96,89 @@ def make_views(batch: Batch, views: tuple[View, ...], config: Config, epoch: int
     drawn = any(view.augmentation is not None or view.time_scale != (1.0, 1.0) for view in views)
     # One look at the device's memory for all views, as it waits for the device.
     items = torch.stack([batch.row_B, batch.frames_BT[:, 0]], dim=1).tolist() if drawn else []
-    videos, frames = [], []
+    videos, frames, geometry = [], [], []
     for number, view in enumerate(views):
-        keys = [(config.seed, epoch, row, first, number) for row, first in items]
+        keys = [(seed, epoch, row, first, number) for row, first in items]
         video, positions = _frames(batch, view, keys)
-        if view.augmentation is not None:
+        draws = _draws(video, view, keys, data)
+        geometry.append(_geometry(draws, video, data))
+        if view.augmentation is not None or video.shape[-2:] != _frame_size(data):
             # Back to pixels, for which there is the one normalisation; what nothing was drawn for keeps every bit.
-            boxes = _boxes(video, config)
-            size = (config.frame_size[0], config.frame_size[1])
-            video = _pixels(augment(video, view.augmentation, keys, size, boxes[0] if boxes else None))
-        else:
-            video = middle_view(video, config)
-        videos.append(normalise(video, *config.pixels))
+            video = _pixels(transform(video, draws, _frame_size(data)))
+        videos.append(normalise(video, *data.pixels))
         frames.append(positions)
-    return TrainingViews(tuple(videos), tuple(frames), batch.row_B)
+    return TrainingViews(tuple(videos), tuple(frames), batch.row_B, tuple(geometry))
 
 
 @torch.no_grad()
-def evaluation_views(batch: Batch, config: Config, device: torch.device | str) -> EvaluationViews:
+def evaluation_views(batch: Batch, data: DataConfig, device: torch.device | str) -> EvaluationViews:
     """What evaluation sees of the windows of a batch: `eval_crop` of each.
 
     Args:
         batch: its rows and frames stay on their device.
-        config: frame size, `eval_crop`, mean and std.
+        data: frame size, `eval_crop`, mean and std.
         device: where the crops are made.
     """
     video = batch.video_BTCHW.to(device, non_blocking=True)
-    crops = [_cropped(video, box, config) for box in _boxes(video, config)] or [video]
+    boxes = _boxes(video, data)
+    crops = [_cropped(video, box, data) for box in boxes] or [video]
     count = len(crops)
+    of_window = _geometry([Draw(box=box) for box in boxes] or [Draw()], video, data)
     return EvaluationViews(
-        normalise(torch.stack(crops, dim=1).flatten(0, 1), *config.pixels),
+        normalise(torch.stack(crops, dim=1).flatten(0, 1), *data.pixels),
         batch.row_B.repeat_interleave(count),
         batch.frames_BT.repeat_interleave(count, dim=0),
+        of_window * len(video),
     )
 
 
-def crops_per_window(config: Config) -> int:
+def crops_per_window(data: DataConfig) -> int:
     """Windows that `evaluation_views` makes of one."""
-    height, width = config.frame_size
-    return len(fixed_boxes(config.read_size, (height, width), config.eval_crop))
+    return len(fixed_boxes(data.read_size, _frame_size(data), data.eval_crop))
 
 
 @torch.no_grad()
-def middle_view(video_BTCHW: Tensor, config: Config) -> Tensor:
+def middle_view(video_BTCHW: Tensor, data: DataConfig) -> Tensor:
     """Windows without augmentation: uint8 pixels at `frame_size`, the first crop of each that evaluation sees.
 
     Those that are read at that size keep every bit.
     """
-    boxes = _boxes(video_BTCHW, config)
-    return _cropped(video_BTCHW, boxes[0], config) if boxes else video_BTCHW
+    boxes = _boxes(video_BTCHW, data)
+    return _cropped(video_BTCHW, boxes[0], data) if boxes else video_BTCHW
 
 
-def _boxes(video_BTCHW: Tensor, config: Config) -> list[Box]:
+def _frame_size(data: DataConfig) -> Size:
+    """Height and width of the model's frames."""
+    height, width = data.frame_size
+    return height, width
+
+
+def _draws(video_BTCHW: Tensor, view: View, keys: Sequence[Sequence[int]], data: DataConfig) -> list[Draw]:
+    """What is done to each window of a view: what is drawn for it, and the middle crop where no crop is drawn."""
+    boxes = _boxes(video_BTCHW, data)
+    middle = boxes[0] if boxes else None
+    if view.augmentation is None:
+        return [Draw(box=middle)] * len(video_BTCHW)
+    height, width = video_BTCHW.shape[-2:]
+    return draw_all(view.augmentation, keys, (height, width), _frame_size(data), middle)
+
+
+def _geometry(draws: Sequence[Draw], video_BTCHW: Tensor, data: DataConfig) -> tuple[Geometry, ...]:
+    """The part of each draw that moves pixels."""
+    height, width = video_BTCHW.shape[-2:]
+    return tuple(geometry_of(draw, (height, width), _frame_size(data)) for draw in draws)
+
+
+def _boxes(video_BTCHW: Tensor, data: DataConfig) -> list[Box]:
     """What evaluation crops from frames; none where they are as the model takes them."""
-    (height, width), source = config.frame_size, video_BTCHW.shape[-2:]
-    return [] if (height, width) == source else fixed_boxes((source[0], source[1]), (height, width), config.eval_crop)
+    size, (height, width) = _frame_size(data), video_BTCHW.shape[-2:]
+    return [] if size == (height, width) else fixed_boxes((height, width), size, data.eval_crop)
 
 
-def _cropped(video_BTCHW: Tensor, box: Box, config: Config) -> Tensor:
+def _cropped(video_BTCHW: Tensor, box: Box, data: DataConfig) -> Tensor:
     """A fixed crop of every window, uint8 to uint8."""
     draws = [Draw(box=box)] * len(video_BTCHW)
-    return _pixels(transform(video_BTCHW, draws, (config.frame_size[0], config.frame_size[1])))
+    return _pixels(transform(video_BTCHW, draws, _frame_size(data)))
 
 
 def _pixels(video_BTCHW: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ import tempfile
 from multiprocessing import util
 from pathlib import Path
 
+from config.data import DataConfig
 from config.errors import InputError
-from config.schema import Config
 
 SHARED = Path("/dev/shm")
 _PER_WORKER = 2  # batches that torch's DataLoader asks a process for ahead
@@ -23,31 +23,32 @@ _LONGEST_FOLDER = 75  # bytes; a socket's path may have 107, of which multiproce
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
-def require_shared_memory(config: Config, batches: int, second_window: bool) -> None:
+def require_shared_memory(data: DataConfig, batch_size: int, batches: int, second_window: bool) -> None:
     """Looks whether the batches that loader processes keep ready have room.
 
     Args:
-        config: batch, frame size, window and processes.
+        data: frame size, window and processes.
+        batch_size: windows of a batch.
         batches: of an epoch: no more are ever there.
         second_window: windows come in twos.
 
     Raises:
         InputError: they have not.
     """
-    if not config.num_workers:
+    if not data.num_workers:
         return
-    height, width = config.read_size
-    batch = config.batch_size * config.window.length * 3 * height * width * (2 if second_window else 1)
-    ready = min(batches, _PER_WORKER * config.num_workers) + 1  # one is in use
+    height, width = data.read_size
+    batch = batch_size * data.window.length * 3 * height * width * (2 if second_window else 1)
+    ready = min(batches, _PER_WORKER * data.num_workers) + 1  # one is in use
     free = free_bytes(SHARED)
     if free is None or ready * batch <= free:
         return
     room = math.ceil(1.25 * ready * batch / 1e9)
     ways = [f"start the container with --shm-size={room}g"]
-    if config.video_decoder != "opencv":
+    if data.video_decoder != "opencv":
         ways.append("set num_workers=0")
     raise InputError(
-        f"{SHARED} has {_megabytes(free)} free, but {config.num_workers} loader processes (num_workers) keep {ready} "
+        f"{SHARED} has {_megabytes(free)} free, but {data.num_workers} loader processes (num_workers) keep {ready} "
         f"batches of {_megabytes(batch)} there, {_megabytes(ready * batch)} in all; {', or '.join(ways)}, or a smaller "
         "batch_size"
     )

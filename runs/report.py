@@ -171,7 +171,7 @@ def _score_tables(summary: Mapping[str, Any]) -> list[ScoreTable]:
             level: [_score(of_level[name], own.get(level) == name) if name in of_level else None for name in labels]
             for level, of_level in scores.items()
         }
-        if rows:
+        if labels:
             tables.append(ScoreTable(title, note, labels, rows))
     return tables
 

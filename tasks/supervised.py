@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog import Catalog
-from data_utils.labels import UNKNOWN, own_labels, part_shares
+from data_utils.labels import UNKNOWN, LabelSet, part_shares
 from data_utils.views import TrainingViews, View
 from tasks.encoder import build_encoder, feature_dim
 from tasks.supervised_settings import SupervisedSettings
@@ -27,6 +29,9 @@ class SupervisedTask(Task):
     Args:
         config: the whole config.
         train: the catalog whose rows the batches name.
+
+    Raises:
+        InputError: there is a level without labels.
     """
 
     def __init__(self, config: Config, train: Catalog) -> None:
@@ -35,7 +40,7 @@ class SupervisedTask(Task):
         self.view = View(augmentation=config.augmentation if augment else None)
         self.network = build_encoder(config)
         labelled = [level for level in config.levels if level != "backbone"]
-        label_sets = {level: train.labels[name] for level, name in own_labels(config.dataset, labelled).items()}
+        label_sets = _label_sets(train, labelled)
         self.classifiers = nn.ModuleDict(
             {
                 level: nn.Linear(feature_dim(config, level), len(label_set.classes))
@@ -82,6 +87,18 @@ class SupervisedTask(Task):
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group: the encoder; its predictors are the classifiers."""
         return {"supervised": ParameterGroup(list(self.network.parameters()), list(self.classifiers.parameters()))}
+
+
+def _label_sets(train: Catalog, levels: Sequence[str]) -> dict[str, LabelSet]:
+    """By level the labels that it learns. InputError: it has none."""
+    own = train.own_labels(levels)
+    for level in levels:
+        if level not in own or not train.labels[own[level]].is_known.any():
+            raise InputError(
+                f"task: supervised learns labels, and {level} has none in train.csv; set dataset.labels to columns of "
+                "one class a video (or one per part), or task to hierarchical, vicreg or svt"
+            )
+    return {level: train.labels[name] for level, name in own.items()}
 
 
 def _cross_entropy(scores_NC: Tensor, labels_N: Tensor, partly_labelled: bool) -> Tensor:

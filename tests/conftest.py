@@ -17,7 +17,8 @@ import torch
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.catalog import Catalog, open_catalogs
+from data_utils.catalog import Catalog
+from data_utils.opening import open_catalogs
 from runs.console import ConsoleHandler
 
 TINY_VIDEOS = {"train": 24, "val": 12, "test": 12}
@@ -200,4 +201,5 @@ def tiny_catalogs(
     tiny_dataset: Path, tiny_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Catalog]:
     """The catalogs of `tiny_dataset`, with the label sets of all three levels."""
-    return open_catalogs(tiny_config(root=tiny_dataset), tmp_path_factory.mktemp("bad") / "bad_videos.csv")
+    config = tiny_config(root=tiny_dataset)
+    return open_catalogs(config, config.groups, tmp_path_factory.mktemp("bad") / "bad_videos.csv")

@@ -17,10 +17,11 @@ import monitors
 from config.errors import InputError
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog, open_catalogs
+from data_utils.catalog import Catalog
 from data_utils.formats.video import VideoReader
 from data_utils.labels import LabelSet
 from data_utils.normalise import normalise
+from data_utils.opening import open_catalogs
 from data_utils.windows import evaluation_starts, frame_indices
 from eval import encode_split
 from runs.seeds import seed_everything
@@ -34,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
-    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share)
+    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share, dataset="videos")
 
 
 def make_encoder(config: Config) -> nn.Module:
@@ -190,7 +191,7 @@ def test_an_unreadable_video_is_left_out_and_listed(
     root = tmp_path / "data"
     shutil.copytree(tiny_dataset, root)
     config = tiny_config("max_bad_videos=0.5", root=root)
-    catalog = open_catalogs(config, tmp_path / "bad_videos.csv")["test"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad_videos.csv")["test"]
     encoder = make_encoder(config)
     whole = encode_split(encoder, catalog, config, CPU, bad_list(tmp_path))
     gone, cut = (root / catalog.table["path"].iloc[row] for row in (3, 8))
@@ -217,7 +218,7 @@ def test_a_split_of_which_nothing_can_be_read_is_told(
     root = tmp_path / "data"
     shutil.copytree(tiny_dataset, root)
     config = tiny_config(root=root)
-    catalog = open_catalogs(config, tmp_path / "bad_videos.csv")["test"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad_videos.csv")["test"]
     shutil.rmtree(root / "test")
     with pytest.raises(InputError, match=r"^no video of the split test can be read any more; bad_videos.csv"):
         encode_split(make_encoder(config), catalog, config, CPU, bad_list(tmp_path, max_share=1.0))

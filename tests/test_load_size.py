@@ -48,15 +48,17 @@ def test_every_task_trains_a_step_and_is_validated(
     seed_everything(config.seed)
     trained = build_task(config, tiny_catalogs["train"])
     second = any(view.window for view in trained.views)
-    with closing(Loader(tiny_catalogs["train"], config, training=True, second_window=second)) as loader:
+    with closing(
+        Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True, second_window=second)
+    ) as loader:
         batch = next(loader.epoch(0))
         assert batch.video_BTCHW.shape == (8, 6, 3, 30, 40)
-        views = make_views(batch, trained.views, config, 0)
+        views = make_views(batch, trained.views, config, config.seed, 0)
         assert {video.shape for video in views.videos} == {(8, 6, 3, 16, 24)}
         for view, frames in zip(trained.views, views.frames, strict=True):
             if view.time_scale == (1.0, 1.0):
                 assert (frames - frames[:, :1]).tolist() == [OFFSETS] * 8
-        again = make_views(batch, trained.views, config, 0)
+        again = make_views(batch, trained.views, config, config.seed, 0)
         assert all(torch.equal(*pair) for pair in zip(views.videos, again.videos, strict=True))
         trainer = Trainer(trained, config, len(loader), CPU)
         before = {name: p.detach().clone() for name, p in trained.named_parameters() if p.requires_grad}
@@ -64,7 +66,7 @@ def test_every_task_trains_a_step_and_is_validated(
     assert not report.skipped
     assert all(torch.isfinite(torch.tensor(value)) for terms in report.loss.values() for value in terms.values())
     assert any(not torch.equal(before[name], p) for name, p in trained.named_parameters() if name in before)
-    bad = BadVideos(tmp_path / "bad_videos.csv", total=48, max_share=0.5)
+    bad = BadVideos(tmp_path / "bad_videos.csv", total=48, max_share=0.5, dataset="videos")
     found = Validator(trained, tiny_catalogs, config, CPU, bad).run(None)
     assert all(0 <= score["top1"] <= 100 for by in asdict(found)["knn"].values() for score in by.values())
 

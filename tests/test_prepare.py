@@ -23,13 +23,14 @@ from PIL import Image
 import prepare
 from config.data import CatalogDataset
 from config.load import load_config
-from data_utils.catalog import open_catalogs
 from data_utils.catalog_file import read_catalog_files, read_csv
 from data_utils.conversion.converter_pool import POOL
-from data_utils.dataset_card import complete, read_card
+from data_utils.dataset_card import read_card
 from data_utils.formats.packed import PackedReader
+from data_utils.opening import open_catalogs
 from data_utils.plan import Plan
 from data_utils.prepare import moving_digits
+from runs.completing import complete
 from tasks.encoder_settings import HierarchySettings
 from tests.data_utils.conftest import number_of, numbered_frame, write_video
 from tests.data_utils.conversion.engine_scaffolding import contents, tree
@@ -71,7 +72,7 @@ def test_what_a_user_sees(raw: Path, tmp_path: Path) -> None:
     marker = lines.index("to train on it, put into your config:")
     dataset = yaml.safe_load("\n".join(lines[marker + 1 :]))["dataset"]
     assert CatalogDataset.model_validate(dataset).root == str(out)
-    tables = read_catalog_files(out, out, ["label"])
+    tables = read_catalog_files(out, out)
     assert sorted(path for table in tables.values() for path in table["path"]) == sorted(
         str(file.relative_to(raw)) for file in raw.rglob("*.mp4")
     )
@@ -171,7 +172,7 @@ def test_every_file_of_the_download_is_used_or_told(tmp_path: Path, capsys: pyte
     assert "       1  no video: p/notes.txt\n" in printed
     assert f"  all of them: {out / 'unused_files.csv'}\n" in printed
     assert sorted(read_csv(out / "unused_files.csv")["path"]) == ["p/notes.txt", "stray.mp4"]
-    tables = read_catalog_files(out, out, ["label"])
+    tables = read_catalog_files(out, out)
     assert sum(len(table) for table in tables.values()) == 10
     for name in ("stray.mp4", "p/notes.txt"):
         (raw / name).unlink()
@@ -210,8 +211,8 @@ def test_the_printed_config_fits(format: str, raw: Path, tmp_path: Path, capsys:
     assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--format", format]) == 0
     (tmp_path / "mine.yaml").write_text(printed_config(capsys.readouterr().out))
     config = complete(load_config(str(tmp_path / "mine.yaml"), [])).config
-    catalogs = open_catalogs(config, tmp_path / "bad.csv")
-    plan = Plan(catalogs["train"], config, training=True)
+    catalogs = open_catalogs(config, config.groups, tmp_path / "bad.csv")
+    plan = Plan(catalogs["train"], config, config.batch_size, config.seed, training=True)
     assert {split: len(catalog.table) for split, catalog in catalogs.items()} == {"train": 12, "val": 4, "test": 4}
     assert config.frame_size == [64, 96]
     assert config.section(HierarchySettings).patch_size == 16

@@ -87,7 +87,7 @@ def test_a_report_tells_what_the_step_did(tiny_config: MakeConfig) -> None:
     (report,) = run(trainer, FakeLoader(), steps=1)
     assert (report.step, trainer.step, report.windows, report.skipped) == (1, 1, 4, False)
     assert report.seconds >= report.data_wait >= 0
-    views = make_views(next(FakeLoader().epoch(0)), twin.task.views, twin.config, 0)
+    views = make_views(next(FakeLoader().epoch(0)), twin.task.views, twin.config, twin.config.seed, 0)
     losses = twin.task.losses(views, StepContext(torch_generator(twin.config.seed, 0, 0, 1)))
     assert report.loss == {
         level: {term: loss.item() for term, loss in terms.items()} for level, terms in losses.items()

@@ -123,7 +123,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
     stop_after: int,
 ) -> None:
     config = tiny_config(*setting, *DROPOUT, root=tiny_catalogs["train"].root)
-    with closing(Loader(tiny_catalogs["train"], config, training=True)) as loader:
+    with closing(Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True)) as loader:
         assert len(loader) == 3
         whole = make_trainer(config, tiny_catalogs, total_steps=6)
         expected = run(whole, loader, 0) + run(whole, loader, 1)
@@ -137,7 +137,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
         save_checkpoint({"task": part.task.state_dict(), "trainer": part.state_dict()}, tmp_path / "last.pt")
         run(part, loader, epoch, batch)  # what came after the checkpoint is lost
 
-    with closing(Loader(tiny_catalogs["train"], config, training=True)) as loader:
+    with closing(Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True)) as loader:
         resumed = make_trainer(config.model_copy(update={"seed": 77}), tiny_catalogs, total_steps=6)
         resumed.config = config  # its initial weights must not matter
         state = load_checkpoint(tmp_path / "last.pt")

@@ -15,8 +15,9 @@ from benchmarks.data_loading.baselines import write_frames
 from benchmarks.data_loading.videos import SIZE, make_videos
 from config.load import load_config
 from config.schema import Config
-from data_utils.catalog import Catalog, open_catalogs
-from data_utils.dataset_card import complete
+from data_utils.catalog import Catalog
+from data_utils.dataset_card import completed
+from data_utils.opening import open_catalogs
 
 SIDE, SMALL = 224, 60
 FULL, REDUCED = (224, 224), (60, 80)
@@ -66,11 +67,11 @@ class Place:
             f"num_workers={loading.num_workers}",
             f"video_decoder={decoder}",
         ]
-        return complete(load_config("quickstart.yaml", overrides)).config
+        return completed(load_config("quickstart.yaml", overrides).config)
 
     def open(self, config: Config) -> Catalog:
         """Its training split."""
-        return open_catalogs(config, self.catalog / "bad_videos.csv")["train"]
+        return open_catalogs(config, config.groups, self.catalog / "bad_videos.csv")["train"]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Prepared:
         self.place, self._size = place, size
         self._config = place.config(size, loading, decoder)
         self.catalog: Catalog = place.open(self._config)
-        self._loader = Loader(self.catalog, self._config, training=True)
+        self._loader = Loader(self.catalog, self._config, loading.batch_size, self._config.seed, training=True)
 
     @property
     def limit(self) -> int:

@@ -52,9 +52,11 @@ def make_catalog(folder: Path, rows: int) -> None:
     """A prepared dataset whose training split lists `rows` videos in full shards, a few under many names."""
     import pandas as pd
 
-    from data_utils.dataset_card import FILE_NAME, MOVING_DIGITS
+    from data_utils.dataset_card import FILE_NAME, DatasetCard
 
-    card = MOVING_DIGITS.model_copy(update={"name": "folder", "format": "packed", "size": _SIZE[0]})
+    card = DatasetCard(
+        name="folder", format="packed", size=_SIZE[0], mean=(0.3, 0.3, 0.3), std=(0.15, 0.15, 0.15), flip=0.0
+    )
     (folder / FILE_NAME).write_text(card.model_dump_json())
     shards = -(-rows // _VIDEOS)
     tables = [_make_shard(folder, number) for number in range(min(shards, _DIFFERENT))]
@@ -134,7 +136,7 @@ def main() -> None:
     catalog = place.open(config)
     times.append(time.monotonic())
     reader_for(catalog, config)  # which a start makes; it would refuse shards that are there under many names
-    loader = Loader(catalog, config, training=True, reader=PackedReader())
+    loader = Loader(catalog, config, config.batch_size, config.seed, training=True, reader=PackedReader())
     for _ in loader.epoch(0):
         times.append(time.monotonic())
         break

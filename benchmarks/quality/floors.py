@@ -23,13 +23,14 @@ from sklearn.decomposition import PCA
 from config.load import load_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog, open_catalogs
-from data_utils.dataset_card import complete
+from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet
+from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.views import evaluation_views
 from eval import EncodedSplit, FloatArray, chance, evaluation_batches, knn_scores, probe_scores
 from monitors import Singles
 from runs.atomic import write_json
+from runs.completing import complete
 from runs.environment import describe_environment
 from runs.memory import MemoryWatch
 
@@ -84,8 +85,8 @@ def measure_floors(config: Config) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         list_of_bad = Path(folder) / "bad_videos.csv"
-        catalogs = open_catalogs(config, list_of_bad)
-        bad_videos = BadVideos(list_of_bad, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+        catalogs = open_catalogs(config, config.groups, list_of_bad)
+        bad_videos = open_bad_videos(config, catalogs, list_of_bad)
         side = averaged_side(config, sum(len(catalog.table) for catalog in catalogs.values()))
         splits = {split: read_pixels(catalog, config, bad_videos, side) for split, catalog in catalogs.items()}
     found: dict[str, Any] = {

@@ -14,15 +14,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from config.errors import InputError
-from config.load import (
-    COMMAND_LINE,
-    CONFIG_FOLDER,
-    LoadedConfig,
-    find_config,
-    load_config,
-    parse_overrides,
-    read_file,
-)
+from config.files import CONFIG_FOLDER, read_file
+from config.load import COMMAND_LINE, LoadedConfig, find_config, load_config, parse_overrides
 from config.messages import first_error
 from config.section import Section
 from config.spellings import respelled

@@ -15,12 +15,11 @@ from safetensors.torch import load_file
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import open_catalogs
-from data_utils.dataset_card import complete
+from data_utils.opening import open_bad_videos, open_catalogs
 from eval import encode_split, probe_scores
 from main import initial_task
 from runs.atomic import write_json
+from runs.completing import complete
 
 
 def main() -> None:
@@ -50,8 +49,8 @@ def score(config: Config, encoder: Path, *, probes: bool) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         list_of_bad = Path(folder) / "bad_videos.csv"
-        catalogs = open_catalogs(config, list_of_bad)
-        bad_videos = BadVideos(list_of_bad, sum(c.listed for c in catalogs.values()), config.max_bad_videos)
+        catalogs = open_catalogs(config, config.groups, list_of_bad)
+        bad_videos = open_bad_videos(config, catalogs, list_of_bad)
         task = initial_task(config, catalogs, device, pretrained=False)
         scores = None
         if probes:

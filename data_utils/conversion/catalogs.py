@@ -20,10 +20,10 @@ from data_utils.conversion.fitting_config import fitting_config
 from data_utils.conversion.out_folder import BAD_VIDEOS, UNUSED_FILES, unwritable, write_file
 from data_utils.conversion.pixel_statistics import PixelSums
 from data_utils.conversion.preparation import Preparation
-from data_utils.conversion.results import FACTS, Results, Summary
+from data_utils.conversion.results import Results, Summary
 from data_utils.dataset_card import FILE_NAME, DatasetCard
 from data_utils.facts_cache import verified_facts
-from data_utils.inspection import VideoFacts
+from data_utils.inspection import FACTS, VideoFacts
 from data_utils.prepare.listing import Listing
 from data_utils.small_splits import interval_to_expect
 

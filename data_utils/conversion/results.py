@@ -13,11 +13,11 @@ import pandas as pd
 from data_utils.catalog_file import SPLITS
 from data_utils.conversion.out_folder import Record
 from data_utils.conversion.pixel_statistics import PixelSums, Triple
+from data_utils.inspection import FACTS
 from data_utils.prepare.sources import Unused
 from data_utils.prepare.unused import counted
 from data_utils.progress import duration
 
-FACTS = ("frames", "height", "width", "fps")
 _NAMES = 3
 _REASONS = 10
 

@@ -102,7 +102,7 @@ def _notes(
         told = ", ".join(f"{count} {split}" for split, count in counts.items() if count)
         notes.append(f"the folders say which split a video is in: {told}")
     if not in_classes and folders:
-        notes.append("the videos have no labels, by which training is scored; fill in those of some of every split")
+        notes.append("the videos have no labels: training works, and scores need those of some videos of every split")
     deeper = [inside for inside in folders.values() if len(inside) > 1]
     if in_classes and deeper:
         notes.append(

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from config.data import Difficulty, MovingDigits
 from config.errors import InputError
-from config.load import CONFIG_FOLDER, read_file
+from config.files import CONFIG_FOLDER, read_file
 from data_utils.catalog_file import read_csv
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.moving_digits_easy import STEPS, render
@@ -45,6 +45,15 @@ RATE = 8
 PROGRAMS = list(itertools.permutations(STEPS, 2))
 SPEC_FILE = "dataset.json"
 _EASY = {"difficulty": "easy"}  # what a SPEC_FILE that says nothing of it means
+# What SPEC_FILE says beside what the videos are a function of; folders of earlier versions do not say it.
+_CARD = {
+    "format": "video",
+    "size": None,
+    "mean": [0.3, 0.3, 0.3],
+    "std": [0.15, 0.15, 0.15],
+    "flip": 0.0,
+    "labels": {"space": "digit", "time": "motion", "clip": "program"},
+}
 _PARTS = (*SPLITS, *(f"{split}.csv" for split in SPLITS), SPEC_FILE)
 
 
@@ -69,7 +78,7 @@ def prepare(root: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
     try:
         with whole_folder(root, _PARTS) as unfinished:
             _make(unfinished, videos, seed, difficulty)
-            (unfinished / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n")
+            (unfinished / SPEC_FILE).write_text(json.dumps(spec | _CARD, indent=2) + "\n")
     except OSError as error:
         if _is_there(root, spec):  # another process was faster
             return
@@ -136,6 +145,8 @@ def _is_there(root: Path, spec: Mapping[str, object]) -> bool:
         found = json.loads((root / SPEC_FILE).read_text())
     except (OSError, ValueError):
         raise InputError(f"{root} exists and is no moving_digits dataset; set dataset.root to another folder") from None
+    if isinstance(found, dict):
+        found = {key: value for key, value in found.items() if key not in _CARD}
     if found != spec:
         if isinstance(found, dict):
             found = _EASY | found

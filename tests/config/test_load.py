@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import InputError
-from config.load import CONFIG_FOLDER, DEFAULT_FILES, load_config, render_config
+from config.files import CONFIG_FOLDER
+from config.load import DEFAULT_FILES, load_config, render_config
 from tasks.encoder_settings import HierarchySettings
 
 # What the tests rely on, so that tuning the defaults breaks none of them.
@@ -113,7 +114,8 @@ def test_the_same_name_replaces_nothing(pinned: str) -> None:
 def test_a_mapping_can_take_the_place_of_null(pinned: str) -> None:
     overrides = ["dataset.name=catalog", "dataset.root=x", "dataset.labels.space=digit"]
     loaded = load_config(pinned, overrides)
-    assert loaded.merged["dataset"] == {"name": "catalog", "root": "x", "catalog": None, "labels": {"space": "digit"}}
+    given = {"name": "catalog", "root": "x", "labels": {"space": "digit"}}
+    assert loaded.merged["dataset"] == given | {"catalog": None, "annotations": {}}
     assert loaded.source["dataset.labels.space"] == "command line"
     assert loaded.source["dataset.catalog"] == "default"
 

@@ -11,7 +11,7 @@ import pytest
 
 from config.errors import InputError
 from data_utils import catalog_file
-from data_utils.catalog_file import read_catalog_files, read_csv
+from data_utils.catalog_file import read_catalog_files, read_csv, require_columns
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, write_csv: Callable[..., Path]) -> Path:
 def test_cells_are_text_and_names_may_be_odd(folder: Path, write_csv: Callable[..., Path]) -> None:
     names = ['it\'s 1, "quoted" ü 日本.mp4', " space .mp4", "NA", "a//b/./c.mp4", "d/../e.mp4", "..f.mp4"]
     write_csv(folder / "train.csv", [(name, "007", "x") for name in names], ("path", "label", "who"))
-    table = read_catalog_files(folder, folder, ["label"])["train"]
+    table = read_catalog_files(folder, folder)["train"]
     assert table["path"].tolist() == [*names[:3], "a/b/c.mp4", "e.mp4", "..f.mp4"]
     assert set(table["label"]) == {"007"}
     assert table.index.tolist() == [2, 3, 4, 5, 6, 7]
@@ -33,7 +33,7 @@ def test_cells_are_text_and_names_may_be_odd(folder: Path, write_csv: Callable[.
 
 def test_byte_order_mark_and_blank_lines(folder: Path) -> None:
     (folder / "val.csv").write_bytes("\ufeffpath,label\r\n\r\nx.mp4,a\r\n\r\n".encode())
-    table = read_catalog_files(folder, folder, ["label"])["val"]
+    table = read_catalog_files(folder, folder)["val"]
     assert table["path"].tolist() == ["x.mp4"]
     assert table.index.tolist() == [3]
 
@@ -83,7 +83,7 @@ def test_wrong_files_get_one_line(case: str, folder: Path) -> None:
     if content is not None:
         (folder / "train.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError) as error:
-        read_catalog_files(folder, folder, ["label"])
+        require_columns(read_catalog_files(folder, folder), folder, ["label"])
     assert message in str(error.value)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
@@ -91,29 +91,29 @@ def test_wrong_files_get_one_line(case: str, folder: Path) -> None:
 
 def test_folders_must_be_there(folder: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.catalog"):
-        read_catalog_files(folder / "nowhere", folder, ["label"])
+        read_catalog_files(folder / "nowhere", folder)
     with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.root"):
-        read_catalog_files(folder, folder / "nowhere", ["label"])
+        read_catalog_files(folder, folder / "nowhere")
 
 
 def test_a_directory_in_place_of_a_file(folder: Path) -> None:
     (folder / "test.csv").unlink()
     (folder / "test.csv").mkdir()
     with pytest.raises(InputError, match=r"test\.csv cannot be read: Is a directory"):
-        read_catalog_files(folder, folder, ["label"])
+        read_catalog_files(folder, folder)
 
 
 def test_files_without_the_right_to_read(folder: Path, bound_by_rights: None) -> None:
     (folder / "val.csv").chmod(0)
     with pytest.raises(InputError, match=r"val\.csv cannot be read: Permission denied"):
-        read_catalog_files(folder, folder, ["label"])
+        read_catalog_files(folder, folder)
     (folder / "closed" / "videos").mkdir(parents=True)
     (folder / "closed").chmod(0)
     for catalogs, root in ((folder / "closed/videos", folder), (folder, folder / "closed/videos")):
         with pytest.raises(InputError, match=r"closed/videos cannot be read: Permission denied; mend its rights"):
-            read_catalog_files(catalogs, root, ["label"])
+            read_catalog_files(catalogs, root)
     with pytest.raises(InputError, match=r"train\.csv cannot be read: Permission denied"):
-        read_catalog_files(folder / "closed", folder, ["label"])
+        read_catalog_files(folder / "closed", folder)
 
 
 def test_line_breaks_within_cells_count_as_lines(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_line_breaks_within_cells_count_as_lines(folder: Path) -> None:
 def test_places_of_stored_videos_are_normalised_as_paths_are(folder: Path, write_csv: Callable[..., Path]) -> None:
     rows = [("a.mp4", "x", "shards/./0.h5#0"), ("b.mp4", "x", "shards//0.h5#1")]
     write_csv(folder / "train.csv", rows, ("path", "label", "stored"))
-    assert read_catalog_files(folder, folder, ["label"])["train"]["stored"].tolist() == [
+    assert read_catalog_files(folder, folder)["train"]["stored"].tolist() == [
         "shards/0.h5#0",
         "shards/0.h5#1",
     ]
@@ -197,7 +197,7 @@ def test_a_cell_just_below_the_limit_is_read(folder: Path, write_csv: Callable[.
 )
 def test_blanks_in_the_header_and_other_separators(folder: Path, content: str) -> None:
     (folder / "train.csv").write_text(content)
-    table = read_catalog_files(folder, folder, ["label"])["train"]
+    table = read_catalog_files(folder, folder)["train"]
     assert list(table.columns) == ["path", "label"]
     assert table["path"].tolist() == ["a.mp4"]
     assert table["label"].str.strip().tolist() == ["run"]
@@ -205,4 +205,4 @@ def test_blanks_in_the_header_and_other_separators(folder: Path, content: str) -
 
 def test_a_comma_in_a_quoted_cell_behind_a_blank(folder: Path) -> None:
     (folder / "train.csv").write_text('path,label\na.mp4, "run, fast"\nb.mp4,walk\n')
-    assert read_catalog_files(folder, folder, ["label"])["train"]["label"].tolist() == ["run, fast", "walk"]
+    assert read_catalog_files(folder, folder)["train"]["label"].tolist() == ["run, fast", "walk"]

@@ -8,16 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from config.data import CatalogDataset, MovingDigits
 from config.errors import InputError
-from data_utils.labels import UNKNOWN, columns_of, label_sets, own_labels, part_shares
+from data_utils.labels import UNKNOWN, label_sets, part_shares
 
-DIGITS = MovingDigits(name="moving_digits", root="x", videos={"train": 1, "val": 1, "test": 1}, seed=0)
 FILES = {"train": Path("train.csv"), "val": Path("val.csv")}
-
-
-def catalog(labels: dict[str, str] | None) -> CatalogDataset:
-    return CatalogDataset.model_validate({"name": "catalog", "root": "x", "labels": labels})
 
 
 def tables(train: list[str], val: list[str]) -> dict[str, pd.DataFrame]:
@@ -25,34 +19,6 @@ def tables(train: list[str], val: list[str]) -> dict[str, pd.DataFrame]:
         split: pd.DataFrame({"action": cells}, index=range(2, len(cells) + 2))
         for split, cells in {"train": train, "val": val}.items()
     }
-
-
-def test_own_labels_of_the_embedded_data() -> None:
-    assert own_labels(DIGITS, ["space", "time", "clip"]) == {"space": "digit", "time": "motion", "clip": "program"}
-    assert own_labels(DIGITS, ["space", "time"]) == {"space": "digit", "time": "program"}
-    assert own_labels(DIGITS, ["backbone", "space"]) == {"backbone": "digit", "space": "digit"}
-    assert own_labels(DIGITS, ["backbone", "space", "time"]) == {
-        "backbone": "digit",
-        "space": "digit",
-        "time": "program",
-    }
-    # Encoders without levels give the last one alone.
-    assert own_labels(DIGITS, ["clip"]) == {"clip": "program"}
-    assert own_labels(DIGITS, ["time"]) == {"time": "program"}
-
-
-def test_own_labels_of_a_catalog() -> None:
-    assert own_labels(catalog(None), ["space", "time"]) == {"space": "label", "time": "label"}
-    columns = {"space": "scene", "time": "action", "clip": "scene"}
-    assert own_labels(catalog(columns), ["space", "time"]) == {"space": "scene", "time": "action"}
-    assert columns_of(own_labels(catalog(columns), ["space", "time", "clip"])) == ["scene", "action"]
-    patches = ["backbone", "space", "time"]
-    assert own_labels(catalog(None), patches) == dict.fromkeys(patches, "label")
-    assert own_labels(catalog(columns), patches) == {"backbone": "scene", "space": "scene", "time": "action"}
-    assert own_labels(catalog(columns | {"backbone": "texture"}), patches)["backbone"] == "texture"
-    assert own_labels(catalog({"time": "action"}), ["time"]) == {"time": "action"}
-    with pytest.raises(InputError, match="names no column for time and clip"):
-        own_labels(catalog({"space": "scene"}), ["space", "time", "clip"])
 
 
 def test_classes_are_the_sorted_union_of_all_splits() -> None:
@@ -104,10 +70,39 @@ def test_videos_without_a_label(caplog: pytest.LogCaptureFixture) -> None:
     ]
     several = label_sets("action", tables(["a|b", ""], ["|", "b|a"]), FILES)
     assert several["val"].values.tolist() == [[UNKNOWN, UNKNOWN], [1, 0]]
-    with pytest.raises(InputError, match=r"val\.csv: no video has a label in column 'action'; fill in"):
-        label_sets("action", tables(["a", "b"], ["", ""]), FILES)
-    with pytest.raises(InputError, match=r"train\.csv: no video of any split has a label in column 'action'; fill in"):
-        label_sets("action", tables(["", ""], [""]), FILES)
+
+
+def test_a_split_without_any_label_is_told_and_not_refused(caplog: pytest.LogCaptureFixture) -> None:
+    sets = label_sets("action", tables(["a", "b"], ["", ""]), FILES)
+    assert sets["val"].classes == ["a", "b"]
+    assert sets["val"].values.tolist() == [[UNKNOWN], [UNKNOWN]]
+    assert caplog.messages == ["val: no video has a label in column 'action', so none is scored by it"]
+    caplog.clear()
+    assert label_sets("action", tables(["", ""], ["a"]), FILES)["val"].values.tolist() == [[0]]
+    assert caplog.messages == ["train: no video has a label in column 'action', so none is scored by it"]
+    assert label_sets("action", tables(["", "|"], [""]), FILES) == {}
+
+
+def test_a_column_of_which_the_kind_is_said() -> None:
+    sets = label_sets("action", tables(["a", ""], ["b"]), FILES, "single")
+    assert sets["train"].kind == "single"
+    sets = label_sets("action", tables(["a|b", ""], ["b|a"]), FILES, "parts")
+    assert sets["train"].kind == "parts"
+    with pytest.raises(InputError, match=r"val\.csv, line 3: 'b\|a' in column 'action' names several parts"):
+        label_sets("action", tables(["", ""], ["", "b|a"]), FILES, "single")
+    with pytest.raises(InputError, match=r"train\.csv, line 3: 'a;b' in .* is not one class; use kind: multi"):
+        label_sets("action", tables(["a", "a;b"], ["b"]), FILES, "single")
+
+
+def test_the_short_form_takes_several_classes_as_one_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert label_sets("action", tables(["a", "a;b"], ["b", "a;b"]), FILES)["train"].classes == ["a", "a;b", "b"]
+    assert "column 'action': 1 classes hold ';', such as 'a;b'" in caplog.messages[0]
+    assert "{column: action, kind: multi}" in caplog.messages[0]
+
+
+def test_some_of_the_rows() -> None:
+    labels = label_sets("action", tables(["a", "b", ""], ["a"]), FILES)["train"]
+    assert labels.with_rows(np.array([False, True, True])).values.tolist() == [[1], [UNKNOWN]]
 
 
 def test_labels_that_preparing_takes_for_one_are_one() -> None:

@@ -14,10 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from config.schema import Config
-from data_utils.catalog import Catalog, open_catalogs
+from data_utils.catalog import Catalog
 from data_utils.formats.video import VideoReader
 from data_utils.loader import Batch, Loader
+from data_utils.opening import open_catalogs
 from data_utils.windows import evaluation_starts, frame_indices, second_start, training_starts
+
+LEVELS = ("space", "time", "clip")
 
 MakeConfig = Callable[..., Config]
 
@@ -25,7 +28,7 @@ MakeConfig = Callable[..., Config]
 @pytest.fixture
 def catalog(small_dataset: Path, make_config: MakeConfig, tmp_path: Path) -> Catalog:
     """Six videos of 12, 14, ... 22 frames; video k shows the numbers from 100 k on."""
-    return open_catalogs(make_config(small_dataset), tmp_path / "bad.csv")["train"]
+    return open_catalogs(make_config(small_dataset), LEVELS, tmp_path / "bad.csv")["train"]
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def make_loader(catalog: Catalog, make_config: MakeConfig) -> Iterator[Callable[
 
     def make(training: bool, *overrides: str, second_window: bool = False, **values: Any) -> Loader:
         config = make_config(catalog.root, *overrides, **values)
-        loaders.append(Loader(catalog, config, training, second_window=second_window))
+        loaders.append(Loader(catalog, config, config.batch_size, config.seed, training, second_window=second_window))
         return loaders[-1]
 
     yield make
@@ -216,7 +219,7 @@ def test_processes_and_resuming_change_no_second_window(make_loader: Callable[..
 
 def test_both_windows_of_a_video_are_read_by_one_call(catalog: Catalog, make_config: MakeConfig) -> None:
     reader = CountingReader()
-    loader = Loader(catalog, make_config(catalog.root, batch_size=1), True, reader, second_window=True)
+    loader = Loader(catalog, make_config(catalog.root), 1, 0, True, reader, second_window=True)
     batches = list(loader.epoch(0))
     assert reader.asked == [
         batch.frames_BT[0].tolist() + batch.other.frames_BT[0].tolist() for batch in batches if batch.other

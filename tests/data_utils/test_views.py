@@ -65,7 +65,7 @@ def same(first: TrainingViews, second: TrainingViews) -> list[bool]:
 
 
 def test_a_plain_view_is_the_window_normalised(batch: Batch, config: Config) -> None:
-    views = make_views(batch, (View(), View(window=1)), config, epoch=4)
+    views = make_views(batch, (View(), View(window=1)), config, config.seed, epoch=4)
     assert batch.other is not None
     for video, frames, source in zip(views.videos, views.frames, (batch, batch.other), strict=True):
         assert torch.equal(video, normalise(source.video_BTCHW, *config.pixels))
@@ -77,7 +77,7 @@ def test_an_augmentation_that_does_nothing_changes_no_bit(
     batch: Batch, config: Config, tiny_config: Callable[..., Config]
 ) -> None:
     nothing = tiny_config(NOTHING).augmentation
-    views = make_views(batch, (View(), View(augmentation=nothing)), config, epoch=0)
+    views = make_views(batch, (View(), View(augmentation=nothing)), config, config.seed, epoch=0)
     assert torch.equal(views.videos[0], views.videos[1])
 
 
@@ -85,7 +85,7 @@ def test_views_are_augmented_and_normalised_by_seed_epoch_row_first_frame_and_nu
     batch: Batch, config: Config
 ) -> None:
     looks = (View(), View(0, config.augmentation), View(1, config.augmentation))
-    views = make_views(batch, looks, config, epoch=5)
+    views = make_views(batch, looks, config, config.seed, epoch=5)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in config.pixels)
     firsts = batch.frames_BT[:, 0].tolist()
     assert batch.other is not None
@@ -100,9 +100,9 @@ def test_views_are_augmented_and_normalised_by_seed_epoch_row_first_frame_and_nu
 
 def test_what_a_window_gets_does_not_depend_on_its_batch(batch: Batch, config: Config) -> None:
     looks = (View(0, config.augmentation), View(1, config.augmentation), View(0, config.augmentation, (0.3, 0.8)))
-    whole = make_views(batch, looks, config, epoch=2)
+    whole = make_views(batch, looks, config, config.seed, epoch=2)
     for numbers in ([3], [7, 2, 0], [1, 2, 3, 4, 5]):
-        some = make_views(part(batch, numbers), looks, config, epoch=2)
+        some = make_views(part(batch, numbers), looks, config, config.seed, epoch=2)
         for video, all_videos, frames, all_frames in zip(
             some.videos, whole.videos, some.frames, whole.frames, strict=True
         ):
@@ -116,23 +116,23 @@ def test_what_a_window_gets_does_not_depend_on_its_batch(batch: Batch, config: C
 def test_draws_change_with_seed_epoch_row_first_frame_and_number(batch: Batch, config: Config) -> None:
     certain = Augmentation(**{**config.augmentation.model_dump(), "crop": {**config.augmentation.crop.model_dump()}})
     look = View(0, certain.model_copy(update={"crop": certain.crop.model_copy(update={"probability": 1.0})}))
-    views = make_views(batch, (look, look), config, epoch=2)
-    assert same(views, make_views(batch, (look, look), config, epoch=2)) == [True, True]
-    assert same(views, make_views(batch, (look, look), config, epoch=3)) == [False, False]
-    assert same(views, make_views(batch, (look, look), config.model_copy(update={"seed": 8}), epoch=2)) == [False] * 2
+    views = make_views(batch, (look, look), config, config.seed, epoch=2)
+    assert same(views, make_views(batch, (look, look), config, config.seed, epoch=2)) == [True, True]
+    assert same(views, make_views(batch, (look, look), config, config.seed, epoch=3)) == [False, False]
+    assert same(views, make_views(batch, (look, look), config, config.seed + 1, epoch=2)) == [False] * 2
     assert (views.videos[0] != views.videos[1]).flatten(1).any(dim=1).all()
     pixels = batch.video_BTCHW[:1].expand(8, -1, -1, -1, -1)  # the same pixels everywhere: only the draws differ
-    equal = make_views(replace(batch, video_BTCHW=pixels), (look,), config, epoch=2).videos[0]
+    equal = make_views(replace(batch, video_BTCHW=pixels), (look,), config, config.seed, epoch=2).videos[0]
     assert len({video.numpy().tobytes() for video in equal}) == 8
 
 
 def test_another_window_must_be_there(batch: Batch, config: Config) -> None:
     with pytest.raises(ValueError, match="second_window"):
-        make_views(replace(batch, other=None), (View(), View(window=1)), config, epoch=0)
+        make_views(replace(batch, other=None), (View(), View(window=1)), config, config.seed, epoch=0)
 
 
 def test_a_time_scale_takes_the_nearest_frames_and_names_them(batch: Batch, config: Config) -> None:
-    views = make_views(batch, (View(0, None, (0.3, 0.6)), View(1, None, (0.3, 0.6))), config, epoch=0)
+    views = make_views(batch, (View(0, None, (0.3, 0.6)), View(1, None, (0.3, 0.6))), config, config.seed, epoch=0)
     for number, source in enumerate((batch, batch.other)):
         assert source is not None
         frames = views.frames[number]
@@ -180,7 +180,7 @@ def test_a_batch_of_which_nothing_could_be_read(config: Config) -> None:
         [(1, "gone")],
     )
     looks = (View(), View(1, config.augmentation, (0.5, 0.7)))
-    views = make_views(replace(empty, other=empty), looks, config, epoch=0)
+    views = make_views(replace(empty, other=empty), looks, config, config.seed, epoch=0)
     assert [video.shape for video in views.videos] == [(0, 6, 3, 16, 24)] * 2
     assert [frames.shape for frames in views.frames] == [(0, 6)] * 2
 
@@ -218,7 +218,7 @@ def test_what_nothing_is_drawn_for_is_what_evaluation_sees_first(
     keys = (NOTHING, "load_size=[20,60]", f"eval_crop={eval_crop}")
     config = tiny_config(*keys)
     evaluated = evaluation_views(wide_batch, config, "cpu").video_BTCHW[:: crops_per_window(config)]
-    views = make_views(wide_batch, (View(), View(1), View(0, config.augmentation)), config, epoch=3)
+    views = make_views(wide_batch, (View(), View(1), View(0, config.augmentation)), config, config.seed, epoch=3)
     for video in views.videos:
         assert video.shape == (5, LENGTH, 3, 16, 24)
         assert torch.equal(video, evaluated)
@@ -233,7 +233,7 @@ def test_what_nothing_is_drawn_for_is_what_evaluation_sees_first(
     }
     assert 0 < len(undrawn) < 40
     for epoch in range(8):
-        (video,) = make_views(wide_batch, (View(0, some.augmentation),), some, epoch).videos
+        (video,) = make_views(wide_batch, (View(0, some.augmentation),), some, some.seed, epoch).videos
         for index in range(5):
             assert torch.equal(video[index], evaluated[index]) == ((epoch, index) in undrawn)
 
@@ -277,7 +277,7 @@ def test_frames_that_are_read_as_the_model_takes_them_keep_every_bit(
 def test_drawn_crops_keep_the_shape_of_things(wide_batch: Batch, tiny_config: Callable[..., Config]) -> None:
     overrides = (NOTHING, "load_size=[20,60]", "augmentation.crop={probability: 1.0, ratio: [1.0, 1.0]}")
     config = tiny_config(*overrides, "augmentation.crop.scale=[0.1,0.2]")
-    (video,) = make_views(wide_batch, (View(0, config.augmentation),), config, epoch=0).videos
+    (video,) = make_views(wide_batch, (View(0, config.augmentation),), config, config.seed, epoch=0).videos
     pixels = as_pixels(video, config)
     across = (pixels[:, 0, 0, 8, 20] - pixels[:, 0, 0, 8, 3]) / 17 / 4
     down = (pixels[:, 0, 1, 13, 12] - pixels[:, 0, 1, 2, 12]) / 11 / 10
@@ -294,4 +294,4 @@ def test_an_evaluation_batch_of_which_nothing_could_be_read(tiny_config: Callabl
     config = tiny_config("load_size=[20,60]", "eval_crop=three", STRONG)
     assert evaluation_views(empty, config, "cpu").video_BTCHW.shape == (0, 6, 3, 16, 24)
     looks = (View(), View(0, config.augmentation))
-    assert [v.shape for v in make_views(empty, looks, config, 0).videos] == [(0, 6, 3, 16, 24)] * 2
+    assert [v.shape for v in make_views(empty, looks, config, config.seed, 0).videos] == [(0, 6, 3, 16, 24)] * 2

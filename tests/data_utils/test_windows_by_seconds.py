@@ -14,10 +14,19 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.catalog import Catalog, open_catalogs
+from data_utils.catalog import Catalog
 from data_utils.facts_cache import VerifiedVideos, verified_videos
 from data_utils.loader import Batch, Loader
+from data_utils.opening import open_catalogs
 from data_utils.windows import NO_FRAME_RATE
+
+LEVELS = ("space", "time", "clip")
+
+
+def listed(file: Path) -> str:
+    """A list of bad videos without its last column, the dataset."""
+    return "".join(line.rpartition(",")[0] + "\n" for line in file.read_text().splitlines())
+
 
 MakeConfig = Callable[..., Config]
 RATES = [10, 25, 50, 10, 25, 50]
@@ -41,7 +50,7 @@ def root(tmp_path: Path, write_video: Callable[..., Path], write_csv: Callable[.
 
 
 def batches_of(catalog: Catalog, config: Config, epoch: int, *, training: bool = True) -> list[Batch]:
-    with closing(Loader(catalog, config, training, second_window=training)) as loader:
+    with closing(Loader(catalog, config, config.batch_size, config.seed, training, second_window=training)) as loader:
         return list(loader.epoch(epoch))
 
 
@@ -49,7 +58,7 @@ def test_windows_last_as_long_in_every_video_and_hold_the_frames_that_they_name(
     root: Path, make_config: MakeConfig, tmp_path: Path, number_of: Callable[[NDArray[np.uint8]], int]
 ) -> None:
     config = make_config(root, by_seconds(10.0))
-    catalog = open_catalogs(config, tmp_path / "bad.csv")["train"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad.csv")["train"]
     assert catalog.table["fps"].tolist() == RATES
     for training in (True, False):
         windows = {10: 0, 25: 0, 50: 0}
@@ -69,9 +78,10 @@ def test_eight_processes_give_what_none_gives_and_every_epoch_is_new(
     root: Path, make_config: MakeConfig, tmp_path: Path, window: str
 ) -> None:
     config = make_config(root, window, batch_size=3)
-    catalog = open_catalogs(config, tmp_path / "bad.csv")["train"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad.csv")["train"]
     drawn = []
-    with closing(Loader(catalog, config.model_copy(update={"num_workers": 8}), True, second_window=True)) as helped:
+    many = config.model_copy(update={"num_workers": 8})
+    with closing(Loader(catalog, many, config.batch_size, config.seed, True, second_window=True)) as helped:
         for epoch in (0, 1):
             for one, other in zip(batches_of(catalog, config, epoch), helped.epoch(epoch), strict=True):
                 assert one.other is not None
@@ -101,21 +111,23 @@ def test_a_video_is_short_by_its_own_frame_rate(
     write_video(root / "train/2.mp4", 30, rate=50)  # 0.6 s; 30 frames are enough at 25 per second, not at 50
     for kept, rows in (("skip", 5), ("loop", 6), ("pad", 6)):
         caplog.clear()
-        catalogs = open_catalogs(make_config(root, by_seconds(4.0), f"short_videos={kept}"), tmp_path / "bad.csv")
+        catalogs = open_catalogs(
+            make_config(root, by_seconds(4.0), f"short_videos={kept}"), LEVELS, tmp_path / "bad.csv"
+        )
         assert len(catalogs["train"].table) == rows
         (message,) = caplog.messages
         assert message == f"train: 1 of 6 videos are shorter than the window's 39 frames (short_videos: {kept})"
     with pytest.raises(
         InputError, match=r"window.length / frequency_fps needs 151 frames, .* has 100; .* raise window.fr"
     ):
-        open_catalogs(make_config(root, by_seconds(1.0)), tmp_path / "bad.csv")
+        open_catalogs(make_config(root, by_seconds(1.0)), LEVELS, tmp_path / "bad.csv")
 
 
 def test_videos_that_are_too_slow_repeat_frames_and_are_counted(
     root: Path, make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = make_config(root, by_seconds(25.0))
-    catalogs = open_catalogs(config, tmp_path / "bad.csv")
+    catalogs = open_catalogs(config, config.groups, tmp_path / "bad.csv")
     assert caplog.messages == [
         "train: 2 of 6 videos have fewer frames per second than window.frequency_fps (25) and repeat frames"
     ]
@@ -137,14 +149,14 @@ def test_prepared_videos_without_a_frame_rate_are_listed_where_one_is_needed(
         for row in rows:
             (tmp_path / row[-1]).mkdir(parents=True)
     (tmp_path / "dataset.json").write_text(json.dumps(card))
-    catalogs = open_catalogs(make_config(tmp_path, by_seconds(10.0)), tmp_path / "bad.csv")
+    catalogs = open_catalogs(make_config(tmp_path, by_seconds(10.0)), LEVELS, tmp_path / "bad.csv")
     assert catalogs["train"].table["path"].tolist() == ["train/25.0", "train/29.97"]
     assert catalogs["train"].listed == 3
     reasons = [f'{split},{split}/0,"{NO_FRAME_RATE}"' for split in ("train", "val", "test")]
-    assert (tmp_path / "bad.csv").read_text().splitlines() == ["split,path,reason", *reasons]
-    catalogs = open_catalogs(make_config(tmp_path), tmp_path / "bad.csv")
+    assert listed(tmp_path / "bad.csv").splitlines() == ["split,path,reason", *reasons]
+    catalogs = open_catalogs(make_config(tmp_path), LEVELS, tmp_path / "bad.csv")
     assert catalogs["train"].table["fps"].tolist() == [0.0, 25.0, 29.97]
-    assert (tmp_path / "bad.csv").read_text().splitlines() == ["split,path,reason"]
+    assert listed(tmp_path / "bad.csv").splitlines() == ["split,path,reason"]
 
 
 def test_videos_without_a_frame_rate_are_listed_where_one_is_needed(
@@ -155,12 +167,12 @@ def test_videos_without_a_frame_rate_are_listed_where_one_is_needed(
         found.table.loc["train/1.mp4", "fps"] = 0.0
         return found
 
-    monkeypatch.setattr("data_utils.catalog.verified_videos", without_one)
-    catalogs = open_catalogs(make_config(root, by_seconds(10.0)), tmp_path / "bad.csv")
+    monkeypatch.setattr("data_utils.opening.verified_videos", without_one)
+    catalogs = open_catalogs(make_config(root, by_seconds(10.0)), LEVELS, tmp_path / "bad.csv")
     assert catalogs["train"].table["path"].tolist() == [f"train/{number}.mp4" for number in (0, 2, 3, 4, 5)]
-    assert (tmp_path / "bad.csv").read_text().splitlines() == [
+    assert listed(tmp_path / "bad.csv").splitlines() == [
         "split,path,reason",
         f'train,train/1.mp4,"{NO_FRAME_RATE}"',
     ]
-    catalogs = open_catalogs(make_config(root), tmp_path / "bad.csv")
+    catalogs = open_catalogs(make_config(root), LEVELS, tmp_path / "bad.csv")
     assert len(catalogs["train"].table) == 6

@@ -29,7 +29,7 @@ def catalogs(frames: int, **videos: int) -> dict[str, Catalog]:
 def told(
     config: Config, splits: dict[str, Catalog], caplog: pytest.LogCaptureFixture, steps: int | None = None
 ) -> list[str]:
-    plan = Plan(splits["train"], config, training=True)
+    plan = Plan(splits["train"], config, config.batch_size, config.seed, training=True)
     caplog.clear()
     with caplog.at_level(logging.INFO):
         tell_plan(splits, config, plan.num_windows, len(plan) if steps is None else steps)
@@ -76,7 +76,7 @@ def test_what_is_advised_is_enough(tiny_config: Callable[..., Config], caplog: p
     )
     assert steps == epochs * 5
     more = tiny_config("batch_size=8", f"window.max_seq_per_video={each}")
-    assert Plan(splits["train"], more, training=True).num_windows == windows > 40
+    assert Plan(splits["train"], more, more.batch_size, more.seed, training=True).num_windows == windows > 40
 
 
 def test_videos_without_labels_are_not_counted_as_scored(

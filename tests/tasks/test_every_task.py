@@ -53,7 +53,9 @@ def make_task(config: Config, catalogs: dict[str, Catalog]) -> Task:
 def train(task: Task, config: Config, catalogs: dict[str, Catalog], path: Path) -> None:
     """One epoch of three steps; the checkpoint after the first is left in `path`, or where it is there, taken up."""
     second = any(view.window for view in task.views)
-    with closing(Loader(catalogs["train"], config, training=True, second_window=second)) as batches:
+    with closing(
+        Loader(catalogs["train"], config, config.batch_size, config.seed, training=True, second_window=second)
+    ) as batches:
         trainer = Trainer(task, config, len(batches), CPU)
         done = 0
         if path.exists():
@@ -88,7 +90,7 @@ def test_it_trains_resumes_and_is_evaluated(
         assert {name.replace("teacher.", "student.") for name in moved} <= moved
     assert len(moved) > 0.8 * len(list(task.parameters()))
 
-    bad_videos = BadVideos(tmp_path / "bad_videos.csv", 48, 0.0)
+    bad_videos = BadVideos(tmp_path / "bad_videos.csv", 48, 0.0, dataset="videos")
     split = encode_split(task.encoder, tiny_catalogs["val"], config, CPU, bad_videos)
     assert list(split.features[1]) == config.levels
     if task.classifier is not None:

@@ -142,7 +142,7 @@ def test_its_features_are_those_that_eval_scores(
     config = tiny_config("window.eval_windows=1", *setting, root=catalog.root)
     task = train_task(config, tiny_catalogs["train"])
     encoder = load_encoder(export(task, config, tmp_path / "run"))
-    split = encode_split(task.encoder, catalog, config, CPU, BadVideos(tmp_path / "bad_videos.csv", 48, 0.0))
+    split = encode_split(task.encoder, catalog, config, CPU, BadVideos(tmp_path / "bad_videos.csv", 48, 0.0, "digits"))
     for row in (0, 5, 11):
         length = int(catalog.table["frames"].iloc[row])
         (start,) = evaluation_starts(length, 25.0, config.window, config.short_videos)

@@ -25,20 +25,23 @@ DIGITS, PROGRAMS = [3, 0, 2, 1, 2], [2, 0, 1, 2, 0]
 MOTIONS = [[0, 1], [1, 0], [4, 3], [2, 1], [3, 0]]
 
 
-def make_catalog() -> Catalog:
+def make_catalog(with_clips: bool = True) -> Catalog:
     """Five videos whose levels have labels of their own, with as many classes as no other level has."""
     label_sets = {
         "digit": LabelSet("digit", list("abcd"), np.array(DIGITS, np.int64)[:, None]),
         "motion": LabelSet("motion", list("vwxyz"), np.array(MOTIONS, np.int64)),
         "program": LabelSet("program", list("pqr"), np.array(PROGRAMS, np.int64)[:, None]),
     }
-    return Catalog("train", Path("nowhere"), pd.DataFrame({"frames": LENGTHS}), label_sets, listed=5)
+    table = pd.DataFrame({"frames": LENGTHS})
+    own = {"space": "digit", "time": "motion" if with_clips else "program", "clip": "program"}
+    return Catalog("train", Path("nowhere"), table, label_sets, listed=5, judged_by=own)
 
 
 def make_task(tiny_config: MakeConfig, *overrides: str) -> SupervisedTask:
     torch.manual_seed(0)
     # Isolation is for the hierarchical task: the control is trained end to end whatever it says.
-    return SupervisedTask(tiny_config("task=supervised", "isolation=strict", *overrides), make_catalog()).train()
+    config = tiny_config("task=supervised", "isolation=strict", *overrides)
+    return SupervisedTask(config, make_catalog("clip" in config.groups)).train()
 
 
 def losses_of(task: SupervisedTask, video: Tensor, rows: list[int], frames: list[list[int]]) -> dict[str, Tensor]:

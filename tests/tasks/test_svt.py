@@ -291,9 +291,11 @@ def test_it_learns_from_real_videos(tiny_config: MakeConfig, tiny_catalogs: dict
     group = task.parameter_groups()["svt"]
     optimizer = torch.optim.AdamW(group.all(), lr=1e-3)
     before = copy.deepcopy(task.encoder)
-    with closing(Loader(tiny_catalogs["train"], config, training=True, second_window=True)) as batches:
+    with closing(
+        Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True, second_window=True)
+    ) as batches:
         for number, batch in enumerate(batches.epoch(0)):
-            views = make_views(batch, task.views, config, 0)
+            views = make_views(batch, task.views, config, config.seed, 0)
             assert {tuple(video.shape) for video in views.videos} == {(8, 6, 3, 16, 24)}
             total = total_of(task.losses(views, at(number / 3)))
             assert 0 < total < 2 * math.log(22)

@@ -148,10 +148,12 @@ def test_it_learns_from_real_videos(tiny_config: MakeConfig, tiny_catalogs: dict
     task = build_task(config, tiny_catalogs["train"]).train()
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     totals = []
-    with closing(Loader(tiny_catalogs["train"], config, training=True, second_window=True)) as batches:
+    with closing(
+        Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True, second_window=True)
+    ) as batches:
         for epoch in range(12):
             for batch in batches.epoch(epoch):
-                views = make_views(batch, task.views, config, epoch)
+                views = make_views(batch, task.views, config, config.seed, epoch)
                 assert not torch.equal(views.videos[0], views.videos[1])
                 (terms,) = task.losses(views, STEP).values()
                 total = torch.stack(list(terms.values())).sum()

@@ -16,8 +16,6 @@ from PIL import Image
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import open_catalogs
 from data_utils.catalog_file import read_csv
 from data_utils.conversion import chunks
 from data_utils.conversion.engine import prepare
@@ -25,6 +23,7 @@ from data_utils.conversion.preparation import Preparation
 from data_utils.dataset_card import read_card
 from data_utils.frame_reader import reader_for
 from data_utils.helper_process import HelperProcess
+from data_utils.opening import open_catalogs
 from tests.data_utils.conftest import numbered_frame
 from tests.data_utils.conversion.engine_scaffolding import (
     MISBEHAVING_COMMAND,
@@ -57,7 +56,7 @@ def test_what_is_stored_is_what_the_videos_show(
     assert sum(outcome.summary.seconds.values()) == pytest.approx(sum(range(5, 13)) / 25)
 
     config = make_config(out, "short_videos=loop")
-    catalogs = open_catalogs(config, tmp_path / "bad.csv")
+    catalogs = open_catalogs(config, config.groups, tmp_path / "bad.csv")
     for catalog in catalogs.values():
         reader = reader_for(catalog, config)
         rows = zip(catalog.table.itertuples(), catalog.stored, strict=True)
@@ -79,7 +78,7 @@ def test_the_files_that_it_writes(raw: Path, paths: list[str], tmp_path: Path) -
     wanted = listing.table[listing.table["split"] == "train"]
     assert table["path"].tolist() == wanted["path"].tolist()
     assert table["caption"].tolist() == wanted["caption"].tolist()
-    assert BadVideos(out / "bad_videos.csv", 100, 1.0).add([("val", "gone.mp4", "missing")]) == 0
+    assert (out / "bad_videos.csv").read_text() == "split,path,reason\nval,gone.mp4,missing\n"
     card = json.loads((out / "dataset.json").read_text())
     assert {key: card[key] for key in ("name", "format", "size", "flip")} == {
         "name": "test",
@@ -100,7 +99,7 @@ def test_mean_and_std_are_those_of_the_training_pixels(
     out = tmp_path / "out"
     prepare(make_listing(paths), Preparation(raw, out, "hdf5", size=None))
     config = make_config(out, "short_videos=loop")
-    catalog = open_catalogs(config, tmp_path / "bad.csv")["train"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad.csv")["train"]
     reader = reader_for(catalog, config)
     pixels = np.concatenate(
         [
@@ -145,7 +144,7 @@ def test_images_are_videos_of_one_frame(
     assert sum(outcome.summary.frames.values()) == 8
     assert "8 frames" in outcome.summary.lines()[4]
     config = make_config(out, "short_videos=loop")
-    for catalog in open_catalogs(config, tmp_path / "bad.csv").values():
+    for catalog in open_catalogs(config, config.groups, tmp_path / "bad.csv").values():
         reader = reader_for(catalog, config)
         for row, stored in zip(catalog.table.itertuples(), catalog.stored, strict=True):
             assert (row.frames, row.height, row.width, row.fps) == (1, 24, 48, 0)
@@ -177,7 +176,9 @@ def test_files_as_they_are(
 
     config = make_config(own, "max_bad_videos=0.5", "short_videos=loop")
     config = config.model_copy(update={"dataset": config.dataset.model_copy(update={"catalog": str(out)})})
-    assert sum(len(catalog.table) for catalog in open_catalogs(config, tmp_path / "bad.csv").values()) == 7
+    assert (
+        sum(len(catalog.table) for catalog in open_catalogs(config, config.groups, tmp_path / "bad.csv").values()) == 7
+    )
     card = read_card(out)
     assert card is not None
     assert card.format == "video"
@@ -390,7 +391,7 @@ def test_any_name(format: Any, raw: Path, paths: list[str], tmp_path: Path, make
     assert outcome.summary.bad == []
     config = make_config(out, "short_videos=loop")
     read = {}
-    for catalog in open_catalogs(config, tmp_path / "bad.csv").values():
+    for catalog in open_catalogs(config, config.groups, tmp_path / "bad.csv").values():
         reader = reader_for(catalog, config)
         for row, stored in zip(catalog.table.itertuples(), catalog.stored, strict=True):
             read[row.path] = len(reader.read(catalog.root / stored, np.arange(int(str(row.frames))), (24, 36)))

@@ -10,7 +10,6 @@ import pytest
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.catalog import open_catalogs
 from data_utils.decoders import choice
 from data_utils.decoders.choice import AutoDecoder, decoder_for, describe_decoder
 from data_utils.decoders.protocol import Known
@@ -18,6 +17,7 @@ from data_utils.decoders.pyav import PyAVDecoder
 from data_utils.decoding import VideoError
 from data_utils.frame_reader import reader_for
 from data_utils.loader import Loader
+from data_utils.opening import open_catalogs
 
 NAMES = ("pyav", "torchcodec", "decord", "opencv", "auto")
 SIZE = (16, 24)
@@ -104,8 +104,8 @@ def test_loaders_read_with_the_decoder_of_the_config(
     if not loads(name):
         pytest.skip(f"{name} does not load here")
     config = make_config(small_dataset, f"video_decoder={name}", "num_workers=1")
-    catalog = open_catalogs(config, tmp_path / "bad_videos.csv")["train"]
-    loaders = [Loader(catalog, settings, training=False) for settings in (config, make_config(small_dataset))]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad_videos.csv")["train"]
+    loaders = [Loader(catalog, settings, 4, 0, training=False) for settings in (config, make_config(small_dataset))]
     try:
         for batch, expected in zip(*(loader.epoch(0) for loader in loaders), strict=True):
             assert not batch.failed
@@ -120,7 +120,7 @@ def test_readers_know_how_many_frames_verification_found(
     small_dataset: Path, make_config: Callable[..., Config], tmp_path: Path, write_video: Callable[..., Path]
 ) -> None:
     config = make_config(small_dataset, "video_decoder=decord")
-    catalog = open_catalogs(config, tmp_path / "bad_videos.csv")["train"]
+    catalog = open_catalogs(config, config.groups, tmp_path / "bad_videos.csv")["train"]
     reader = reader_for(catalog, config)
     path = small_dataset / "train/2.mp4"
     assert reader.read(path, np.array([15]), SIZE).shape == (1, *SIZE, 3)

@@ -228,7 +228,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path, listed: Any_, touch: Any_) 
     assert set(listing.table["label"]) == {""}
     assert listing.table["split"].value_counts().to_dict() == {"train": 14, "val": 3, "test": 3}
     assert listing.notes == [
-        "the videos have no labels, by which training is scored; fill in those of some of every split"
+        "the videos have no labels: training works, and scores need those of some videos of every split"
     ]
     nested = touch(tmp_path / "nested", [f"2024-0{n % 3 + 1}/{n}.mp4" for n in range(9)])
     assert set(listed(folder, nested).table["label"]) == {"2024-01", "2024-02", "2024-03"}

@@ -1,0 +1,73 @@
+"""What `data_utils` may know of: files, tensors and its own section of the config, and nothing of models or tasks."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN = {
+    "config.schema",
+    "config.load",
+    "architecture",
+    "tasks",
+    "losses",
+    "eval",
+    "train",
+    "main",
+    "monitors",
+    "optimizers",
+    "visualization",
+}
+
+
+def files() -> dict[str, Path]:
+    """Our modules by name."""
+    folders = ("data_utils", "config", "runs", "architecture", "tasks")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")] + list(ROOT.glob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
+
+
+def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
+    """Our modules that a file imports, also late ones inside functions; those for the type checker alone are none."""
+    names: set[str] = set()
+    for_types_alone: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for_types_alone |= {child for statement in node.body for child in ast.walk(statement)}
+        if node in for_types_alone:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names & known.keys()
+
+
+def reached_from(start: str, known: dict[str, Path]) -> dict[str, str]:
+    """Every module that `start` imports, directly or not, and which one imports it."""
+    by: dict[str, str] = {}
+    left = [start]
+    while left:
+        module = left.pop()
+        for found in imports_of(known[module], known) - by.keys():
+            by[found] = module
+            left.append(found)
+    return by
+
+
+def test_data_utils_knows_neither_the_whole_config_nor_models() -> None:
+    known = files()
+    assert "data_utils.catalog" in known
+    assert "config.schema" in reached_from("config.load", known)
+    for module in [name for name in known if name.split(".")[0] == "data_utils"]:
+        reached = reached_from(module, known)
+        wrong = {f"{by} imports {name}" for name, by in reached.items() if {name, name.split(".")[0]} & FORBIDDEN}
+        assert not wrong, f"{module} reaches what it must not know: {', '.join(sorted(wrong))}"
+
+
+def test_what_a_catalog_is_knows_nothing_of_windows_and_of_how_data_are_made() -> None:
+    known = files()
+    reached = reached_from("data_utils.catalog", known)
+    assert not {name for name in reached if name.startswith("data_utils.prepare")}
+    assert not {"data_utils.windows", "data_utils.loader", "data_utils.views"} & reached.keys()
