@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config.data import DataConfig
+from config.evaluations import Evaluation
 from config.keys import CHOICE, Key, alternatives, walk
 from config.load import CONFIG_FOLDER, read_file
 from config.schema import ArchConfig, TrainConfig
@@ -50,13 +51,15 @@ def describe() -> str:
     for file, section in _SECTIONS.items():
         defaults = read_file(CONFIG_FOLDER / file)
         parts.append(f"\n## {file}\n\n| key | value | default | meaning |\n|---|---|---|---|\n")
-        parts.extend(_row(key, defaults) for key in walk(section))
+        rows = (_row(key, defaults) for key in walk(section))
+        parts.extend(dict.fromkeys(rows))  # what all evaluations have is told once
     return "".join(parts)
 
 
 def _row(key: Key, defaults: dict[str, Any]) -> str:
-    is_choice = key.dotted.endswith(f".{CHOICE}")
-    where = f" (`{CHOICE}: {key.choice}`)" if key.choice and not is_choice else ""
+    is_choice = key.dotted.endswith(f".{key.by}")
+    of_all = issubclass(key.owner, Evaluation)  # whatever its protocol
+    where = f" (`{key.by}: {key.choice}`)" if key.choice and not is_choice and not of_all else ""
     cells = [
         f"`{key.dotted}`{where}",
         value_words(key.field.annotation, key.field.metadata),
@@ -98,7 +101,13 @@ def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
     if get_origin(annotation) is dict:
         keys, item = get_args(annotation)
         return f"mapping of {value_words(keys)} to {value_words(item)}"
-    words: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
+    words: dict[Any, str] = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "`true` or `false`",
+        Any: "any value",
+    }
     return words[annotation] + _limits(limits)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from config.errors import InputError
-from config.keys import CHOICE
+from config.evaluations import respelled
+from config.keys import CHOICES
 from config.messages import first_error, shortened
 from config.schema import Config
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
@@ -44,8 +45,8 @@ class LoadedConfig:
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Merge the three default files, a custom file and overrides: later wins, key by key.
 
-    Where a mapping has `name` and a later layer changes it, the later mapping replaces it whole. A `model_name`
-    of null becomes the custom file's name.
+    Where a mapping has `name` (an evaluation: `protocol`) and a later layer changes it, the later mapping replaces it
+    whole. A `model_name` of null becomes the custom file's name.
 
     Args:
         name_or_path: a name in `config/`, with or without `.yaml`, or the path of a YAML file.
@@ -59,8 +60,8 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     source: dict[str, str] = {}
     for name in DEFAULT_FILES:
         _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
-    _merge(merged, read_file(path), _label(path), source)
-    _merge(merged, _parse_overrides(overrides), COMMAND_LINE, source)
+    _merge(merged, respelled(read_file(path)), _label(path), source)
+    _merge(merged, respelled(_parse_overrides(overrides)), COMMAND_LINE, source)
     if merged.get("model_name") is None:
         merged["model_name"], source["model_name"] = path.stem, f"name of {_label(path)}"
     try:
@@ -165,7 +166,7 @@ def _merge(base: dict[str, Any], change: dict[str, Any], label: str, source: dic
 
 
 def _changes_name(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return CHOICE in old and CHOICE in new and old[CHOICE] != new[CHOICE]
+    return any(choice in old and choice in new and old[choice] != new[choice] for choice in CHOICES)
 
 
 def _leaves(value: object, dotted: str) -> Iterator[str]:

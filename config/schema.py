@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from config.data import DataConfig
+from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations, upgraded
 from config.giants import refuse_giants
 from config.hints import refuse
 from config.losses import GUARD_WEIGHTS, LOSS_PARAMS, LossName, NoRegularizer, SIGReg, VICReg, VISReg
@@ -274,9 +275,16 @@ class TrainConfig(Section):
     strict_monitors: bool = Field(description="an alarm of a collapse monitor ends the run")
 
     val_interval: Positive = Field(description="epochs between validations")
-    knn_k: Positive = Field(description="neighbours (fewer when the bank is smaller)")
-    knn_bank: Positive = Field(description="training videos that validation compares with; the final test takes all")
-    knn_temperature: float = Field(gt=0, description="a neighbour of cosine s votes with exp(s / temperature)")
+    evaluations: dict[str, AnyEvaluation | None] = Field(
+        default_factory=default_evaluations,
+        validate_default=True,
+        description="what scores the encoder, by names of your choice; null switches one off",
+    )
+    choose_by: str | None = Field(
+        default="knn",
+        description="the evaluation that chooses the checkpoint, on validation videos: the mean over the levels of the "
+        "score on the level's own labels, the higher the better; null: the last checkpoint is taken",
+    )
     figures: list[Literal["pca", "tsne", "umap"]] = Field(
         default=["pca", "tsne", "umap"], description="embeddings of the features that are drawn after training"
     )
@@ -286,6 +294,11 @@ class TrainConfig(Section):
 
 class Config(ArchConfig, DataConfig, TrainConfig):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_spellings(cls, values: Any) -> Any:
+        return upgraded(values)
 
     @model_validator(mode="after")
     def _values_fit_together(self) -> Config:
@@ -301,6 +314,7 @@ class Config(ArchConfig, DataConfig, TrainConfig):
         self._check_views()
         self._check_turns()
         self._check_loss_params()
+        check_evaluations(self)
         return self
 
     def _has_guard(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InputError
+from config.evaluations import choosing
 
 # What may change between the parts of a run. Only num_epochs changes what a step computes: it stretches the schedule.
 FREE_KEYS = {
@@ -122,7 +123,7 @@ class History:
 
 
 def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
-    """Refuses to continue a run with another config.
+    """Refuses to continue a run with another config; of the evaluations, the one that chooses the checkpoint counts.
 
     Args:
         then: the config in the checkpoint.
@@ -132,6 +133,7 @@ def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path:
     Raises:
         InputError: a key differs that changes what a step computes.
     """
+    then, now = choosing(then), choosing(now)
     for key in sorted((then.keys() | now.keys()) - FREE_KEYS):
         if then.get(key) != now.get(key):
             raise InputError(

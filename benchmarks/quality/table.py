@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from benchmarks.quality.plan import FLOORS, Book
 from config.yaml_text import to_yaml
-from eval import confidence_interval
+from protocols.metrics import confidence_interval
 
 Result = dict[str, Any]
 
