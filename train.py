@@ -147,7 +147,9 @@ class Trainer:
         step.windows += len(views.rows_B)
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
         torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
+        # Relative to the first batch, whose size is known before that of the others; `_finish` divides by the sum.
         share = len(views.rows_B) / step.first
+        # Frozen or not, resting levels stay: their gradients are dropped before the step. Frozen ones cost less.
         with frozen(p for level in resting if config.explicit_freeze for p in self.groups[level]):
             losses = self._losses(views, part, active if resting else None)
             self.scaler.scale(share * self._total(losses, resting)).backward()
@@ -177,6 +179,7 @@ class Trainer:
 
     def _total(self, losses: Losses, resting: list[str]) -> Tensor:
         """The sum of what trains."""
+        # In float32: under autocast a sum of many terms would lose the small ones.
         terms = [term.float() for level, terms in losses.items() if level not in resting for term in terms.values()]
         if not any(term.requires_grad for term in terms):
             levels = ", ".join(level for level in self.groups if level not in resting)
@@ -188,21 +191,43 @@ class Trainer:
 
     def _finish(self, step: _Step, batch: int) -> StepReport:
         """Looks whether everything is finite, and only then takes a step of every optimizer that has gradients."""
-        active = self.pace.active(self.step)
-        self._drop_gradients(level for level in self.groups if level not in active)
-        parts = step.windows / step.first
-        if parts != 1:
-            for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
-                gradient.div_(parts)
-        live = [o for o in self.optimizers.values() if any(p.grad is not None for p in owned(o))]
-        for optimizer in live:
-            self.scaler.unscale_(optimizer)
+        active, parts = self.pace.active(self.step), step.windows / step.first
+        live = self._mean_gradients(active, parts)
+        # Level by level, as each trains as if it were a network of its own: a common norm would tie their steps.
         limit = self.config.clip_grad_norm or math.inf
         norms = {level: nn.utils.clip_grad_norm_(self.groups[level], limit).to(self.device) for level in active}
         means = {level: {name: term / parts for name, term in terms.items()} for level, terms in step.loss.items()}
         losses, norm_values = to_floats(means, norms)
+        # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
+        self._move(live, bad)
+        seconds = perf_counter() - step.began
+        return StepReport(
+            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+        )
+
+    def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:
+        """Turns the sums of gradients into means, unscaled; those of resting levels are dropped.
+
+        Args:
+            active: the levels whose turn it is.
+            parts: that the sums are of, in batches as large as the first.
+
+        Returns:
+            The optimizers that have gradients.
+        """
+        self._drop_gradients(level for level in self.groups if level not in active)
+        if parts != 1:
+            for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
+                gradient.div_(parts)
+        live = [o for o in self.optimizers.values() if any(p.grad is not None for p in owned(o))]
+        for optimizer in live:  # before clipping, whose limit is for gradients as they are
+            self.scaler.unscale_(optimizer)
+        return live
+
+    def _move(self, live: Sequence[torch.optim.Optimizer], bad: list[str]) -> None:
+        """Takes the step, or where something is not finite, takes back what the forward passes left."""
         self._moving = True  # from here on an error leaves weights half moved, of which no checkpoint must be made
         if bad:
             self._before.restore()
@@ -211,19 +236,15 @@ class Trainer:
             for optimizer in live:
                 self.scaler.step(optimizer)
         if live:
-            self.scaler.update()
-        self.step += 1
+            self.scaler.update()  # after bad steps, too: a scale that is too high is what makes float16 overflow
+        self.step += 1  # a bad step counts: the schedule, the random numbers and the place in the epoch go on
         self._bad = bad
         self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
         self.bad_steps += bool(bad)
         if not bad:
-            self.task.after_step(self.step / self.total_steps)
+            self.task.after_step(self.step / self.total_steps)  # a teacher follows weights that have moved
         self._moving = False
         self._before.drop()
-        seconds = perf_counter() - step.began
-        return StepReport(
-            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
-        )
 
     def _drop_gradients(self, levels: Iterable[str]) -> None:
         """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""

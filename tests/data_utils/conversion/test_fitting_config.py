@@ -81,4 +81,4 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     text = fitting_config(tmp_path / "raw", tmp_path / "out", nothing, pd.Series(["a"]))
     assert text == f"dataset: {{name: catalog, root: {tmp_path / 'raw'}, catalog: {tmp_path / 'out'}}}"
     facts, labels = make("mouths")
-    assert "knn_k" not in fitting_config(tmp_path, tmp_path, facts, labels.map(lambda _: ""))
+    assert "evaluations" not in fitting_config(tmp_path, tmp_path, facts, labels.map(lambda _: ""))
