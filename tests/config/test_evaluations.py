@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +50,23 @@ def test_an_evaluation_is_added_changed_and_switched_off_key_by_key() -> None:
 def test_another_protocol_replaces_the_whole_evaluation() -> None:
     found = evaluations("evaluations.knn={protocol: linear_probe, when: [validation]}")
     assert (found["knn"].protocol, found["knn"].settings.max_iter) == ("linear_probe", 300)
+
+
+def test_the_examples_of_the_documentation_are_configs(tmp_path: Path) -> None:
+    page = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        loaded = load_config(str(file))
+        if number == 0:
+            assert (
+                loaded.config
+                == load_config("quickstart", ["loss_weights.space.invariance=10.0", "model_name=0"]).config
+            )
+    overrides = re.findall(r"quickstart\.yaml '(.*)'", page)
+    assert load_config("quickstart", overrides).config.evaluations.keys() > {"nearest"}
 
 
 # ------------------------------------------------------------------------------------------------ older spellings
@@ -201,8 +220,6 @@ assert (run / "figures" / "count.png").exists()
 def test_a_new_protocol_needs_its_own_file_and_one_line(
     tmp_path: Path, tiny_config: MakeConfig, tiny_dataset: Path
 ) -> None:
-    import json
-
     values = tiny_config("num_epochs=1", "figures=[]", root=tiny_dataset).model_dump()
     (tmp_path / "small.yaml").write_text(json.dumps(values | {"model_name": None}))
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{TOY}", "small.yaml"]
