@@ -61,10 +61,7 @@ def test_the_examples_of_the_documentation_are_configs(tmp_path: Path) -> None:
         file.write_text(block)
         loaded = load_config(str(file))
         if number == 0:
-            assert (
-                loaded.config
-                == load_config("quickstart", ["loss_weights.space.invariance=10.0", "model_name=0"]).config
-            )
+            assert loaded.config.evaluations == load_config("quickstart").config.evaluations
     overrides = re.findall(r"quickstart\.yaml '(.*)'", page)
     assert load_config("quickstart", overrides).config.evaluations.keys() > {"nearest"}
 
