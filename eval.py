@@ -184,9 +184,11 @@ def why_no_choice(plan: Plan, config: Config) -> str | None:
     chooses = plan.find(config.choose_by)
     if chooses is None:
         return plan.skipped.get(config.choose_by, f"evaluations.{config.choose_by} is null")
-    labels = chooses.data.catalogs["val"].labels
-    judged = [labels[name] for level, name in chooses.data.own.items() if level in chooses.labels]
-    return too_few_labels(judged)
+    known, asked = (chooses.data.catalogs[split].labels for split in ("train", "val"))
+    own = [name for level, name in chooses.data.own.items() if level in chooses.labels]
+    if not own:  # it needs no labels
+        return None
+    return too_few_labels([asked[name] for name in own if known[name].is_known.any()])
 
 
 def too_few_labels(judged: Sequence[LabelSet]) -> str | None:
@@ -195,10 +197,12 @@ def too_few_labels(judged: Sequence[LabelSet]) -> str | None:
     A handful of videos, or videos of one class, give checkpoints equal scores, or different ones by chance.
     """
     known = [label_set.values[label_set.is_known] for label_set in judged]
-    videos = min(map(len, known), default=MIN_CHOICE)
+    videos = min(map(len, known), default=0)
+    if videos == 0:
+        return "no validation video has a label"
     if videos < MIN_CHOICE:
         are = "is only 1 validation video" if videos == 1 else f"are only {videos} validation videos"
         return f"there {are} with a label"
-    if known and all(len(np.unique(values)) < 2 for values in known):
+    if all(len(np.unique(values)) < 2 for values in known):
         return "all validation videos have the same label"
     return None

@@ -296,7 +296,8 @@ def draw_figures(experiment: Experiment, task: Task, test: FinalTest, records: l
     def embed(method: Method) -> None:
         scores = plan.scores_in_words(test.results, config.choose_by)
         split = test.split
-        draw_embeddings(split.features, split.labels, folder, config.seed, config.figure_videos, scores, [method])
+        labels = {name: label_set for name, label_set in split.labels.items() if label_set.is_known.any()}
+        draw_embeddings(split.features, labels, folder, config.seed, config.figure_videos, scores, [method])
 
     def read() -> FirstWindows:
         with closing(training_loader(task, experiment.catalogs["train"], config)) as batches:

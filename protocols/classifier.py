@@ -25,6 +25,8 @@ class Classifier(Protocol[NoSettings]):
         split = subject.data.split(subject.split)
         label_set = split.labels[labels]
         known_N = label_set.is_known
+        if not known_N.any():
+            return []
         features_ND = torch.from_numpy(split.features[1][level][known_N, 0]).to(subject.data.device)
         with torch.no_grad():
             scores_NC = subject.classifier(features_ND)

@@ -261,6 +261,11 @@ def test_videos_without_a_label_choose_nothing() -> None:
     assert too_few_labels([labels]) == "there are only 3 validation videos with a label"
 
 
+def test_no_label_at_all_chooses_nothing() -> None:
+    labels = LabelSet("kind", ["a"], np.full((12, 1), UNKNOWN))
+    assert too_few_labels([labels]) == too_few_labels([]) == "no validation video has a label"
+
+
 def test_one_level_with_several_classes_can_choose() -> None:
     same, several = (LabelSet("kind", ["a", "b"], np.arange(12)[:, None] % classes) for classes in (1, 2))
     assert too_few_labels([same, several]) is None
