@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
 from runs.caches import give_caches_a_place
-from runs.console import Progress, lasting_output, monitor_table, score_table, set_up_logging, speed_text
+from runs.console import Progress, lasting_output, monitor_table, set_up_logging, speed_text, tell_results
 
 if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
@@ -25,28 +24,25 @@ if __name__ == "__main__":
     with lasting_output():
         end_without_experiment()
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.frame_reader import describe_reading
-from data_utils.labels import LabelSet
-from data_utils.loader import Batch, Loader
-from data_utils.normalise import to_pixels
+from data_utils.loader import Loader
 from data_utils.opening import open_bad_videos, open_catalogs
-from data_utils.views import make_views, middle_view
-from eval import EncodedSplit, Validation, Validator, final_test, why_no_choice
+from eval import FinalTest, Validation, Validator, choosing_score, final_test, why_no_choice
 from monitors import end_run_on_alarms
+from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.atomic import write_json, write_text
 from runs.checkpoint import save_checkpoint, save_encoder
 from runs.clock import seconds_since_start
 from runs.compiled_umap import compiling_umap
 from runs.completing import complete
-from runs.embedding import METHODS
+from runs.curves import draw_collapse, draw_losses, draw_scores
+from runs.embedding import METHODS, Method
 from runs.ending import before_an_error, ending
 from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
@@ -54,21 +50,19 @@ from runs.history import History
 from runs.lock import RunLock
 from runs.memory import MemoryWatch
 from runs.metrics import MetricLog
+from runs.monitor_table import CAPTION
 from runs.plan_of_steps import tell_plan
 from runs.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.seeds import seed_everything
 from runs.signals import EndOnSignal, StopRequest
+from runs.step_log import StepLog
 from tasks import build_task
 from tasks.task import Task
 from train import Trainer
-from visualization import CURVES, draw_curve, draw_embeddings, draw_views, draw_windows
+from visualization import FirstWindows, draw_embeddings, draw_input, draw_looks
 
 logger = logging.getLogger(__name__)
-
-MONITORS = (
-    "collapse monitors on validation videos (up, down, side: prediction error / error against another video's target)"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,13 +93,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run.discard_if_unused()
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """What the stages of a run share."""
+
+    config: Config
+    run: RunFolder
+    lock: RunLock
+    catalogs: dict[str, Catalog]
+    plan: Plan
+    """The evaluations, with their data."""
+    bad_videos: BadVideos
+    device: torch.device
+
+
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
-    """Config, data, task, [train, validate]*, final test, figures. Returns the exit status."""
+    """Config, data, task, [train, validate]*, evaluations, figures. Returns the exit status."""
     config = loaded.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
     for note in loaded.notes():
         logger.info("config: %s", note)
+    # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
     checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
     run.error.unlink(missing_ok=True)
     environment = describe_environment(device) | {"reading": describe_reading(config)}
@@ -115,26 +124,31 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     catalogs = open_catalogs(config, config.groups, run.bad_videos)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
+    # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
+    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
+    experiment = Experiment(config, run, lock, catalogs, plan, bad_videos, device)
 
     task = initial_task(config, catalogs, device, pretrained=checkpoint is None)
     earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     with compiling_umap("umap" in config.figures):
         with StopRequest() as stop:
-            history = train_and_validate(task, config, run, lock, catalogs, bad_videos, device, checkpoint, stop)
+            history = train_and_validate(experiment, task, checkpoint, stop)
         if stop.signal:
             return 128 + stop.signal
 
-        chosen, scores_chose = history.choice(why_no_choice(own_label_sets(catalogs, config)))
+        chosen, scores_chose = history.choice(why_no_choice(plan, config))
         logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
         task.load_state_dict(read_best(run)["task"])
         weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
         save_encoder(weights, description, run.checkpoints)
+        # The floor is the encoder that the seed gives, also where training began with the weights of a file.
         at_init = initial_task(config, catalogs, device, pretrained=False).encoder
-        target = catalogs["test"].own_labels(config.levels).get(config.levels[-1])
-        results, test = final_test(task, at_init, catalogs, target, config, device, bad_videos)
+        test = final_test(task, at_init, plan, device)
     records = MetricLog.read(run.metrics)
-    summary = results | {
-        "own_labels": catalogs["test"].own_labels(config.levels),
+    summary = test.record() | {
+        "evaluations": plan.described(),
+        "skipped": plan.skipped,
+        "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
         "epochs": history.epoch,
@@ -150,10 +164,10 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         **history.speed(config.window.length),
     }
     publish(run, summary, loaded, environment, records)  # before the figures, so that none of them can cost it
-    summary["failed_figures"] = draw_figures(task, test, results["knn"], catalogs["train"], records, config, run)
+    summary["failed_figures"] = draw_figures(experiment, task, test, records)
     summary |= {"wall_seconds": earlier + seconds_since_start(), "peak_memory_mb": memory.peak_mb}
     publish(run, summary, loaded, environment, records)
-    announce_results(summary, run)
+    announce_results(summary, test, plan, run)
     return 0
 
 
@@ -169,23 +183,6 @@ def publish(
     write_report(run, summary, render_config(loaded), environment, records)
 
 
-def own_score(validation: Validation, own: Mapping[str, str]) -> float:
-    """What chooses the checkpoint: kNN of every level on its own labels, as the mean, so that no level is given up.
-
-    0 where no level could be scored: then the last checkpoint is taken.
-    """
-    scores = [validation.knn[level][labels]["top1"] for level, labels in own.items() if labels in validation.knn[level]]
-    return fmean(scores) if scores else 0.0
-
-
-def own_label_sets(catalogs: Mapping[str, Catalog], config: Config) -> dict[str, LabelSet]:
-    """By level, the label set of the validation videos that it is judged by, where training videos have labels too."""
-    own = catalogs["val"].own_labels(config.levels)
-    return {
-        lv: catalogs["val"].labels[name] for lv, name in own.items() if catalogs["train"].labels[name].is_known.any()
-    }
-
-
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
     """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
@@ -195,22 +192,15 @@ def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.dev
 
 
 def train_and_validate(
-    task: Task,
-    config: Config,
-    run: RunFolder,
-    lock: RunLock,
-    catalogs: dict[str, Catalog],
-    bad_videos: BadVideos,
-    device: torch.device,
-    checkpoint: dict[str, Any] | None,
-    stop: StopRequest,
+    experiment: Experiment, task: Task, checkpoint: dict[str, Any] | None, stop: StopRequest
 ) -> History:
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
-    with MetricLog(run.metrics) as log, closing(training_loader(task, catalogs["train"], config)) as batches:
+    config, run, plan, device = experiment.config, experiment.run, experiment.plan, experiment.device
+    train = experiment.catalogs["train"]
+    with MetricLog(run.metrics) as log, closing(training_loader(task, train, config)) as batches:
         trainer = Trainer(task, config, len(batches), device)
-        tell_plan(catalogs, config, batches.windows, trainer.steps_per_epoch)
-        validator = Validator(task, catalogs, config, device, bad_videos)
-        own = catalogs["val"].own_labels(config.levels)
+        tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
+        validator = Validator(task, plan, config, device)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
             load_weights_of(checkpoint, task, run.last)
@@ -218,26 +208,33 @@ def train_and_validate(
             log.drop_after(history.step, history.epoch)
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
-            floor = initial_task(config, catalogs, device, pretrained=False) if config.encoder_checkpoint else task
-            at_init = Validator(floor, catalogs, config, device, bad_videos).run(None)
-            history = History(at_init=asdict(at_init), run=uuid4().hex)
-            announce("random init", at_init, own, log, step=0, epoch=0)
+            history = History(at_init=validate_at_init(experiment, task, log).record(), run=uuid4().hex)
+        at_init = Validation.restored(history.at_init, plan.own.own)
+        can_choose = why_no_choice(plan, config) is None
+        steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
         earlier = history.wall_seconds
-        can_choose = why_no_choice(own_label_sets(catalogs, config)) is None
 
         def on_failed(failed: list[tuple[int, str]]) -> None:
-            bad_videos.add(catalogs["train"].failures(failed))
+            experiment.bad_videos.add(train.failures(failed))
 
         def save(path: Path) -> None:
-            lock.check()
+            experiment.lock.check()
             history.wall_seconds = earlier + seconds_since_start()
             history.bad_steps = trainer.bad_steps
             state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
             save_checkpoint(state | {"config": config.model_dump(), "run": history.run}, path)
 
         def save_what_was_reached() -> None:
+            # Not in the middle of a step, nor where its line is missing: a checkpoint fits the records.
             if trainer.step == history.step and trainer.roll_back():
                 save(run.last)
+
+        def validate(epoch: int) -> list[str]:
+            validation = validator.run(at_init, log.records())
+            announce(f"epoch {epoch}", validation, plan, log, history.step, epoch)
+            if history.is_best(choosing_score(validation.results, config), can_choose):
+                save(run.best)
+            return validation.alarms
 
         if not checkpoint:
             save(run.last)
@@ -247,30 +244,19 @@ def train_and_validate(
         ):
             while history.epoch < config.num_epochs and not stop.requested:
                 alarms: list[str] = []
-                loss: dict[str, Any] = {}  # the latest of every level: levels may take turns
-                grad_norm: dict[str, float] = {}
                 for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
                     history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
-                    loss, grad_norm = loss | report.loss, grad_norm | report.grad_norm
-                    ends = report.step % trainer.steps_per_epoch == 0
-                    if ends or report.skipped or report.step % config.log_interval == 0:
-                        latest = {"loss": loss, "grad_norm": grad_norm}
-                        log.write("step", epoch=history.epoch, **(asdict(report) | latest))
-                        loss, grad_norm = {}, {}
+                    steps.add(report, history.epoch)
                     progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
-                    if stop.requested:
+                    if stop.requested:  # between two steps, where a checkpoint can be taken
                         break
                 else:
-                    ended = history.epoch + 1
-                    if ended % config.val_interval == 0 or ended == config.num_epochs:
-                        validation = validator.run(Validation(**history.at_init), log.records())
-                        announce(f"epoch {ended}", validation, own, log, history.step, ended)
-                        alarms = validation.alarms
-                        if history.is_best(own_score(validation, own), can_choose):
-                            save(run.best)
+                    epoch = history.epoch + 1
+                    if epoch % config.val_interval == 0 or epoch == config.num_epochs:
+                        alarms = validate(epoch)
                     history.end_epoch()  # after the validation: where that fails, a resumed run does it again
                 save(run.last)
-                if config.strict_monitors:
+                if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                     end_run_on_alarms(alarms, history.step)
             if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
                 history.best_step = history.step
@@ -282,102 +268,71 @@ def train_and_validate(
     return history
 
 
+def validate_at_init(experiment: Experiment, task: Task, log: MetricLog) -> Validation:
+    """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
+    config, device = experiment.config, experiment.device
+    if config.encoder_checkpoint:
+        task = initial_task(config, experiment.catalogs, device, pretrained=False)
+    at_init = Validator(task, experiment.plan, config, device).run(None)
+    announce("random init", at_init, experiment.plan, log, step=0, epoch=0)
+    return at_init
+
+
 def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
     """The training batches, with a second window of each video where the task's views ask for one."""
     second_window = any(view.window for view in task.views)
     return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
 
 
-def announce(title: str, validation: Validation, own: Mapping[str, str], log: MetricLog, step: int, epoch: int) -> None:
+def announce(title: str, validation: Validation, plan: Plan, log: MetricLog, step: int, epoch: int) -> None:
     """Prints and logs what a validation after `step` steps, the last of epoch number `epoch` (from 1), found."""
-    if any(validation.knn.values()):
-        logger.info("%s: kNN on validation videos, %%\n%s", title, score_table(validation.knn, own, {}))
-    logger.info("%s\n%s", MONITORS, monitor_table(validation.measured()))
+    tell_results(validation.results, plan.titles, f"{title}: {{title}} on validation videos, {{unit}}")
+    logger.info("%s\n%s", CAPTION, monitor_table(validation.measured()))
     for alarm in validation.alarms:
         logger.warning("alarm: %s", alarm)
-    log.write("validation", step=step, epoch=epoch, **asdict(validation))
+    log.write("validation", step=step, epoch=epoch, **validation.record())
 
 
-def draw_figures(
-    task: Task,
-    test: EncodedSplit,
-    knn: dict[str, dict[str, dict[str, float]]],
-    train: Catalog,
-    records: list[dict[str, Any]],
-    config: Config,
-    run: RunFolder,
-) -> dict[str, str]:
+def draw_figures(experiment: Experiment, task: Task, test: FinalTest, records: list[dict[str, Any]]) -> dict[str, str]:
     """Draws all figures anew; by file name, why some of them could not be drawn."""
-    scores = {level: {name: score["top1"] for name, score in by_labels.items()} for level, by_labels in knn.items()}
-    labels = {name: label_set for name, label_set in test.labels.items() if label_set.is_known.any()}
-    was_scored = any(any(record["knn"].values()) for record in records if record["kind"] == "validation")
-    embeddings = partial(draw_embeddings, test.features, labels, run.figures, config.seed, config.figure_videos, scores)
-    first_windows = cache(partial(read_first_windows, task, train, config))  # read once for two figures
+    config, plan, folder = experiment.config, experiment.plan, experiment.run.figures
+
+    def embed(method: Method) -> None:
+        scores = plan.scores_in_words(test.results, config.choose_by)
+        split = test.split
+        labels = {name: label_set for name, label_set in split.labels.items() if label_set.is_known.any()}
+        draw_embeddings(split.features, labels, folder, config.seed, config.figure_videos, scores, [method])
+
+    def read() -> FirstWindows:
+        with closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
+            return FirstWindows.of(next(batches.epoch(0)), experiment.catalogs["train"])
+
+    first_windows = cache(read)  # once for two figures
     drawings: dict[str, Callable[[], object]] = {
-        "windows": partial(draw_input, first_windows, config, run.figures),
-        "views": partial(draw_looks, first_windows, task, config, run.figures),
-        **{curve: partial(draw_curve, curve, records, run.figures) for curve in CURVES if curve != "knn" or was_scored},
-        **({method: partial(embeddings, [method]) for method in config.figures} if labels else {}),
+        "windows": lambda: draw_input(first_windows(), config, folder),
+        "views": lambda: draw_looks(first_windows(), task.views, task.view_names, config, folder),
+        "loss": partial(draw_losses, records, folder),
+        **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
+        "collapse": partial(draw_collapse, records, folder),
+        **{method: partial(embed, method) for method in config.figures},
     }
     for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
-        (run.figures / f"{name}.png").unlink(missing_ok=True)
+        (folder / f"{name}.png").unlink(missing_ok=True)
     failed = {}
     for name, draw in drawings.items():
         try:
             draw()
-        except Exception as error:
+        except Exception as error:  # whatever it is: the scores are what the run was for, and the other figures
             failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
             logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
     return failed
 
 
-def read_first_windows(task: Task, catalog: Catalog, config: Config) -> tuple[Batch, list[str]]:
-    """The first training batch, and a caption for each of its first windows."""
-    with closing(training_loader(task, catalog, config)) as batches:
-        batch = next(batches.epoch(0))
-    captions = []
-    for row in batch.row_B[:8].tolist():
-        labels = ", ".join(f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items())
-        captions.append(catalog.table["path"].iloc[row] + (f": {labels}" if labels else ""))
-    return batch, captions
-
-
-def draw_input(first_windows: Callable[[], tuple[Batch, list[str]]], config: Config, folder: Path) -> None:
-    """Draws what the model sees."""
-    batch, captions = first_windows()
-    draw_windows(to_frames(middle_view(batch.video_BTCHW[:8], config)), captions, config.clips, folder / "windows.png")
-
-
-def draw_looks(first_windows: Callable[[], tuple[Batch, list[str]]], task: Task, config: Config, folder: Path) -> None:
-    """Draws what the task's views make of what the model sees, where they change it."""
-    if not any(view.augmentation for view in task.views):
-        return
-    batch, captions = first_windows()
-    # The whole batch: a window may get the static part of any other one.
-    videos = make_views(batch, task.views, config, config.seed, epoch=0).videos
-    looks = {
-        name: to_frames(to_pixels(video[:3], *config.pixels))
-        for name, video in zip(task.view_names, videos, strict=True)
-    }
-    draw_views(to_frames(batch.video_BTCHW[:3]), looks, captions[:3], config.clips, folder / "views.png")
-
-
-def to_frames(video_BTCHW: torch.Tensor) -> NDArray[np.uint8]:
-    """Windows of pixels as pictures: [B, T, H, W, 3]."""
-    frames_BTHWC: NDArray[np.uint8] = video_BTCHW.permute(0, 1, 3, 4, 2).numpy()
-    return frames_BTHWC
-
-
-def announce_results(summary: dict[str, Any], run: RunFolder) -> None:
+def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:
     """Prints the final scores and where to look further."""
-    own = summary["own_labels"]
-    if any(summary["knn"].values()):
-        logger.info("test, kNN, %% (step %d)\n%s", summary["best_step"], score_table(summary["knn"], own, {}))
-        logger.info("test, linear probe, %%\n%s", score_table(summary["linear_probe"], own, {}))
+    tell_results(test.results, plan.titles, f"test, {{title}}, {{unit}} (step {summary['best_step']})")
     if summary["bad_videos"]:
         logger.warning("%d videos could not be read and were left out: see %s", summary["bad_videos"], run.bad_videos)
-    if "supervised" in summary:
-        logger.info("test, supervised: %(top1).1f %% (chance %(chance).1f)", summary["supervised"])
     logger.info(
         "%.0f s, %s in training, peak memory %.0f MB; open %s",
         summary["wall_seconds"],

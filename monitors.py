@@ -21,6 +21,7 @@ from torch import Tensor
 
 from architecture.encoder import Features
 from config.errors import InputError
+from runs.monitor_table import MONITORS
 from runs.seeds import torch_generator
 from tasks.task import Task
 
@@ -29,13 +30,6 @@ Float64Array = NDArray[np.float64]
 Measured = Mapping[str, Mapping[str, float]]
 """By monitor, and by level or pair of levels."""
 
-# An alarm is raised below these. Shares are of the value at init, since the untrained encoder's vectors are alike to
-# begin with. The collapse that this program was built after took RankMe from 29, 20 and 15 to 4, 2 and 3.
-MIN_RANK_SHARE = 0.25  # of rank and LiDAR
-MIN_STD_SHARE = 0.1
-MIN_RANK = 2.0
-MIN_STD = 1e-6
-_MEANING = {"rank": "its features vary along a single direction", "std": "its features are all the same"}
 # At this ratio or above, what a level predicts for a video fits another video as well.
 MAX_SHUFFLED_RATIO = 0.995
 
@@ -261,18 +255,17 @@ def collapse_alarms(now: Measured, at_init: Measured, *, first: bool = False) ->
             video from another.
     """
     alarms = []
-    limits = {"rank": (MIN_RANK, MIN_RANK_SHARE), "lidar": (0.0, MIN_RANK_SHARE), "std": (MIN_STD, MIN_STD_SHARE)}
-    for monitor, title in (("rank", "rank"), ("lidar", "LiDAR"), ("std", "std")):
-        floor, share = limits[monitor]
-        for level, value in now.get(monitor, {}).items():
-            start = at_init.get(monitor, {}).get(level, math.nan)
+    for name, monitor in MONITORS.items():
+        for level, value in now.get(name, {}).items() if monitor.collapse == "falls" else ():
+            start = at_init.get(name, {}).get(level, math.nan)
             if not math.isfinite(value):
-                alarms.append(f"{title} of {level} is {value}: its features are not finite")
-            elif value < share * start:
-                limit = f"{100 * share:.0f} % of its value at init ({_text(start)})"
-                alarms.append(f"{title} of {level} fell to {_text(value)}, below {limit}")
-            elif value < floor:
-                alarms.append(f"{title} of {level} is {_text(value)}, below {floor:g}: {_MEANING[monitor]}")
+                alarms.append(f"{monitor.title} of {level} is {value}: its features are not finite")
+            elif value < monitor.share_of_init * start:
+                limit = f"{100 * monitor.share_of_init:.0f} % of its value at init ({_text(start)})"
+                alarms.append(f"{monitor.title} of {level} fell to {_text(value)}, below {limit}")
+            elif value < monitor.least:
+                limit = f"{monitor.least:g}: {monitor.below_least}"
+                alarms.append(f"{monitor.title} of {level} is {_text(value)}, below {limit}")
     return [*alarms, *([] if first else _shuffled_alarms(now)), *_gradient_alarms(now)]
 
 

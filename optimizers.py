@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,10 @@ from torch.optim import lr_scheduler
 from config.errors import InputError
 from config.optimizers import AnyOptimizer, AnyScheduler, Constant, Cosine, Exponential, Linear, MultiStep, Polynomial
 from config.schema import Config
+from schedules import half_cosine
 from tasks.task import Task
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -170,8 +175,8 @@ class Turns:
             return cls(levels, None)
         if len(levels) < 2:
             raise InputError(
-                f"alternating_interval={percent}, but task={config.task} trains {levels[0]} alone, which has nobody to "
-                "take turns with; set it to null"
+                f"alternating_interval={percent}, but task={config.task} trains a single group ({levels[0]}), so there "
+                "is nothing to alternate with; set it to null"
             )
         return cls(levels, max(1, round(percent / 100 * steps_per_epoch)))
 
@@ -186,3 +191,62 @@ class Turns:
         rounds, rest = divmod(step, 2 * self.interval)
         even = rounds * self.interval + min(rest, self.interval)
         return step - even if self.levels.index(level) % 2 else even
+
+
+# ------------------------------------------------------------------------------------------- pace: all in one place
+
+
+class Pace:
+    """Who trains at a step, how fast, and with how much weight decay: pure functions of the step's number.
+
+    Being no state, none of it needs a place in a checkpoint, and a resumed run cannot differ.
+
+    Args:
+        config: the whole config.
+        levels: the parameter groups' names, lowest first.
+        steps_per_epoch: of the training.
+        total_steps: of the training.
+
+    Raises:
+        InputError: the config asks for turns of a single level.
+    """
+
+    def __init__(self, config: Config, levels: tuple[str, ...], steps_per_epoch: int, total_steps: int) -> None:
+        self.turns = Turns.of(config, levels, steps_per_epoch)
+        self.total_steps, self._optimizer = total_steps, config.optimizer
+        # A level is as far in the schedule as it had steps: resting would otherwise cost it the high rates.
+        steps = {level: self.turns.steps_of(level, total_steps) for level in levels}
+        if never := [level for level, number in steps.items() if not number]:
+            logger.warning("alternating_interval: %s never trains in %d steps", ", ".join(never), total_steps)
+        tables = {number: schedule_factors(config.scheduler, max(1, number)) for number in set(steps.values())}
+        self._factors = {level: tables[number] for level, number in steps.items()}
+
+    def active(self, step: int) -> tuple[str, ...]:
+        """The levels that train at `step`, from 0."""
+        return self.turns.active(step)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of the levels that train at `step`, from 0, before `lr_scale` and `pred_multiplier`."""
+        level = self.active(step)[0]
+        factors = self._factors[level]
+        done = min(self.turns.steps_of(level, step), len(factors) - 1)
+        return self._optimizer.lr * float(factors[done])
+
+    def weight_decay(self, step: int) -> float:
+        """Weight decay of the levels that train at `step`, from 0: constant, or half a cosine to the final one."""
+        settings = self._optimizer
+        if settings.final_weight_decay is None:
+            return settings.weight_decay
+        level = self.active(step)[0]
+        done, total = (self.turns.steps_of(level, count) for count in (step, self.total_steps))
+        return half_cosine(settings.weight_decay, settings.final_weight_decay, done / max(1, total))
+
+    def set(self, optimizers: Iterable[torch.optim.Optimizer], step: int) -> None:
+        """Sets learning rate and weight decay of `step`; resting levels keep their last ones, which nothing uses."""
+        active, rate, decay = self.active(step), self.learning_rate(step), self.weight_decay(step)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                if group["level"] in active:
+                    group["lr"] = rate * group["lr_share"]
+                    if group["decays"]:
+                        group["weight_decay"] = decay

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +16,9 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.loader import Loader
 from data_utils.views import TrainingViews, make_views
-from optimizers import Turns, build_optimizers, schedule_factors
+from optimizers import Pace, build_optimizers
 from runs.seeds import torch_generator
-from schedules import half_cosine
 from tasks.task import Losses, StepContext, Task
-
-logger = logging.getLogger(__name__)
 
 # Below torch's 2**16, which a loss of many terms overflows more often in a row than `max_bad_steps` allows; it grows.
 INITIAL_SCALE = 2.0**12
@@ -64,8 +60,6 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
-    buffers: dict[str, Tensor] = field(default_factory=dict)
-    """Of the task, from before the step."""
 
 
 class Trainer:
@@ -93,24 +87,18 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
         self.optimizers = build_optimizers(task, config)
-        self.turns = Turns.of(config, tuple(self.groups), self.steps_per_epoch)
-        steps = {level: self.turns.steps_of(level, self.total_steps) for level in self.groups}
-        if never := [level for level, number in steps.items() if not number]:
-            logger.warning("alternating_interval: %s never trains in %d steps", ", ".join(never), self.total_steps)
-        tables = {number: schedule_factors(config.scheduler, max(1, number)) for number in set(steps.values())}
-        self.factors = {level: tables[number] for level, number in steps.items()}
+        self.pace = Pace(config, tuple(self.groups), self.steps_per_epoch, self.total_steps)
         dtype = autocast_dtype(config, device)
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         # One for all optimizers: with one each, gradients that meet in a level would carry different scales.
         self.scaler = torch.amp.GradScaler(device.type, INITIAL_SCALE, enabled=dtype is torch.float16)
-        saved = task.state_dict().keys()
-        self.buffers = [name for name, _ in task.named_buffers() if name in saved]  # others are constants
         self.step = 0
         self.bad_steps = 0
         """Steps that were skipped in the whole run."""
         self.bad_in_a_row = 0
         self._bad: list[str] = []  # what was not finite in the latest step
-        self._before: dict[str, Tensor] = {}  # buffers from before a step that is not finished
+        self._before = RunningStatistics(task)  # from before a step that is not finished
+        self._between = RunningStatistics(task)  # from before a pass that is only logged
         self._moving = False  # weights are being changed, or that has failed
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
@@ -150,16 +138,18 @@ class Trainer:
 
     def _accumulate(self, step: _Step, views: TrainingViews, part: int) -> None:
         """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
-        config, active = self.config, self.turns.active(self.step)
+        config, active = self.config, self.pace.active(self.step)
         resting = [level for level in self.groups if level not in active]
         if not step.windows:
             self._drop_gradients(self.groups)
             step.first = len(views.rows_B)
-            step.buffers = self._before = self._copy_of_buffers()
+            self._before.keep()
         step.windows += len(views.rows_B)
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
         torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
+        # Relative to the first batch, whose size is known before that of the others; `_finish` divides by the sum.
         share = len(views.rows_B) / step.first
+        # Frozen or not, resting levels stay: their gradients are dropped before the step. Frozen ones cost less.
         with frozen(p for level in resting if config.explicit_freeze for p in self.groups[level]):
             losses = self._losses(views, part, active if resting else None)
             self.scaler.scale(share * self._total(losses, resting)).backward()
@@ -181,17 +171,15 @@ class Trainer:
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
-        buffers = self._copy_of_buffers()
+        self._between.keep()
         with torch.no_grad():
             losses = self._losses(views, part, resting)
-        self._restore_buffers(buffers)
+        self._between.restore()
         return losses
-
-    def _copy_of_buffers(self) -> dict[str, Tensor]:
-        return {name: self.task.get_buffer(name).clone() for name in self.buffers}
 
     def _total(self, losses: Losses, resting: list[str]) -> Tensor:
         """The sum of what trains."""
+        # In float32: under autocast a sum of many terms would lose the small ones.
         terms = [term.float() for level, terms in losses.items() if level not in resting for term in terms.values()]
         if not any(term.requires_grad for term in terms):
             levels = ", ".join(level for level in self.groups if level not in resting)
@@ -203,70 +191,65 @@ class Trainer:
 
     def _finish(self, step: _Step, batch: int) -> StepReport:
         """Looks whether everything is finite, and only then takes a step of every optimizer that has gradients."""
-        active = self.turns.active(self.step)
-        self._drop_gradients(level for level in self.groups if level not in active)
-        parts = step.windows / step.first
-        if parts != 1:
-            for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
-                gradient.div_(parts)
-        live = [o for o in self.optimizers.values() if any(p.grad is not None for p in owned(o))]
-        for optimizer in live:
-            self.scaler.unscale_(optimizer)
+        active, parts = self.pace.active(self.step), step.windows / step.first
+        live = self._mean_gradients(active, parts)
+        # Level by level, as each trains as if it were a network of its own: a common norm would tie their steps.
         limit = self.config.clip_grad_norm or math.inf
         norms = {level: nn.utils.clip_grad_norm_(self.groups[level], limit).to(self.device) for level in active}
         means = {level: {name: term / parts for name, term in terms.items()} for level, terms in step.loss.items()}
         losses, norm_values = to_floats(means, norms)
+        # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
-        lr = self.learning_rate(self.step)
-        self._moving = True
-        if bad:
-            self._restore_buffers(step.buffers)
-        else:
-            self._set_learning_rates(active)
-            for optimizer in live:
-                self.scaler.step(optimizer)
-        if live:
-            self.scaler.update()
-        self.step += 1
-        self._bad = bad
-        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
-        self.bad_steps += bool(bad)
-        if not bad:
-            self.task.after_step(self.step / self.total_steps)
-        self._moving, self._before = False, {}
+        lr = self.pace.learning_rate(self.step)
+        self._move(live, bad)
         seconds = perf_counter() - step.began
         return StepReport(
             self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
         )
 
-    def weight_decay(self, step: int) -> float:
-        """Of the levels whose turn `step` (from 0) is."""
-        settings = self.config.optimizer
-        if settings.final_weight_decay is None:
-            return settings.weight_decay
-        level = self.turns.active(step)[0]
-        done, total = (self.turns.steps_of(level, count) for count in (step, self.total_steps))
-        return half_cosine(settings.weight_decay, settings.final_weight_decay, done / max(1, total))
+    def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:
+        """Turns the sums of gradients into means, unscaled; those of resting levels are dropped.
 
-    def _set_learning_rates(self, active: tuple[str, ...]) -> None:
-        """Those of this step, and its weight decay; resting levels keep their last ones, which nothing uses."""
-        rate, decay = self.learning_rate(self.step), self.weight_decay(self.step)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                if group["level"] in active:
-                    group["lr"] = rate * group["lr_share"]
-                    if group["decays"]:
-                        group["weight_decay"] = decay
+        Args:
+            active: the levels whose turn it is.
+            parts: that the sums are of, in batches as large as the first.
+
+        Returns:
+            The optimizers that have gradients.
+        """
+        self._drop_gradients(level for level in self.groups if level not in active)
+        if parts != 1:
+            for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
+                gradient.div_(parts)
+        live = [o for o in self.optimizers.values() if any(p.grad is not None for p in owned(o))]
+        for optimizer in live:  # before clipping, whose limit is for gradients as they are
+            self.scaler.unscale_(optimizer)
+        return live
+
+    def _move(self, live: Sequence[torch.optim.Optimizer], bad: list[str]) -> None:
+        """Takes the step, or where something is not finite, takes back what the forward passes left."""
+        self._moving = True  # from here on an error leaves weights half moved, of which no checkpoint must be made
+        if bad:
+            self._before.restore()
+        else:
+            self.pace.set(self.optimizers.values(), self.step)
+            for optimizer in live:
+                self.scaler.step(optimizer)
+        if live:
+            self.scaler.update()  # after bad steps, too: a scale that is too high is what makes float16 overflow
+        self.step += 1  # a bad step counts: the schedule, the random numbers and the place in the epoch go on
+        self._bad = bad
+        self.bad_in_a_row = self.bad_in_a_row + 1 if bad else 0
+        self.bad_steps += bool(bad)
+        if not bad:
+            self.task.after_step(self.step / self.total_steps)  # a teacher follows weights that have moved
+        self._moving = False
+        self._before.drop()
 
     def _drop_gradients(self, levels: Iterable[str]) -> None:
         """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""
         for parameter in (p for level in levels for p in self.groups[level]):
             parameter.grad = None
-
-    def _restore_buffers(self, buffers: dict[str, Tensor]) -> None:
-        """Takes back what the forward pass of a bad step left in running statistics."""
-        for name, value in buffers.items():
-            self.task.get_buffer(name).copy_(value)
 
     def _not_finite(self, losses: dict[str, dict[str, float]], norms: dict[str, float]) -> list[str]:
         """What is not finite among the values that would move weights; a loss that is only logged moves none."""
@@ -294,13 +277,6 @@ class Trainer:
             f"with {' or '.join(advice)}"
         )
 
-    def learning_rate(self, step: int) -> float:
-        """Of the levels whose turn `step` (from 0) is, each of which is as far in the schedule as it had steps."""
-        level = self.turns.active(step)[0]
-        factors = self.factors[level]
-        done = min(self.turns.steps_of(level, step), len(factors) - 1)
-        return self.config.optimizer.lr * float(factors[done])
-
     def roll_back(self) -> bool:
         """Takes back what a step that an error has ended left in running statistics.
 
@@ -309,8 +285,8 @@ class Trainer:
         """
         if self._moving:
             return False
-        self._restore_buffers(self._before)
-        self._before = {}
+        self._before.restore()
+        self._before.drop()
         return True
 
     def state_dict(self) -> dict[str, Any]:
@@ -329,6 +305,34 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+
+class RunningStatistics:
+    """The buffers of a task that training changes, such as BatchNorm's, to be put back after a step that is taken back.
+
+    Args:
+        task: whose state_dict names them; other buffers are constants.
+    """
+
+    def __init__(self, task: nn.Module) -> None:
+        saved = task.state_dict().keys()
+        self._task = task
+        self._names = [name for name, _ in task.named_buffers() if name in saved]
+        self._kept: dict[str, Tensor] = {}
+
+    def keep(self) -> None:
+        """Notes what they are now."""
+        self._kept = {name: self._task.get_buffer(name).clone() for name in self._names}
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Puts back what was noted, where something is."""
+        for name, value in self._kept.items():
+            self._task.get_buffer(name).copy_(value)
+
+    def drop(self) -> None:
+        """Forgets what was noted."""
+        self._kept = {}
 
 
 def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:

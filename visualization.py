@@ -1,14 +1,14 @@
-"""Figures of a run: embeddings of the features that `eval.py` scored, training curves, and what the model sees."""
+"""Figures of a run: embeddings of the features that `eval.py` scored, and what the model sees."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,51 +16,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+from torch import Tensor
 
-from data_utils.labels import LabelSet
-from runs.atomic import atomic_write
+from config.schema import Config
+from data_utils.catalog import Catalog
+from data_utils.labels import UNKNOWN, LabelSet
+from data_utils.loader import Batch
+from data_utils.normalise import to_pixels
+from data_utils.views import View, make_views, middle_view
+from runs.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.drawn_text import Lettering, width
 from runs.embedding import METHODS, Method, embed
 from runs.seeds import numpy_generator
 
 logger = logging.getLogger(__name__)
 
-# The collapse monitors in the order in which they are drawn: by name, the title of the panel.
-MONITORS = {
-    "rank": "effective rank",
-    "lidar": "LiDAR",
-    "std": "standard deviation",
-    "shuffled_up": "up: error / shuffled",
-    "shuffled_down": "down: error / shuffled",
-    "shuffled_side": "side: error / shuffled",
-    "grad_norm": "gradient norm",
-    "cka": "CKA of two levels",
-}
-
-# Twelve colours that stay apart for colour-blind readers and on grey print; markers help where they are not enough.
-COLOURS = [
-    *("#332288", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#882255"),
-    *("#999933", "#0072b2", "#d55e00", "#44aa99", "#555555", "#ddcc77"),
-]
-MARKERS = "os^D"
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "lines.linewidth": 1.6,
-}
-DPI = 110
 MAX_LEGEND = 24  # classes; more would push the panels off the page
 LEGEND_CELLS = {4: 9, 2: 17, 1: 42}  # of a line, by number of columns
 TITLE_CELLS = 20  # of a label set's name
 CAPTION_CELLS = 110
 FRAME_SIDE = 64  # pixels: smaller frames are enlarged at least to this
+DRAWN_WINDOWS = 8
+DRAWN_LOOKS = 3  # of them, each above all its views
 ROW_FRAMES = 16  # frames side by side before a strip of windows is broken, at clip borders
 
 
@@ -73,10 +50,12 @@ def draw_embeddings(
     folder: Path,
     seed: int,
     max_videos: int,
-    scores: Mapping[str, Mapping[str, float]] | None = None,
+    scores: Mapping[tuple[str, str], str] | None = None,
     methods: Sequence[Method] | None = None,
 ) -> list[Path]:
     """Draw `pca.png`, `tsne.png` and `umap.png`: a row per level, a column per label set, a point per labelled part.
+
+    Without label sets there is one column, of points without colours.
 
     Features are centred and L2-normalised, as kNN compares them, and reduced to 50 dimensions by PCA before t-SNE
     and UMAP. Data that cannot be drawn (fewer than 10 points, collapsed or non-finite features) gives a panel that
@@ -88,7 +67,7 @@ def draw_embeddings(
         folder: where the figures go.
         seed: the drawn videos and the embeddings are functions of it.
         max_videos: videos drawn at K = 1; at more parts fewer, so that no panel has more points than this.
-        scores: `scores[level][labels]`, kNN in percent, for the panels' titles.
+        scores: by (level, label set), a score in words, for the panels' titles.
         methods: which of the figures; None: all.
 
     Returns:
@@ -135,7 +114,7 @@ def _draw_grid(
     embedded: Mapping[int, Mapping[str, NDArray[np.float64] | str]],
     videos: Mapping[int, NDArray[np.intp]],
     labels: Mapping[str, LabelSet],
-    scores: Mapping[str, Mapping[str, float]],
+    scores: Mapping[tuple[str, str], str],
     path: Path,
 ) -> None:
     levels = list(next(iter(embedded.values()), {}))
@@ -144,20 +123,31 @@ def _draw_grid(
     titles = {name: letters.text(name, TITLE_CELLS) for name in labels}
     legend = max((legend.height for legend in legends.values()), default=0)
     with mpl.rc_context(STYLE | letters.style):
-        fig = Figure((3.4 * len(labels), 0.4 + 3.2 * len(levels) + legend), layout="constrained")
+        fig = Figure((3.4 * max(1, len(labels)), 0.4 + 3.2 * len(levels) + legend), layout="constrained")
         fig.suptitle(f"{title} of the features of each level", fontsize=12, fontweight="bold")
         heights = [3.2] * len(levels) + [legend]
+        if not labels:
+            _draw_without_labels(fig, embedded[1], levels)
+            save_figure(fig, path)
+            return
         axes = fig.subplots(len(heights), len(labels), squeeze=False, height_ratios=heights)
         for column, (name, label_set) in zip(axes.T, labels.items(), strict=True):
             parts = label_set.values.shape[1]
             classes = label_set.values[videos[parts]].reshape(-1)
             for ax, level in zip(column, levels, strict=False):
-                score = scores.get(level, {}).get(name)
                 _draw_panel(ax, embedded[parts][level], classes, len(label_set.classes))
-                title = f"{level} \u00b7 {titles[name]}" + ("" if score is None else f"   kNN {score:.1f} %")
-                ax.set_title(title, parse_math=False)
+                score = scores.get((level, name))
+                ax.set_title(f"{level} \u00b7 {titles[name]}" + (f"   {score}" if score else ""), parse_math=False)
             legends[name].draw(column[-1], titles[name])
-        _save(fig, path)
+        save_figure(fig, path)
+
+
+def _draw_without_labels(fig: Figure, embedded: Mapping[str, NDArray[np.float64] | str], levels: Sequence[str]) -> None:
+    """A panel per level, all points in the colour of what is unknown."""
+    for ax, level in zip(fig.subplots(len(levels), 1, squeeze=False)[:, 0], levels, strict=True):
+        points = embedded[level]
+        _draw_panel(ax, points, np.full(0 if isinstance(points, str) else len(points), UNKNOWN), 0)
+        ax.set_title(level, parse_math=False)
 
 
 def _draw_panel(ax: Axes, points: NDArray[np.float64] | str, classes: NDArray[Any], count: int) -> None:
@@ -220,152 +210,53 @@ def _look(value: int, count: int) -> dict[str, Any]:
     return {"color": colour, "marker": MARKERS[value % len(MARKERS)]}
 
 
-# ----------------------------------------------------------------------------------------------------- curves
+# ------------------------------------------------------------------------------------------- what the model sees
 
 
-def draw_curves(records: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Draw `loss.png`, `knn.png` and `collapse.png` from the records of metrics.jsonl, those that there is data for.
+@dataclass(frozen=True)
+class FirstWindows:
+    """The first training batch of a run, and a caption for each of the windows that are drawn."""
 
-    Returns:
-        The paths of the figures.
+    batch: Batch
+    captions: list[str]
 
-    Raises:
-        InputError: a figure cannot be written.
-    """
-    drawn = [draw_curve(curve, records, folder) for curve in CURVES]
-    return [path for path in drawn if path is not None]
-
-
-def draw_curve(curve: str, records: Sequence[Mapping[str, Any]], folder: Path) -> Path | None:
-    """Draw one of the figures of `draw_curves`; its path, or None where there is no data for it."""
-    kind, key, draw = CURVES[curve]
-    records = [record for record in records if record["kind"] == kind]
-    if not any(record.get(key) for record in records):
-        return None
-    with mpl.rc_context(STYLE):
-        return draw(records, folder / f"{curve}.png")
+    @classmethod
+    def of(cls, batch: Batch, catalog: Catalog) -> FirstWindows:
+        """The captions say each video's path and labels."""
+        captions = []
+        for row in batch.row_B[:DRAWN_WINDOWS].tolist():
+            labels = [f"{name} {label_set.text(row)}" for name, label_set in catalog.labels.items()]
+            path = catalog.table["path"].iloc[row]
+            captions.append(f"{path}: {', '.join(labels)}" if labels else str(path))
+        return cls(batch, captions)
 
 
-def _draw_losses(steps: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Above the terms of each level's loss, below the norm of its gradient, or of all where levels share one."""
-    levels, groups = _names(steps, "loss"), _names(steps, "grad_norm")
-    terms = list(dict.fromkeys(term for level in levels for term in _names(steps, "loss", level)))
-    fig = Figure((3.7 * len(levels), 5.2), layout="constrained")
-    axes = fig.subplots(2, len(levels), squeeze=False, sharex=True, height_ratios=[3, 1.3])
-    for (above, below), level in zip(axes.T, levels, strict=True):
-        for term in _names(steps, "loss", level):
-            _plot(above, steps, ("loss", level, term), label=term, color=COLOURS[terms.index(term) % len(COLOURS)])
-        above.set_title(f"loss of {level}")
-        _log_if_wide(above)
-        above.legend(*above.get_legend_handles_labels())
-        for index, group in enumerate([level] if level in groups else groups):
-            _plot(below, steps, ("grad_norm", group), color=["#555555", *COLOURS][index % len(COLOURS)])
-        _log_if_wide(below)
-        below.set(title="gradient norm", xlabel="step")
-    return _save(fig, path)
+def draw_input(first: FirstWindows, config: Config, folder: Path) -> None:
+    """Draws `windows.png`: what the model sees."""
+    video = middle_view(first.batch.video_BTCHW[:DRAWN_WINDOWS], config)
+    draw_windows(to_frames(video), first.captions, config.clips, folder / "windows.png")
 
 
-def _draw_knn(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """A panel per level and label set: the score, and the two floors that it must leave behind."""
-    levels = _names(validations, "knn")
-    letters = Lettering()
-    labels = list(dict.fromkeys(name for level in levels for name in _names(validations, "knn", level)))
-    titles = [letters.text(name, TITLE_CELLS) for name in labels]
-    mpl.rcParams.update(cast("Any", letters.style))  # until the context of `draw_curve` ends
-    fig = Figure((3.4 * len(labels), 0.5 + 2.2 * len(levels)), layout="constrained")
-    axes = fig.subplots(len(levels), len(labels), squeeze=False, sharex=True, sharey="col")
-    for row, level in enumerate(levels):
-        for column, name in enumerate(labels):
-            ax, key = axes[row, column], ("knn", level, name)
-            _plot(ax, validations, (*key, "top1"), label="kNN", color="#0072b2", marker="o", markersize=4)
-            _plot(ax, validations, (*key, "random_init"), label="random init", color="#d55e00", linestyle="--")
-            _plot(ax, validations, (*key, "chance"), label="chance", color="#555555", linestyle=":")
-            ax.set_title(f"{level} \u00b7 {titles[column]}", parse_math=False)
-        axes[row, 0].set_ylabel("top-1, %")
-    for ax in axes[-1]:
-        ax.set_xlabel("step")
-        ax.set_ylim(bottom=0)  # last of all: it ends the column's scaling to its data
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return _save(fig, path)
+def draw_looks(
+    first: FirstWindows, views: tuple[View, ...], names: Sequence[str], config: Config, folder: Path
+) -> None:
+    """Draws `views.png`: what a task's views make of what the model sees, where they change it."""
+    if not any(view.augmentation for view in views):
+        return
+    # The whole batch: a window may get the static part of any other one.
+    videos = make_views(first.batch, views, config, config.seed, epoch=0).videos
+    looks = {
+        name: to_frames(to_pixels(video[:DRAWN_LOOKS], *config.pixels))
+        for name, video in zip(names, videos, strict=True)
+    }
+    whole = to_frames(first.batch.video_BTCHW[:DRAWN_LOOKS])
+    draw_views(whole, looks, first.captions[:DRAWN_LOOKS], config.clips, folder / "views.png")
 
 
-def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """A panel per collapse monitor, a line per level beside its value at init; vertical lines where alarms were raised.
-
-    Colours are the levels', the same in all panels; pairs of levels, which CKA compares, have further ones.
-    """
-    # A validation keeps rank and std by themselves and all others in `monitors`: here they are alike.
-    records = [record | (record.get("monitors") or {}) for record in map(dict, validations)]
-    shown = [name for name in MONITORS if _names(records, name)]
-    names = list(dict.fromkeys(name for monitor in shown for name in _names(records, monitor)))
-    rows = -(-len(shown) // 3)
-    fig = Figure((9.6, 0.3 + 2.6 * rows), layout="constrained")
-    axes = fig.subplots(rows, 3, squeeze=False).reshape(-1)
-    for ax, monitor in zip(axes, shown, strict=False):
-        for name in _names(records, monitor):
-            index = names.index(name)
-            colour = COLOURS[index % len(COLOURS)]
-            look = {"color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4}
-            _plot(ax, records, (monitor, name), label=name, **look)
-            at_init = _values(records, (monitor, name))[0]
-            if np.isfinite(at_init):
-                ax.axhline(at_init, color=colour, linestyle="--", linewidth=0.9, alpha=0.7)
-        _log_if_wide(ax)
-        if ax.get_yscale() == "linear":
-            ax.set_ylim(bottom=0)
-        for index, record in enumerate(record for record in records if record.get("alarms")):
-            ax.axvline(record["step"], color="#c00000", linewidth=1.5, label=None if index else "alarm")
-        ax.set(title=MONITORS[monitor], xlabel="step")
-        ax.legend(*ax.get_legend_handles_labels(), fontsize=8)
-    for ax in axes[len(shown) :]:
-        ax.axis("off")
-    return _save(fig, path)
-
-
-# By figure: the kind of the records, the key that some of them must have, and what draws them.
-CURVES: dict[str, tuple[str, str, Callable[[Sequence[Mapping[str, Any]], Path], Path]]] = {
-    "loss": ("step", "loss", _draw_losses),
-    "knn": ("validation", "knn", _draw_knn),
-    "collapse": ("validation", "rank", _draw_collapse),
-}
-
-
-def _plot(ax: Axes, records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], **look: Any) -> None:
-    values = _values(records, keys)
-    known = np.isfinite(values)
-    if known.any():
-        ax.plot(np.array([record["step"] for record in records])[known], values[known], **look)
-
-
-def _values(records: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> NDArray[np.float64]:
-    """`record[keys[0]][keys[1]]...` of every record; NaN where it is absent or null."""
-    values = []
-    for record in records:
-        value: Any = record
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        values.append(np.nan if value is None else float(value))
-    return np.array(values)
-
-
-def _names(records: Sequence[Mapping[str, Any]], *keys: str) -> list[str]:
-    """Keys of the mapping at `keys`, over all records, in their order."""
-    names: dict[str, None] = {}
-    for value in records:
-        for key in keys:
-            value = value.get(key) or {}
-        names.update(dict.fromkeys(value))
-    return list(names)
-
-
-def _log_if_wide(ax: Axes) -> None:
-    """Draw values that span more than two orders of magnitude on a logarithmic axis."""
-    values = np.concatenate([np.ones(0), *(np.asarray(line.get_ydata(), dtype=float) for line in ax.lines)])
-    if values.size and 0 < values.min() < values.max() / 100:
-        ax.set_yscale("log")
-
-
-# ---------------------------------------------------------------------------------------------------- windows
+def to_frames(video_BTCHW: Tensor) -> NDArray[np.uint8]:
+    """Windows of pixels as pictures: [B, T, H, W, 3]."""
+    frames_BTHWC: NDArray[np.uint8] = video_BTCHW.permute(0, 1, 3, 4, 2).numpy()
+    return frames_BTHWC
 
 
 def draw_windows(windows: NDArray[np.uint8], captions: Sequence[str], clips: int, path: Path) -> Path:
@@ -448,7 +339,7 @@ def _draw_strips(strips: Sequence[NDArray[np.uint8]], titles: Sequence[str], pat
             ax.set_title(title, loc="left", parse_math=False, **look)
         for ax in axes:
             ax.axis("off")
-        return _save(fig, path)
+        return save_figure(fig, path)
 
 
 def _strip(window: NDArray[np.uint8], clips: int, gap: int = 2, clip_gap: int = 14) -> NDArray[np.uint8]:
@@ -463,9 +354,3 @@ def _strip(window: NDArray[np.uint8], clips: int, gap: int = 2, clip_gap: int = 
     blocks += [empty] * (-len(blocks) % min(per_row, clips))
     rows = [np.concatenate(blocks[i : i + per_row], axis=1) for i in range(0, len(blocks), per_row)]
     return np.concatenate(rows, axis=0)
-
-
-def _save(fig: Figure, path: Path) -> Path:
-    with atomic_write(path) as file:
-        fig.savefig(file, format="png", dpi=DPI)
-    return path

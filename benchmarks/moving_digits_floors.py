@@ -25,7 +25,9 @@ from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.views import evaluation_views
-from eval import FloatArray, chance, evaluation_batches, knn_predict
+from protocols.encoded import FloatArray, evaluation_batches
+from protocols.knn import knn_predict, knn_settings
+from protocols.metrics import chance
 from runs.completing import complete
 
 VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (bank, bank_rows), (queries, query_rows) = (
             pixels(catalogs[split], config, bad_videos) for split in ("train", "test")
         )
-    labels = catalogs["train"].labels
+    labels, knn = catalogs["train"].labels, knn_settings(config.evaluations)
     print(f"{'kNN on pixels, test accuracy in percent':42}" + "".join(f"{label_set:>12}" for label_set in labels))
     for title, view in VIEWS.items():
         looks = [[look.reshape(len(look), -1) for look in view(split)] for split in (bank, queries)]
@@ -65,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             scores = [
                 np.mean(
                     [
-                        knn_predict(known, answers[:, part], asked, config.knn_k, config.knn_temperature)
-                        == truth[:, part]
+                        knn_predict(known, answers[:, part], asked, knn.k, knn.temperature) == truth[:, part]
                         for part in range(truth.shape[1])
                     ]
                 )

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config.data import DataConfig
+from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
 from config.keys import CHOICE, Key, alternatives, mappings, walk
 from config.schema import ArchConfig, TrainConfig
@@ -56,7 +57,8 @@ def describe() -> str:
     for file, section in _SECTIONS.items():
         defaults = read_file(CONFIG_FOLDER / file)
         parts.append(f"\n## {file}\n\n{_HEAD}")
-        parts.extend(_row(key, defaults) for key in walk(section))
+        rows = (_row(key, defaults) for key in walk(section))
+        parts.extend(dict.fromkeys(rows))  # what all evaluations have is told once
     for task, settings in TASKS.items():
         parts.append(f"\n### `task: {task}`\n\n{_summary(settings)}\n\n{_HEAD}")
         parts.extend(_row(key, defaults) for key in walk(settings, f"{task}."))
@@ -64,8 +66,9 @@ def describe() -> str:
 
 
 def _row(key: Key, defaults: dict[str, Any]) -> str:
-    is_choice = key.dotted.endswith(f".{CHOICE}")
-    where = f" (`{CHOICE}: {key.choice}`)" if key.choice and not is_choice else ""
+    is_choice = key.dotted.endswith(f".{key.by}")
+    of_all = issubclass(key.owner, Evaluation)  # whatever its protocol
+    where = f" (`{key.by}: {key.choice}`)" if key.choice and not is_choice and not of_all else ""
     cells = [
         f"`{key.dotted}`{where}",
         value_words(key.field.annotation, key.field.metadata),
@@ -109,7 +112,13 @@ def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
         return f"mapping of {value_words(keys)} to {value_words(item)}"
     if mappings(annotation):
         return f"mapping of {' and '.join(f'`{key}`' for key in annotation.model_fields)}"
-    words: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
+    words: dict[Any, str] = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "`true` or `false`",
+        Any: "any value",
+    }
     return words[annotation] + _limits(limits)
 
 

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from config.evaluations import default_evaluations
 from config.keys import CHOICE, alternatives, choice_of, mappings
 from config.schema import Config
 from config.spellings import respelled
@@ -72,6 +73,7 @@ def read_earlier(values: Mapping[str, Any], label: str) -> Earlier:
             if old.get(key) == value:
                 gone.append(f"{key}={value}")
                 old[key] = nearest
+    old.setdefault("evaluations", default_evaluations())  # what was done before they could be chosen
     today, _ = respelled(old, label)
     vanished: list[str] = []
     return Earlier(_known(today, Config, "", vanished), vanished, gone)

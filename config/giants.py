@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_NUMBER = 1_000_000
 _LARGEST = 2**63 - 1  # that torch and NumPy can hold
 # Keys whose numbers cost nothing: a large one means "all" or "never".
-_FREE = {"seed", "knn_k", "knn_bank", "figure_videos", "log_interval", "val_interval", "max_bad_steps"}
+_FREE = {"seed", "figure_videos", "log_interval", "val_interval", "max_bad_steps"}
 _LIMITS = {"num_workers": 1024} | dict.fromkeys(_FREE, _LARGEST)
 MAX_BATCH_GB = 100  # uint8: four times as much as the float32 that the model sees
 MAX_PARAMETERS = 20_000_000_000  # of a level
@@ -20,7 +20,8 @@ MAX_PARAMETERS = 20_000_000_000  # of a level
 def refuse_giants(config: Config) -> None:
     """Raises ValueError, in the user's words, for numbers that no machine can work with."""
     for dotted, number in _whole_numbers(config.model_dump()):
-        limit = _LIMITS.get(dotted.rpartition(".")[2], MAX_NUMBER)
+        free = dotted.startswith("evaluations.")  # its settings: neighbours, say, of which a large number means all
+        limit = _LARGEST if free else _LIMITS.get(dotted.rpartition(".")[2], MAX_NUMBER)
         if number > limit:
             shown = f"{number:,}" if number < 10**24 else f"a number of {len(str(number))} digits"
             raise ValueError(f"{dotted}: expected at most {limit:,}, got {shown}")

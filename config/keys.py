@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 CHOICE = "name"  # the key that says which of several mappings is meant: an optimizer's, a dataset's
+CHOICES = (CHOICE, "protocol")  # of an evaluation, whose name is the user's, its protocol says it
+ANY_NAME = "NAME"  # of an entry whose name the user chooses
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,16 @@ class Key:
     Attributes:
         dotted: its place, as the command line writes it.
         field: its type, limits, default and description.
-        choice: the `name` of the mapping that has the key, where it has one.
+        choice: the `name` (or `protocol`) of the mapping that has the key, where it has one.
         owner: the mapping that has the key.
+        by: the key that has `choice` as its value.
     """
 
     dotted: str
     field: FieldInfo
     choice: str | None
     owner: type[BaseModel]
+    by: str = CHOICE
 
 
 @dataclass(frozen=True)
@@ -57,30 +61,41 @@ def mappings(annotation: Any) -> list[type[BaseModel]]:
     return [kind for kind in alternatives(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
-def choice_of(mapping: type[BaseModel]) -> str:
-    """The value of `name` that chooses `mapping`."""
-    return str(get_args(mapping.model_fields[CHOICE].annotation)[0])
+def choice_of(mapping: type[BaseModel]) -> str | None:
+    """The value of `name` (or `protocol`) that chooses `mapping`; None where it is not one of several."""
+    choice = _choice(mapping)
+    return choice[1] if choice else None
 
 
-def walk(mapping: type[BaseModel], prefix: str = "", choice: str | None = None) -> Iterator[Key]:
+def _choice(mapping: type[BaseModel]) -> tuple[str, str] | None:
+    """The key that chooses `mapping`, and its value; None where it is not one of several."""
+    for key in CHOICES:
+        values = get_args(mapping.model_fields[key].annotation) if key in mapping.model_fields else ()
+        if values:
+            return key, str(values[0])
+    return None
+
+
+def walk(mapping: type[BaseModel], prefix: str = "", choice: tuple[str, str] | None = None) -> Iterator[Key]:
     """Every key of `mapping` that takes a value, in the schema's order, nested ones with dots."""
     for name, field in mapping.model_fields.items():
         for dotted, annotation in _children(prefix + name, field.annotation):
             options = mappings(annotation)
             if not options:
-                yield Key(dotted, field, choice, mapping)
+                by, value = choice or (CHOICE, None)
+                yield Key(dotted, field, value, mapping, by)
             for option in options:
-                yield from walk(option, f"{dotted}.", choice_of(option) if CHOICE in option.model_fields else choice)
+                yield from walk(option, f"{dotted}.", _choice(option) or choice)
 
 
 def _children(dotted: str, annotation: Any) -> Iterator[tuple[str, Any]]:
-    """`dotted` itself, or its children where it is a mapping with fixed keys that holds nothing but mappings."""
+    """`dotted` itself, or its children where it is a mapping that holds nothing but mappings."""
     for kind in alternatives(annotation):
         if get_origin(kind) is not dict:
             continue
         values = get_args(kind)[1]
         if mappings(values) and len(mappings(values)) == len(alternatives(values)):
-            for key in get_args(get_args(kind)[0]):
+            for key in get_args(get_args(kind)[0]) or (ANY_NAME,):
                 yield f"{dotted}.{key}", get_args(kind)[1]
             return
     yield dotted, annotation

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from config.earlier import filled, read_earlier
 from config.errors import InputError
 from config.files import CONFIG_FOLDER, label_of, read_file
-from config.keys import CHOICE
+from config.keys import CHOICES
 from config.messages import first_error, shortened
 from config.schema import Config
 from config.spellings import respelled
@@ -59,8 +59,9 @@ class LoadedConfig:
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Merge the three default files, a custom file and overrides: later wins, key by key.
 
-    Where a mapping has `name` and a later layer changes it, the later mapping replaces it whole. A `model_name`
-    of null becomes the custom file's name. Every layer may have the spellings of `config/spellings.py`.
+    Where a mapping has `name` (an evaluation: `protocol`) and a later layer changes it, the later mapping replaces it
+    whole. A `model_name` of null becomes the custom file's name. Every layer may have the spellings of
+    `config/spellings.py`.
 
     Args:
         name_or_path: a name in `config/`, with or without `.yaml`, or the path of a YAML file.
@@ -211,7 +212,7 @@ def _merge(
 
 
 def _changes_name(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return CHOICE in old and CHOICE in new and old[CHOICE] != new[CHOICE]
+    return any(choice in old and choice in new and old[choice] != new[choice] for choice in CHOICES)
 
 
 def _leaves(value: object, dotted: str) -> Iterator[str]:

@@ -64,10 +64,17 @@ def _line(detail: ErrorDetails, root: type[BaseModel], origin: Callable[[str], s
     if kind == "missing":
         return f"{place.dotted} is missing" + (_why_missing(place.dotted, origin) if CHOICE in place.siblings else "")
     if kind == "union_tag_not_found":
-        return f"{place.dotted}.{CHOICE} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
-    dotted = f"{place.dotted}.{CHOICE}" if kind == "union_tag_invalid" else place.dotted
-    value = detail["input"][CHOICE] if kind == "union_tag_invalid" else detail["input"]
+        missing = f"{place.dotted}.{_choice(detail)}"
+        return f"{missing} is missing ({origin(place.dotted)}): it says which {place.dotted} is meant"
+    dotted, value = place.dotted, detail["input"]
+    if kind == "union_tag_invalid":
+        dotted, value = f"{dotted}.{_choice(detail)}", value[_choice(detail)]
     return f"{dotted} ({origin(dotted)}): {wanted(detail)}, got {shown(value)}"
+
+
+def _choice(detail: ErrorDetails) -> str:
+    """The key that says which of several mappings is meant."""
+    return str(detail.get("ctx", {})["discriminator"]).strip("'")
 
 
 def wanted(detail: ErrorDetails) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from architecture.geometry import Geometry
 from config.data import DataConfig
+from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.giants import refuse_giants
 from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
@@ -98,9 +99,16 @@ class TrainConfig(Section):
     strict_monitors: bool = Field(description="an alarm of a collapse monitor ends the run")
 
     val_interval: Positive = Field(description="epochs between validations")
-    knn_k: Positive = Field(description="neighbours (fewer when the bank is smaller)")
-    knn_bank: Positive = Field(description="training videos that validation compares with; the final test takes all")
-    knn_temperature: float = Field(gt=0, description="a neighbour of cosine s votes with exp(s / temperature)")
+    evaluations: dict[str, AnyEvaluation | None] = Field(
+        default_factory=default_evaluations,
+        validate_default=True,
+        description="what scores the encoder, by names of your choice; null switches one off",
+    )
+    choose_by: str | None = Field(
+        default="knn",
+        description="the evaluation that chooses the checkpoint, on validation videos: the mean over the levels of the "
+        "score on the level's own labels, the higher the better; null: the last checkpoint is taken",
+    )
     figures: list[Literal["pca", "tsne", "umap"]] = Field(
         default=["pca", "tsne", "umap"], description="embeddings of the features that are drawn after training"
     )
@@ -132,6 +140,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
         check_encoder(self)
         self.task_settings.check(self)
         self._check_turns()
+        check_evaluations(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
 
     def _check_turns(self) -> None:

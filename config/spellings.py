@@ -43,6 +43,10 @@ OLD_SPELLINGS = {
     "ema": "hierarchical.ema",
     "regularizer": "hierarchical.regularizer",
     "predictor.standardize": "hierarchical.standardize_predictors",
+    # The evaluation by nearest neighbours.
+    "knn_k": "evaluations.knn.settings.k",
+    "knn_bank": "evaluations.knn.settings.bank",
+    "knn_temperature": "evaluations.knn.settings.temperature",
     # The control.
     "augment_training": "supervised.augment",
 }

@@ -14,6 +14,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from runs.monitor_table import MONITORS
+from runs.results import Result
+
 logger = logging.getLogger(__name__)
 
 
@@ -182,40 +185,47 @@ def speed_text(windows: float, frames: float) -> str:
     )
 
 
-def score_table(
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
-    own_labels: Mapping[str, str],
-    extra: Mapping[str, Mapping[str, float]],
-) -> str:
-    """Scores in percent, a row per level and a column per label set, each with its floors in brackets.
+def score_table(results: Sequence[Result]) -> str:
+    """Results of one evaluation, a row per level and a column per label set, each with its floors in brackets.
 
     Args:
-        scores: by level and label set: `top1`, `random_init`, `chance`.
-        own_labels: the label set that each level is judged by, marked with a star.
-        extra: further columns by title and level, such as the effective rank.
+        results: a star marks the labels that a level is judged by.
     """
-    label_names = list(dict.fromkeys(name for by_labels in scores.values() for name in by_labels))
-    rows = [["level", *(f"{name} (init, chance)" for name in label_names), *extra]]
-    for level, by_labels in scores.items():
-        row = [level]
-        for name in label_names:
-            score = by_labels[name]
-            star = "*" if own_labels.get(level) == name else " "
-            row.append(f"{score['top1']:.1f}{star} ({score['random_init']:.1f}, {score['chance']:.1f})")
-        rows.append([*row, *(f"{values[level]:.3g}" for values in extra.values())])
+    titles = {result.column: f"{result.column} (init, chance)" for result in results}
+    rows = [["level", *titles.values()]]
+    for level in dict.fromkeys(result.level for result in results):
+        cells = {result.column: _cell(result) for result in results if result.level == level}
+        rows.append([level or "", *(cells.get(column, "–") for column in titles)])
     return _aligned(rows)
 
 
-# By monitor: the title of its column.
-_MONITORS = {
-    "rank": "rank",
-    "lidar": "LiDAR",
-    "std": "std",
-    "shuffled_up": "up",
-    "shuffled_down": "down",
-    "shuffled_side": "side",
-    "grad_norm": "gradient",
-}
+def _cell(result: Result) -> str:
+    floors = f"({_number(result.random_init)}, {_number(result.chance)})"
+    return f"{_number(result.value)}{'*' if result.own else ' '} {floors}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def tell_results(results: Sequence[Result], titles: Mapping[str, str], form: str) -> None:
+    """Logs a table for every evaluation, and a line for every result that is of no level.
+
+    Args:
+        results: of one validation, or of the final test.
+        titles: of the evaluations, by name.
+        form: of the line above a table, with `{title}` and `{unit}`; of a result of no level, what is before the unit.
+    """
+    for name, title in titles.items():
+        mine = [result for result in results if result.evaluation == name]
+        of_levels = [result for result in mine if result.level is not None]
+        if of_levels:
+            units = ", ".join(dict.fromkeys(result.unit for result in of_levels))
+            logger.info("%s\n%s", form.format(title=title, unit=units), score_table(of_levels))
+        for result in mine:
+            if result.level is None:
+                score = f"{_number(result.value)} {result.unit} (chance {_number(result.chance)})"
+                logger.info("%s: %s", form.partition(", {unit}")[0].format(title=title), score)
 
 
 def monitor_table(monitors: Mapping[str, Mapping[str, float]]) -> str:
@@ -225,9 +235,9 @@ def monitor_table(monitors: Mapping[str, Mapping[str, float]]) -> str:
         monitors: by monitor and level. `up`, `down` and `side` are errors as shares of those against another video's
             target.
     """
-    shown = {name: monitors[name] for name in _MONITORS if monitors.get(name)}
+    shown = {name: monitors[name] for name in MONITORS if monitors.get(name) and name != "cka"}
     levels = dict.fromkeys(level for by_level in shown.values() for level in by_level)
-    rows = [["level", *(_MONITORS[name] for name in shown)]]
+    rows = [["level", *(MONITORS[name].title for name in shown)]]
     for level in levels:
         values = (by_level.get(level) for by_level in shown.values())
         rows.append([level, *("–" if value is None else f"{value:.3g}" for value in values)])

@@ -10,6 +10,7 @@ from typing import Any
 
 from config.earlier import differences, read_earlier
 from config.errors import InputError
+from config.evaluations import choosing
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,8 @@ class History:
 def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Refuses to continue a run with another config; keys that only one of the two versions knows do not count.
 
+    Of the evaluations, the one that chooses the checkpoint counts.
+
     Args:
         then: the config in the checkpoint, of this version of the program or an earlier one.
         now: the config of this start.
@@ -144,7 +147,7 @@ def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path:
         )
     if earlier.vanished:
         logger.warning("%s has %s, which this version does not know", path, ", ".join(earlier.vanished))
-    for key, was, value in differences(earlier.values, now):
+    for key, was, value in differences(choosing(earlier.values), choosing(now)):
         if key.partition(".")[0] not in FREE_KEYS:
             raise InputError(
                 f"resume=true, but {key} is {value!r} and was {was!r} in {path}; "

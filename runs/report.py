@@ -14,6 +14,8 @@ import jinja2
 
 from runs.atomic import plain, write_text
 from runs.folder import RunFolder
+from runs.monitor_table import MONITORS
+from runs.results import Result, results_of
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _MAX_BAD_VIDEOS = 50  # rows; all are in bad_videos.csv
@@ -30,10 +32,6 @@ _FIGURES = {
         "Some of these windows, each above what the first epoch's augmentation makes of it, view by view, with the "
         "levels that learn from it. What the labels name must be in all views; what differs is forgotten.",
     ),
-    "knn": (
-        "kNN while training",
-        "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance.",
-    ),
     "loss": (
         "Losses and gradients",
         "Every term of every level's loss (logarithmic where it spans orders of magnitude), and the norm of its "
@@ -41,11 +39,9 @@ _FIGURES = {
     ),
     "collapse": (
         "Collapse watch",
-        "On the validation videos; dashed: the same model before training. Effective rank (how many directions the "
-        "features use), LiDAR (along how many of them videos differ more than the windows of a video) and the standard "
-        "deviation must not fall far below it. A prediction that says something about its video errs less against its "
-        "own target than against another video's: its ratio leaves 1. A level whose gradient is 0 does not learn. CKA "
-        "of two levels is 1 where they show the same. A red line marks a validation that raised an alarm.",
+        "On the validation videos; dashed: the same model before training. "
+        + " ".join(f"{monitor.panel[0].upper()}{monitor.panel[1:]}: {monitor.meaning}" for monitor in MONITORS.values())
+        + " A red line marks a validation that raised an alarm.",
     ),
     "pca": (
         "PCA",
@@ -63,40 +59,24 @@ _FIGURES = {
     ),
 }
 
-
-@dataclass(frozen=True)
-class Score:
-    """A score in percent beside its floors; None: not measured."""
-
-    top1: float | None
-    random_init: float | None
-    chance: float | None
-    interval: float | None
-    own: bool = False
-
-    @property
-    def floor(self) -> float | None:
-        """The higher one of the floors that are known."""
-        return max((value for value in (self.random_init, self.chance) if value is not None), default=None)
-
-    @property
-    def verdict(self) -> str:
-        """`above` or `below` the floor by more than the interval, or `within`; `unknown` where a number is missing."""
-        if self.top1 is None or self.floor is None or self.interval is None:
-            return "unknown"
-        if abs(self.top1 - self.floor) <= self.interval:
-            return "within"
-        return "above" if self.top1 > self.floor else "below"
+_SCORES = "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance."
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of every level (row) for every label set (column)."""
+    """The results of an evaluation: every level (row) on every label set (column)."""
 
     title: str
     note: str
-    labels: list[str]
-    rows: dict[str, list[Score | None]]
+    columns: list[str]
+    rows: dict[str, list[Result | None]]
+
+    @property
+    def measured(self) -> str:
+        """What the numbers are, and on which videos."""
+        first = next(result for row in self.rows.values() for result in row if result)
+        videos = f"videos of {first.dataset}" if first.dataset else "videos"
+        return f"{first.metric} on the test {videos}, {first.unit}"
 
 
 def write_report(
@@ -110,7 +90,7 @@ def write_report(
 
     Args:
         run: the run's folder.
-        summary: as in summary.json; scores and intervals (half width) in percent. Absent keys leave out their part.
+        summary: as in summary.json. Absent keys leave out their part.
         config_yaml: the full, merged config.
         environment: as in environment.json.
         records: of metrics.jsonl; the last validation tells whether a collapse lasts.
@@ -122,7 +102,8 @@ def write_report(
         InputError: the file cannot be written.
     """
     summary = plain(summary)
-    tables = _score_tables(summary)
+    results, evaluations = results_of(summary), summary.get("evaluations") or {}
+    tables = _score_tables(results, evaluations)
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -131,14 +112,14 @@ def write_report(
         started=environment.get("started", ""),
         task=summary.get("task", ""),
         tables=tables,
-        supervised=_score(summary["supervised"]) if summary.get("supervised") else None,
-        supervised_labels=(summary.get("supervised") or {}).get("labels"),
+        singles=[(_described(evaluations, r)["heading"], r) for r in results if r.level is None],
+        skipped=summary.get("skipped") or {},
         headline=_headline(tables),
         alarms=summary.get("alarms"),
         last_alarms=next((r.get("alarms") or [] for r in reversed(records) if r["kind"] == "validation"), []),
         watch=_collapse_watch(summary),
         facts=_facts(summary, environment),
-        figures=_figures(run.figures),
+        figures=_figures(run.figures, evaluations),
         failed_figures=summary.get("failed_figures") or {},
         bad_videos=run.bad_video_rows(),
         max_bad_videos=_MAX_BAD_VIDEOS,
@@ -149,30 +130,26 @@ def write_report(
     return run.report
 
 
-def _score(values: Mapping[str, Any], own: bool = False) -> Score:
-    return Score(values.get("top1"), values.get("random_init"), values.get("chance"), values.get("interval"), own)
+def _described(evaluations: Mapping[str, Mapping[str, str]], result: Result) -> Mapping[str, str]:
+    """Heading and note of the evaluation that a result is of."""
+    return evaluations.get(result.evaluation) or {"heading": result.evaluation, "note": ""}
 
 
-def _score_tables(summary: Mapping[str, Any]) -> list[ScoreTable]:
-    """The tables of kNN and of the linear probe, those that the summary has."""
-    titles = {
-        "knn": (
-            "k nearest neighbours",
-            "Frozen features; the label of a test video is voted by its nearest training videos.",
-        ),
-        "linear_probe": ("Linear probe", "A linear classifier trained on the frozen features of the training videos."),
-    }
-    own = summary.get("own_labels") or {}
+def _score_tables(results: Sequence[Result], evaluations: Mapping[str, Mapping[str, str]]) -> list[ScoreTable]:
+    """A table for every evaluation, of its results that are of a level."""
     tables = []
-    for key, (title, note) in titles.items():
-        scores = summary.get(key) or {}
-        labels = list(dict.fromkeys(name for of_level in scores.values() for name in of_level))
-        rows: dict[str, list[Score | None]] = {
-            level: [_score(of_level[name], own.get(level) == name) if name in of_level else None for name in labels]
-            for level, of_level in scores.items()
-        }
-        if labels:
-            tables.append(ScoreTable(title, note, labels, rows))
+    by_evaluation: dict[str, list[Result]] = {}
+    for result in results:
+        if result.level is not None:
+            by_evaluation.setdefault(result.evaluation, []).append(result)
+    for mine in by_evaluation.values():
+        columns = list(dict.fromkeys(result.column for result in mine))
+        rows: dict[str, list[Result | None]] = {}
+        for level in dict.fromkeys(str(result.level) for result in mine):
+            cells = {result.column: result for result in mine if result.level == level}
+            rows[level] = [cells.get(column) for column in columns]
+        described = _described(evaluations, mine[0])
+        tables.append(ScoreTable(described["heading"], described["note"], columns, rows))
     return tables
 
 
@@ -248,12 +225,14 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _figures(folder: Path) -> list[dict[str, Any]]:
+def _figures(folder: Path, evaluations: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
     """The PNG files of `folder`: those that the report knows in its order, then the others by name."""
     found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    scores = {name: (f"{described['title']} while training", _SCORES) for name, described in evaluations.items()}
+    known = {"windows": _FIGURES["windows"], "views": _FIGURES["views"]} | scores | _FIGURES
     figures = []
-    for stem in [*(stem for stem in _FIGURES if stem in found), *(stem for stem in found if stem not in _FIGURES)]:
-        title, caption = _FIGURES.get(stem, (stem, ""))
+    for stem in [*(stem for stem in known if stem in found), *(stem for stem in found if stem not in known)]:
+        title, caption = known.get(stem, (stem, ""))
         data = found[stem].read_bytes()
         width, height = struct.unpack(">II", data[16:24])  # of the PNG header: the page keeps its layout while it loads
         source = "data:image/png;base64," + base64.b64encode(data).decode()

@@ -1,6 +1,7 @@
+"""Validation, the final test, and whether validation can choose between checkpoints."""
+
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from sklearn.neighbors import KNeighborsClassifier
-from torch import nn
 
 import eval as evaluation
 from config.schema import Config
@@ -20,211 +18,35 @@ from data_utils.catalog import Catalog
 from data_utils.formats.video import VideoReader
 from data_utils.labels import UNKNOWN, LabelSet
 from data_utils.normalise import normalise
-from eval import (
-    EncodedSplit,
-    FloatArray,
-    IntArray,
-    Validator,
-    chance,
-    classifier_score,
-    confidence_interval,
-    encode_split,
-    final_test,
-    knn_predict,
-    knn_scores,
-    probe_scores,
-    why_no_choice,
-    with_floors,
-)
-from monitors import Singles, effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
+from eval import FinalTest, Validation, Validator, choosing_score, final_test, too_few_labels, why_no_choice
+from monitors import effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
+from protocols.encoded import encode_split
+from protocols.evaluation import EvaluationData, Plan, plan_evaluations
+from protocols.knn import knn_scores, knn_settings
+from protocols.metrics import chance, confidence_interval
+from runs.results import Result, nested
 from runs.seeds import seed_everything
 from tasks import build_task
 from tasks.task import Task
+from tests.protocols.clouds import values
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
 MIDDLE = np.arange(5, 11)  # the middle window of 6 of 16 frames
 LABELS = {"digit": 10, "motion": 4, "program": 12}
-
-
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def clusters(labels: IntArray, dim: int = 8, noise: float = 1.0, seed: int = 0, centres: int = 0) -> FloatArray:
-    """A cloud per class; `centres` chooses where the clouds are."""
-    centre = rng(centres).normal(size=(int(labels.max()) + 1, dim))
-    return (3 * centre[labels] + noise * rng(seed + 1).normal(size=(*labels.shape, dim))).astype(np.float32)
-
-
-def encoded(features: FloatArray, labels: LabelSet) -> EncodedSplit:
-    """A split of one level and one label set; `features` [N, K, D]."""
-    by_parts = {1: {"space": features.mean(axis=1, keepdims=True)}, features.shape[1]: {"space": features}}
-    return EncodedSplit(by_parts, Singles(1, seed=0), {labels.name: labels}, np.arange(len(features)))
-
-
-def label_set(values: Any, classes: int = 4) -> LabelSet:
-    return LabelSet("motion", [str(number) for number in range(classes)], np.asarray(values, np.int64))
-
-
-# ------------------------------------------------------------------------------------------------------------ kNN
-
-
-def naive_knn(
-    bank: FloatArray, labels: IntArray, queries: FloatArray, k: int, temperature: float
-) -> tuple[IntArray, list[float]]:
-    """The votes by a loop in float64, and how much ahead of the second class the first one is."""
-    centre = bank.mean(axis=0, dtype=np.float64)
-    predicted, margins = [], []
-    for query in queries.astype(np.float64) - centre:
-        cosines = []
-        for known in bank.astype(np.float64) - centre:
-            cosines.append(known @ query / np.linalg.norm(known) / np.linalg.norm(query))
-        votes = np.zeros(labels.max() + 1)
-        for neighbour in np.argsort(cosines)[::-1][:k]:
-            votes[labels[neighbour]] += math.exp(cosines[neighbour] / temperature)
-        predicted.append(int(votes.argmax()))
-        first, second = np.sort(votes)[::-1][:2]
-        margins.append((first - second) / first)
-    return np.array(predicted), margins
-
-
-@pytest.mark.parametrize("temperature", [0.07, 1.0])
-@pytest.mark.parametrize("k", [1, 7, 500])
-def test_knn_equals_a_loop(k: int, temperature: float) -> None:
-    labels = rng().integers(4, size=60)
-    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=50), noise=4, seed=5)
-    expected, margins = naive_knn(bank, labels, queries, k, temperature)
-    clear = np.array(margins) > 1e-4  # elsewhere float32 may see a tie the other way round
-    assert clear.mean() > 0.9
-    found = knn_predict(bank, labels, queries, k, temperature)
-    assert found.shape == (50,)
-    np.testing.assert_array_equal(found[clear], expected[clear])
-    assert len(set(expected.tolist())) > 1
-
-
-def test_knn_equals_scikit_learn() -> None:
-    labels = rng().integers(4, size=200)
-    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=100), noise=4, seed=5)
-    centre = bank.mean(axis=0)
-    other = KNeighborsClassifier(9, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07))
-    other.fit(bank - centre, labels)
-    agree = knn_predict(bank, labels, queries, 9, 0.07) == other.predict(queries - centre)
-    assert agree.mean() >= 0.99
-
-
-def test_more_neighbours_than_videos_are_all_videos() -> None:
-    labels = np.array([0, 0, 1])
-    bank, queries = clusters(labels), clusters(np.array([0, 1, 1, 0]), seed=3)
-    np.testing.assert_array_equal(
-        knn_predict(bank, labels, queries, 20, 0.07), knn_predict(bank, labels, queries, 3, 0.07)
-    )
-
-
-def test_many_queries_are_answered_like_few() -> None:
-    labels = rng().integers(4, size=40)
-    bank, queries = clusters(labels, noise=4), clusters(rng(1).integers(4, size=2100), noise=4, seed=5)
-    together = knn_predict(bank, labels, queries, 5, 0.07)
-    alone = np.concatenate([knn_predict(bank, labels, part, 5, 0.07) for part in np.array_split(queries, 7)])
-    np.testing.assert_array_equal(together, alone)
-
-
-def test_what_all_vectors_share_changes_nothing() -> None:
-    labels = rng().integers(4, size=60)
-    bank, queries = (np.round(clusters(labels, noise=4, seed=seed), 0) for seed in (0, 5))
-    offset = 256 * rng(9).integers(1, 4, size=8).astype(np.float32)  # exact in float32
-    shifted = knn_predict(bank + offset, labels, queries + offset, 5, 0.07)
-    np.testing.assert_array_equal(shifted, knn_predict(bank, labels, queries, 5, 0.07))
-    # Without centring all cosines would be nearly 1.
-    assert (shifted == labels).mean() > 0.5
-
-
-def test_scale_changes_nothing_and_a_tiny_temperature_is_no_overflow() -> None:
-    labels = rng().integers(4, size=60)
-    bank, queries = clusters(labels, noise=4), clusters(labels, noise=4, seed=5)
-    expected = knn_predict(bank, labels, queries, 5, 0.07)
-    np.testing.assert_array_equal(knn_predict(8 * bank, labels, 8 * queries, 5, 0.07), expected)
-    nearest = knn_predict(bank, labels, queries, 1, 1.0)
-    np.testing.assert_array_equal(knn_predict(bank, labels, queries, 5, 1e-6), nearest)
-
-
-def test_a_bank_of_equal_vectors_gives_an_answer() -> None:
-    bank = np.ones((6, 3), np.float32)
-    found = knn_predict(bank, np.array([2, 2, 2, 2, 1, 0]), rng().normal(size=(4, 3)).astype(np.float32), 6, 0.07)
-    np.testing.assert_array_equal(found, [2, 2, 2, 2])
-
-
-def test_scores_of_several_parts_are_the_mean_of_each_part() -> None:
-    known, asked = rng().integers(4, size=(80, 2)), rng(1).integers(4, size=(40, 2))
-    bank = encoded(clusters(known, noise=0.3), label_set(known))
-    wrong = np.stack([asked[:, 0], (asked[:, 1] + 1) % 4], axis=1)  # the second part shows another class
-    queries = encoded(clusters(wrong, noise=0.3, seed=5), label_set(asked))
-    for scores in (knn_scores(bank, queries, 5, 0.07), probe_scores(bank, queries)):
-        assert scores == {"space": {"motion": 50.0}}
-    queries = encoded(clusters(asked, noise=0.3, seed=5), label_set(asked))
-    assert knn_scores(bank, queries, 5, 0.07) == {"space": {"motion": 100.0}}
-
-
-def test_videos_without_a_label_are_not_scored() -> None:
-    known, asked = rng().integers(4, size=(80, 1)), rng(1).integers(4, size=(40, 1))
-    bank, queries = clusters(known, noise=0.3), clusters(asked, noise=0.3, seed=5)
-    unknown_bank, unknown_queries = np.arange(80) % 3 == 0, np.arange(40) % 2 == 0
-    bank[unknown_bank] = bank[~unknown_bank][0] + 100  # would spoil the centre and the neighbours
-    split = encoded(bank, label_set(np.where(unknown_bank[:, None], UNKNOWN, known)))
-    asking = encoded(queries, label_set(np.where(unknown_queries[:, None], UNKNOWN, asked)))
-    for scores in (knn_scores(split, asking, 5, 0.07), probe_scores(split, asking)):
-        assert scores == {"space": {"motion": 100.0}}
-    assert chance(label_set([[0], [UNKNOWN], [0], [1], [UNKNOWN], [2]])) == 50.0
-    interval = with_floors({"space": {"motion": 50.0}}, {"space": {"motion": 50.0}}, asking)["space"]["motion"]
-    assert interval["interval"] == confidence_interval(50.0, 20)
-    nobody = encoded(queries, label_set(np.full((40, 1), UNKNOWN)))
-    assert knn_scores(split, nobody, 5, 0.07) == probe_scores(nobody, asking) == {"space": {}}
-
-
-# ---------------------------------------------------------------------------------------------------- the probe
-
-
-def test_a_probe_finds_separable_classes_and_nothing_in_noise() -> None:
-    known, asked = rng().integers(4, size=(300, 1)), rng(1).integers(4, size=(200, 1))
-    train = encoded(clusters(known, noise=0.2), label_set(known))
-    assert probe_scores(train, encoded(clusters(asked, noise=0.2, seed=5), label_set(asked))) == {
-        "space": {"motion": 100.0}
-    }
-    noise = encoded(rng(7).normal(size=(200, 1, 8)).astype(np.float32), label_set(asked))
-    score = probe_scores(encoded(rng(8).normal(size=(300, 1, 8)).astype(np.float32), label_set(known)), noise)
-    assert 12 < score["space"]["motion"] < 38
-
-
-def test_a_probe_of_a_single_class_names_it() -> None:
-    train = encoded(rng().normal(size=(6, 1, 3)).astype(np.float32), label_set([[2]] * 6))
-    test = encoded(rng(1).normal(size=(4, 1, 3)).astype(np.float32), label_set([[2], [1], [2], [2]]))
-    assert probe_scores(train, test) == {"space": {"motion": 75.0}}
-
-
-# ------------------------------------------------------------------------------------------- chance and intervals
-
-
-def test_chance_is_the_share_of_the_commonest_class_of_each_part() -> None:
-    assert chance(label_set([[0], [2], [2], [1]])) == 50.0
-    assert chance(label_set([[0, 1], [0, 2], [0, 3], [1, 0]])) == pytest.approx((75 + 25) / 2)
-
-
-@pytest.mark.parametrize(("right", "samples"), [(0, 10), (3, 10), (360, 720), (719, 720), (40, 480)])
-def test_the_interval_is_wilsons(right: int, samples: int) -> None:
-    low, high = stats.binomtest(right, samples).proportion_ci(0.95, method="wilson")
-    half = confidence_interval(100 * right / samples, samples)
-    assert half == pytest.approx(100 * (high - low) / 2, rel=1e-4)
-
-
-def test_nothing_is_known_of_no_samples() -> None:
-    assert confidence_interval(0.0, 0) == 100.0
-
-
-# ------------------------------------------------------------------------------------- validation and final test
+LEVELS = ("space", "time", "clip")
 
 
 def bad_list(folder: Path, max_share: float = 0.5) -> BadVideos:
-    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share, dataset="videos")
+    return BadVideos(folder / "bad_videos.csv", total=48, max_share=max_share, dataset="digits")
+
+
+def make_plan(config: Config, catalogs: dict[str, Catalog], folder: Path) -> Plan:
+    return plan_evaluations(config, EvaluationData.of(catalogs, config, bad_list(folder)), folder / "bad_videos.csv")
+
+
+def make_validator(task: Task, catalogs: dict[str, Catalog], config: Config, folder: Path) -> Validator:
+    return Validator(task, make_plan(config, catalogs, folder), config, CPU)
 
 
 def make_task(config: Config, catalogs: dict[str, Catalog], seed: int = 0) -> Task:
@@ -237,14 +59,16 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
 ) -> None:
     config = tiny_config("knn_bank=10")
     task = make_task(config, tiny_catalogs)
-    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    validator = make_validator(task, tiny_catalogs, config, tmp_path)
     at_init = validator.run(None)
-    assert list(at_init.knn) == ["space", "time", "clip"]
+    knn_at_init = nested(at_init.results)["knn"]
+    assert list(knn_at_init) == ["space", "time", "clip"]
     bank = encode_split(task.encoder, tiny_catalogs["train"].sample(10, config.seed), config, CPU, bad_list(tmp_path))
     queries = encode_split(task.encoder, tiny_catalogs["val"], config, CPU, bad_list(tmp_path))
     assert len(bank.rows) == 10
-    expected = knn_scores(bank, queries, config.knn_k, config.knn_temperature)
-    for level, by_labels in at_init.knn.items():
+    labels = {level: list(LABELS) for level in LEVELS}
+    expected = values(knn_scores(bank, queries, labels, knn_settings(config.evaluations)))
+    for level, by_labels in knn_at_init.items():
         assert set(by_labels) == set(LABELS)
         for name, score in by_labels.items():
             assert score["top1"] == score["random_init"] == expected[level][name]
@@ -257,9 +81,9 @@ def test_validation_of_the_untrained_encoder_is_the_floor_of_the_next(
     steps: list[dict[str, Any]] = [{"kind": "validation"}, {"kind": "validation"}]
     steps += [{"kind": "step", "grad_norm": {"space": 0.0, "time": 2.0, "clip": None}}]
     later = validator.run(at_init, steps)
-    for level, by_labels in later.knn.items():
+    for level, by_labels in nested(later.results)["knn"].items():
         for name, score in by_labels.items():
-            assert score["random_init"] == at_init.knn[level][name]["top1"]
+            assert score["random_init"] == knn_at_init[level][name]["top1"]
     levels = ("space", "time", "clip")
     assert later.rank == dict.fromkeys(levels, 1.0)
     assert later.monitors["lidar"] == dict.fromkeys(levels, 1.0)
@@ -280,7 +104,7 @@ def test_the_monitors_are_those_of_the_validation_videos(
 ) -> None:
     config = tiny_config()
     task = make_task(config, tiny_catalogs).train()
-    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    validator = make_validator(task, tiny_catalogs, config, tmp_path)
     at_init = validator.run(None)
     steps = [{"kind": "step", "grad_norm": {"space": 3.0}}]
     later = validator.run(at_init, steps)
@@ -327,7 +151,7 @@ def test_predictions_are_asked_about_one_window_of_each_video(
     monkeypatch.setattr(evaluation, "shuffled_ratios", record)
     monkeypatch.setattr(evaluation, "MONITOR_BATCHES", 7)
     task = make_task(config, tiny_catalogs)
-    Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    make_validator(task, tiny_catalogs, config, tmp_path).run(None)
     assert [len(video) for video in seen] == sizes
     videos = torch.cat(seen)
     assert len(torch.unique(videos.flatten(1), dim=0)) == 12
@@ -349,12 +173,13 @@ def test_monitors_and_scores_take_three_crops_where_they_are_wanted(
 
     monkeypatch.setattr(evaluation, "shuffled_ratios", record)
     task = make_task(config, tiny_catalogs)
-    found = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    found = make_validator(task, tiny_catalogs, config, tmp_path).run(None)
     assert set(found.monitors["lidar"]) == {"space", "time", "clip"}  # the crops of the one window
     assert [video.shape for video in seen] == [(batch, 6, 3, 16, 24) for batch in (5, 5, 2)]  # one of each video
-    assert set(found.knn) == {"space", "time", "clip"}
-    results, test = final_test(task, task.encoder, tiny_catalogs, "digit", config, CPU, bad_list(tmp_path))
-    assert results["test_videos"] == len(test.rows) == 12
+    assert set(nested(found.results)["knn"]) == {"space", "time", "clip"}
+    test = final_test(task, task.encoder, make_plan(config, tiny_catalogs, tmp_path), CPU)
+    results = test.record()
+    assert results["test_videos"] == len(test.split.rows) == 12
     assert results["knn"]["clip"]["digit"]["top1"] == results["knn"]["clip"]["digit"]["random_init"]
 
 
@@ -364,7 +189,7 @@ def test_few_windows_give_no_lidar(tiny_config: MakeConfig, tiny_catalogs: dict[
         split: replace(catalog, labels={"digit": catalog.labels["digit"]}) for split, catalog in tiny_catalogs.items()
     }
     task = make_task(config, tiny_catalogs)
-    found = Validator(task, catalogs, config, CPU, bad_list(tmp_path)).run(None)
+    found = make_validator(task, catalogs, config, tmp_path).run(None)
     assert found.monitors["lidar"] == {}
     assert set(found.rank) == {"space", "time", "clip"}
 
@@ -375,23 +200,10 @@ def test_a_task_without_predictors_is_watched_too(
 ) -> None:
     config = tiny_config(f"task={kind}")
     task = make_task(config, tiny_catalogs)
-    validator = Validator(task, tiny_catalogs, config, CPU, bad_list(tmp_path))
+    validator = make_validator(task, tiny_catalogs, config, tmp_path)
     found = validator.run(validator.run(None))
     assert {"lidar", "cka", "grad_norm"} == set(found.monitors)
     assert found.alarms == []
-
-
-def test_a_classifier_is_scored_on_the_last_level() -> None:
-    values = rng().integers(4, size=(50, 1))
-    split = encoded(np.eye(4, dtype=np.float32)[values], label_set(values))
-    classifier = nn.Linear(4, 4)
-    with torch.no_grad():
-        classifier.weight.copy_(torch.eye(4).roll(1, dims=0))  # says class + 1
-        classifier.bias.zero_()
-    assert classifier_score(classifier, split, "motion", CPU) == 0
-    with torch.no_grad():
-        classifier.weight.copy_(torch.eye(4))
-    assert classifier_score(classifier, split, "motion", CPU) == 100
 
 
 @pytest.mark.parametrize("kind", ["hierarchical", "supervised"])
@@ -401,9 +213,10 @@ def test_the_final_test_puts_floors_beside_every_score(
     config = tiny_config(f"task={kind}", root=tiny_catalogs["test"].root)
 
     task, untrained = make_task(config, tiny_catalogs, 1), make_task(config, tiny_catalogs, 2)
-    results, split = final_test(task, untrained.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
-    again, _ = final_test(untrained, task.encoder, tiny_catalogs, "program", config, CPU, bad_list(tmp_path))
-    assert results["test_videos"] == len(split.rows) == 12
+    plan = make_plan(config, tiny_catalogs, tmp_path)
+    test = final_test(task, untrained.encoder, plan, CPU)
+    results, again = test.record(), final_test(untrained, task.encoder, plan, CPU).record()
+    assert results["test_videos"] == len(test.split.rows) == 12
     for name in ("knn", "linear_probe"):
         for level in config.levels:
             for labels in LABELS:
@@ -417,9 +230,10 @@ def test_the_final_test_puts_floors_beside_every_score(
     if kind == "hierarchical":
         assert "supervised" not in results
     else:
-        assert task.classifier is not None
+        (result,) = [result for result in test.results if result.evaluation == "supervised"]
+        assert (result.level, result.labels, result.random_init) == (None, "program", None)
         assert results["supervised"] == {
-            "top1": classifier_score(task.classifier, split, "program", CPU),
+            "top1": result.value,
             "chance": pytest.approx(100 / 12),
             "interval": confidence_interval(results["supervised"]["top1"], 12),
             "labels": "program",
@@ -438,15 +252,131 @@ def test_the_final_test_puts_floors_beside_every_score(
 )
 def test_validation_chooses_where_its_scores_can_differ(videos: int, classes: int, reason: str | None) -> None:
     labels = LabelSet("kind", ["a", "b", "c"], np.arange(videos)[:, None] % classes)
-    assert why_no_choice({"space": labels, "time": labels}) == reason
+    assert too_few_labels([labels, labels]) == reason
 
 
 def test_videos_without_a_label_choose_nothing() -> None:
     labels = LabelSet("kind", ["a", "b"], np.arange(12)[:, None] % 2)
     labels.values[3:] = UNKNOWN
-    assert why_no_choice({"space": labels}) == "there are only 3 validation videos with a label"
+    assert too_few_labels([labels]) == "there are only 3 validation videos with a label"
+
+
+def test_no_label_at_all_chooses_nothing() -> None:
+    labels = LabelSet("kind", ["a"], np.full((12, 1), UNKNOWN))
+    assert too_few_labels([labels]) == too_few_labels([]) == "no validation video has a label"
 
 
 def test_one_level_with_several_classes_can_choose() -> None:
     same, several = (LabelSet("kind", ["a", "b"], np.arange(12)[:, None] % classes) for classes in (1, 2))
-    assert why_no_choice({"space": same, "time": several}) is None
+    assert too_few_labels([same, several]) is None
+
+
+# ------------------------------------------------------------------------------------------ several evaluations
+
+
+TWO = (
+    "evaluations={near: {protocol: knn, when: [validation, test], labels: null, settings: {k: 1, bank: 10}}}",
+    "evaluations={linear_probe: null}",
+)
+
+
+def test_two_evaluations_by_one_protocol_differ_in_their_settings_alone(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
+) -> None:
+    config = tiny_config(*TWO, root=tiny_catalogs["test"].root)
+    task = make_task(config, tiny_catalogs)
+    plan = make_plan(config, tiny_catalogs, tmp_path)
+    test = final_test(task, task.encoder, plan, CPU)
+    assert list(test.record())[:2] == ["knn", "near"]
+    own = {"space": "digit", "time": "motion", "clip": "program"}
+    near = [result for result in test.results if result.evaluation == "near"]
+    assert {result.level: result.labels for result in near} == own
+    train, videos = (
+        encode_split(task.encoder, tiny_catalogs[split], config, CPU, bad_list(tmp_path)) for split in ("train", "test")
+    )
+    settings = knn_settings(config.evaluations)
+    assert settings.k == 5
+    for k, evaluation_name in ((5, "knn"), (1, "near")):
+        labels = {level: [name] for level, name in own.items()}
+        expected = values(knn_scores(train, videos, labels, settings.model_copy(update={"k": k})))
+        for level, name in own.items():
+            assert test.record()[evaluation_name][level][name]["top1"] == expected[level][name]
+    assert plan.titles == {"knn": "kNN", "supervised": "supervised", "near": "kNN (near)"}
+
+
+def test_every_split_is_encoded_once_for_all_evaluations(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import protocols.encoded
+
+    config = tiny_config(*TWO, "evaluations.near.settings.bank=1200", root=tiny_catalogs["test"].root)
+    task = make_task(config, tiny_catalogs)
+    seen: list[tuple[str, int]] = []
+
+    def record(encoder: Any, catalog: Catalog, *more: Any) -> Any:
+        seen.append((catalog.split, len(catalog.table)))
+        return encode_split(encoder, catalog, *more)
+
+    monkeypatch.setattr(protocols.encoded, "encode_split", record)
+    make_validator(task, tiny_catalogs, config, tmp_path).run(None)
+    assert seen == [("train", 24), ("val", 12)]
+
+
+def test_data_without_labels_is_watched_and_not_scored(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config(root=tiny_catalogs["test"].root)
+    catalogs = {split: replace(catalog, labels={}) for split, catalog in tiny_catalogs.items()}
+    plan = make_plan(config, catalogs, tmp_path)
+    assert plan.skipped == dict.fromkeys(("knn", "linear_probe", "supervised"), "moving_digits has no labels")
+    assert "evaluations.knn is skipped: moving_digits has no labels" in caplog.messages
+    task = make_task(config, tiny_catalogs)
+    validator = Validator(task, plan, config, CPU)
+    found = validator.run(validator.run(None))
+    assert found.results == []
+    assert set(found.rank) == set(LEVELS)
+    assert choosing_score(found.results, config) == 0.0
+    assert why_no_choice(plan, config) == "moving_digits has no labels"
+    test = final_test(task, task.encoder, plan, CPU)
+    assert (test.results, test.record()["test_videos"]) == ([], 12)
+
+
+def test_what_chooses_is_the_mean_of_every_level_on_its_own_labels(tiny_config: MakeConfig) -> None:
+    def result(evaluation: str, level: str, value: float, own: bool) -> Result:
+        return Result(evaluation, "digits", "val", level, "x", "top1", value, own=own)
+
+    results = [result("knn", "space", 10.0, True), result("knn", "space", 99.0, False)]
+    results += [result("knn", "time", 30.0, True), result("near", "time", 50.0, False)]
+    assert choosing_score(results, tiny_config()) == 20.0
+    assert choosing_score(results, tiny_config(*TWO, "choose_by=near")) == 50.0
+    assert choosing_score(results, tiny_config("choose_by=null")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("choose_by=null", "choose_by is null"),
+        ("evaluations.knn=null", "evaluations.knn is null"),
+        ("choose_by=knn", None),
+    ],
+)
+def test_without_the_evaluation_that_chooses_the_last_checkpoint_is_taken(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, override: str, reason: str | None
+) -> None:
+    config = tiny_config(override, root=tiny_catalogs["test"].root)
+    assert why_no_choice(make_plan(config, tiny_catalogs, tmp_path), config) == reason
+
+
+def test_a_validation_record_of_an_older_version_is_a_floor(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path
+) -> None:
+    config = tiny_config(root=tiny_catalogs["test"].root)
+    task = make_task(config, tiny_catalogs)
+    validator = make_validator(task, tiny_catalogs, config, tmp_path)
+    at_init = validator.run(None)
+    assert Validation.restored(at_init.record(), {}) == at_init
+    older = {key: value for key, value in at_init.record().items() if key != "results"}
+    restored = Validation.restored(older, {"space": "digit", "time": "motion", "clip": "program"})
+    found = [validator.run(floor).record() for floor in (at_init, restored)]
+    assert found[0] == found[1]
+    assert isinstance(final_test(task, task.encoder, make_plan(config, tiny_catalogs, tmp_path), CPU), FinalTest)

@@ -18,6 +18,7 @@ import torch
 
 import main
 from config.schema import Config
+from optimizers import Pace
 from runs.checkpoint import load_checkpoint
 from runs.folder import RunFolder
 
@@ -180,7 +181,8 @@ def test_a_loader_process_that_is_killed_costs_nothing(program: Program, whole: 
 
 def test_an_error_while_weights_move_saves_nothing(program: Program) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, "Trainer._set_learning_rates", 4, fail, after=True)
+        trigger = Trigger(Pace.set, 4, fail, after=True)
+        monkeypatch.setattr(Pace, "set", lambda *arguments: trigger(*arguments))
         assert program() == 1
     assert load_checkpoint(program.run().last)["history"]["step"] == 0  # the state of step 4 is not sound
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,11 @@ from data_utils.catalog import Catalog
 from data_utils.loader import Loader
 from data_utils.views import make_views
 from eval import Validator
-from main import draw_input, draw_looks, read_first_windows
+from protocols.evaluation import EvaluationData, plan_evaluations
 from runs.seeds import seed_everything
 from tasks import build_task
 from train import Trainer
+from visualization import FirstWindows, draw_input, draw_looks
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
@@ -66,9 +65,11 @@ def test_every_task_trains_a_step_and_is_validated(
     assert not report.skipped
     assert all(torch.isfinite(torch.tensor(value)) for terms in report.loss.values() for value in terms.values())
     assert any(not torch.equal(before[name], p) for name, p in trained.named_parameters() if name in before)
-    bad = BadVideos(tmp_path / "bad_videos.csv", total=48, max_share=0.5, dataset="videos")
-    found = Validator(trained, tiny_catalogs, config, CPU, bad).run(None)
-    assert all(0 <= score["top1"] <= 100 for by in asdict(found)["knn"].values() for score in by.values())
+    bad = tmp_path / "bad_videos.csv"
+    data = EvaluationData.of(tiny_catalogs, config, BadVideos(bad, total=48, max_share=0.5, dataset="videos"))
+    found = Validator(trained, plan_evaluations(config, data, bad), config, CPU).run(None)
+    assert {result.evaluation for result in found.results} == {"knn"}
+    assert all(result.value is not None and 0 <= result.value <= 100 for result in found.results)
 
 
 @pytest.mark.parametrize("views", ["[none]", "[strong, strong]"])
@@ -80,12 +81,13 @@ def test_figures_show_what_the_model_sees(
     views: str,
 ) -> None:
     drawn = []
-    monkeypatch.setattr("main.draw_windows", lambda pixels, *_: drawn.append((pixels.shape, pixels.dtype.name)))
+    monkeypatch.setattr("visualization.draw_windows", lambda seen, *_: drawn.append((seen.shape, seen.dtype.name)))
     every_level = f"views={{space: {views}, time: {views}, clip: {views}}}"
     config = tiny_config(*READ, every_level, "eval_crop=three", root=tiny_catalogs["train"].root)
     task = build_task(config, tiny_catalogs["train"])
-    first_windows = partial(read_first_windows, task, tiny_catalogs["train"], config)
-    draw_input(first_windows, config, tmp_path)
-    draw_looks(first_windows, task, config, tmp_path)
+    with closing(Loader(tiny_catalogs["train"], config, config.batch_size, config.seed, training=True)) as loader:
+        first = FirstWindows.of(next(loader.epoch(0)), tiny_catalogs["train"])
+    draw_input(first, config, tmp_path)
+    draw_looks(first, task.views, task.view_names, config, tmp_path)
     assert drawn == [((8, 6, 16, 24, 3), "uint8")]
     assert (tmp_path / "views.png").exists() == (views != "[none]")

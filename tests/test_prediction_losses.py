@@ -16,7 +16,7 @@ from config.keys import choice_of
 from losses import barlow, cosine, cross_entropy, mse, smooth_l1, summary_target, vicreg
 from tasks.prediction_losses import LOSSES
 
-BY_NAME = {choice_of(kind): kind for kind in LOSSES}
+BY_NAME = {str(choice_of(kind)): kind for kind in LOSSES}
 NAMES = list(BY_NAME)
 
 

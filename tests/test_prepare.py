@@ -30,6 +30,7 @@ from data_utils.formats.packed import PackedReader
 from data_utils.opening import open_catalogs
 from data_utils.plan import Plan
 from data_utils.prepare import moving_digits
+from protocols.knn import knn_settings
 from runs.completing import complete
 from tasks.encoder_settings import HierarchySettings
 from tests.data_utils.conftest import number_of, numbered_frame, write_video
@@ -218,7 +219,7 @@ def test_the_printed_config_fits(format: str, raw: Path, tmp_path: Path, capsys:
     assert config.section(HierarchySettings).patch_size == 16
     assert config.window.frequency == 4  # 25 frames per second
     assert len(plan) * config.num_epochs >= 500
-    assert config.knn_k == 5
+    assert knn_settings(config.evaluations).k == 5
 
 
 # --------------------------------------------------------------------------------------------- stopped and continued

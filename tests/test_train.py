@@ -171,7 +171,7 @@ def test_a_bad_step_moves_nothing_but_the_counter(
     assert same(before, weights(task))  # buffers, too
     assert all(identical(state, level_state(trainer, name)) for name, state in zip(LEVELS, states, strict=True))
     report = next(steps)
-    assert (report.skipped, report.step, report.lr) == (False, 3, trainer.learning_rate(2))
+    assert (report.skipped, report.step, report.lr) == (False, 3, trainer.pace.learning_rate(2))
     assert not same(before, weights(task))
     assert task.followed == [0.25, 0.75]
 
@@ -283,7 +283,7 @@ def test_weight_decay_moves_by_half_a_cosine_where_there_is_any(tiny_config: Mak
         expected = 0.4 - 0.36 * (1 + math.cos(math.pi * step / 4)) / 2
         for group in (group for each in trainer.optimizers.values() for group in each.param_groups):
             assert group["weight_decay"] == pytest.approx(expected if group["decays"] else 0.0, rel=1e-12)
-    assert trainer.weight_decay(4) == pytest.approx(0.4)
+    assert trainer.pace.weight_decay(4) == pytest.approx(0.4)
 
 
 def test_accumulation_equals_the_large_batch_where_the_objective_knows_no_batch(tiny_config: MakeConfig) -> None:

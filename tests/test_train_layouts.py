@@ -91,7 +91,7 @@ def test_a_level_learns_at_its_own_share_of_the_learning_rate(tiny_config: MakeC
 def test_warm_up_is_linear_and_the_cosine_ends_at_final_lr(tiny_config: MakeConfig) -> None:
     config = tiny_config("optimizer.lr=0.8", "scheduler={name: cosine, warmup: 0.2, final_lr: 0.25}", "num_epochs=2")
     trainer, _ = fake_trainer(config, 50)
-    rates = [trainer.learning_rate(step) for step in range(101)]
+    rates = [trainer.pace.learning_rate(step) for step in range(101)]
     assert rates[0] > 0
     for step in range(20):
         assert rates[step] == pytest.approx((step + 1) * rates[0])
@@ -107,7 +107,7 @@ def test_warm_up_is_linear_and_the_cosine_ends_at_final_lr(tiny_config: MakeConf
 def test_no_schedule_has_a_useless_or_a_wild_step(tiny_config: MakeConfig, warmup: float, total: int) -> None:
     scheduler = f"scheduler={{name: cosine, warmup: {warmup}, final_lr: 0.0}}"
     trainer, _ = fake_trainer(tiny_config("optimizer.lr=0.8", scheduler, "num_epochs=1"), total)
-    rates = [trainer.learning_rate(step) for step in range(total)]
+    rates = [trainer.pace.learning_rate(step) for step in range(total)]
     assert all(0 < rate <= 0.8 + 1e-12 for rate in rates)
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])

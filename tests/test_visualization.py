@@ -1,5 +1,4 @@
 import builtins
-import json
 import os
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,12 +13,15 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
-from PIL import Image
 
 import visualization
 from config.errors import InputError
 from data_utils.labels import LabelSet
-from visualization import COLOURS, draw_curves, draw_embeddings, draw_views, draw_windows
+from runs import curves
+from runs.curves import draw_curves
+from runs.drawing import COLOURS, save_figure
+from tests.pictures import has_colour, pixels, validation
+from visualization import draw_embeddings, draw_views, draw_windows
 
 RNG_SEED = 3
 
@@ -34,16 +36,6 @@ def make_features(labels: LabelSet, dim: int = 16, separation: float = 6.0) -> N
     rng = np.random.default_rng(RNG_SEED)
     centres = rng.normal(size=(len(labels.classes), dim)) * separation
     return (centres[labels.values] + rng.normal(size=(*labels.values.shape, dim))).astype(np.float32)
-
-
-def pixels(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def has_colour(image: NDArray[np.uint8], colour: str) -> bool:
-    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    return bool((np.abs(image.astype(int) - wanted).max(axis=-1) <= 12).any())
 
 
 @pytest.fixture
@@ -70,7 +62,7 @@ def test_every_method_gets_a_figure_in_which_the_classes_have_their_colours(tmp_
     digit, motion = make_labels(40, 1, ["0", "1", "2"]), make_labels(40, 2, ["left", "right"])
     features = {1: {"space": make_features(digit)}, 2: {"space": make_features(motion)}}
     paths = draw_embeddings(
-        features, {"digit": digit, "motion": motion}, tmp_path, 0, 40, {"space": {"digit": 12.5, "motion": 50.0}}
+        features, {"digit": digit, "motion": motion}, tmp_path, 0, 40, {("space", "digit"): "kNN 12.5 %"}
     )
     assert [path.name for path in paths] == ["pca.png", "tsne.png", "umap.png"]
     for path in paths:
@@ -90,6 +82,33 @@ def test_only_the_figures_that_are_asked_for_are_drawn(tmp_path: Path) -> None:
         paths = draw_embeddings(features, {"digit": digit}, tmp_path, 0, 20, methods=methods)
         assert [path.name for path in paths] == drawn
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pca.png", "tsne.png"]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures that are drawn, by file name."""
+    drawn: dict[str, Figure] = {}
+
+    def record(fig: Figure, path: Path) -> Path:
+        drawn[path.stem] = fig
+        return save_figure(fig, path)
+
+    monkeypatch.setattr(visualization, "save_figure", record)
+    monkeypatch.setattr(curves, "save_figure", record)
+    return drawn
+
+
+def test_without_labels_points_have_no_colours(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    features = {1: {level: make_features(make_labels(20, 1, ["0", "1"])) for level in ("space", "time")}}
+    (path,) = draw_embeddings(features, {}, tmp_path, 0, 20, methods=["pca"])
+    assert [ax.get_title() for ax in figures["pca"].axes] == ["space", "time"]
+    assert has_colour(pixels(path), "#cccccc")
+    assert not any(has_colour(pixels(path), colour) for colour in COLOURS[:2])
+    FigureCanvasAgg(figures["pca"]).draw()  # type: ignore[no-untyped-call]
+    (title,) = [text for text in figures["pca"].findobj(Text) if "features of each level" in text.get_text()]
+    box = title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figures["pca"].bbox.x1
 
 
 NAMES = {
@@ -232,125 +251,6 @@ def test_features_of_other_videos_than_the_labels_are_a_bug(tmp_path: Path) -> N
         draw_embeddings({1: {"space": make_features(digit)[:10]}}, {"digit": digit}, tmp_path, 0, 20)
 
 
-# ----------------------------------------------------------------------------------------------------- curves
-
-
-def step(number: int, **more: Any) -> dict[str, Any]:
-    return {
-        "kind": "step",
-        "step": number,
-        "loss": {"space": {"down": 1.0 / number}},
-        "grad_norm": {"space": 1.0},
-    } | more
-
-
-def validation(number: int, alarms: list[str] | None = None, **more: Any) -> dict[str, Any]:
-    knn = {"space": {"digit": {"top1": 20.0 + number, "random_init": 30.0, "chance": 10.0}}}
-    return {
-        "kind": "validation",
-        "step": number,
-        "knn": knn,
-        "rank": {"space": 8.0},
-        "std": {"space": 0.5},
-        "alarms": alarms or [],
-    } | more
-
-
-def test_curves_are_drawn_of_what_there_is(tmp_path: Path) -> None:
-    steps, validations = [step(i) for i in range(1, 5)], [validation(i) for i in (0, 4)]
-    assert draw_curves([], tmp_path) == []
-    assert [path.name for path in draw_curves(steps, tmp_path)] == ["loss.png"]
-    assert [path.name for path in draw_curves(validations, tmp_path)] == ["knn.png", "collapse.png"]
-    assert len(draw_curves([{"kind": "start"}, *steps, *validations], tmp_path)) == 3
-
-
-def test_the_floors_and_the_score_are_in_the_picture(tmp_path: Path) -> None:
-    draw_curves([validation(0), validation(30)], tmp_path)
-    image = pixels(tmp_path / "knn.png")
-    assert has_colour(image, "#0072b2")
-    assert has_colour(image, "#d55e00")
-
-
-def test_an_alarm_is_marked(tmp_path: Path) -> None:
-    draw_curves([validation(0), validation(5)], tmp_path)
-    assert not has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
-    draw_curves([validation(0), validation(5, ["space: rank 1.0"])], tmp_path)
-    assert has_colour(pixels(tmp_path / "collapse.png"), "#c00000")
-
-
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures that are drawn, by file name."""
-    drawn: dict[str, Figure] = {}
-    save = visualization._save
-
-    def record(fig: Figure, path: Path) -> Path:
-        drawn[path.stem] = fig
-        return save(fig, path)
-
-    monkeypatch.setattr(visualization, "_save", record)
-    return drawn
-
-
-def test_every_monitor_has_a_panel_with_a_line_per_level_and_its_value_at_init(
-    tmp_path: Path, figures: dict[str, Figure]
-) -> None:
-    def monitors(number: int) -> dict[str, dict[str, float]]:
-        found = {
-            "lidar": {"space": 5.0 + number, "time": 6.0},
-            "shuffled_up": {"space": 1.0 - number / 10},
-            "cka": {"space-time": 0.75},
-        }
-        return found | ({"grad_norm": {"space": 10.0**-number, "time": 1.0}} if number else {})
-
-    draw_curves([validation(number, monitors=monitors(number)) for number in (0, 1, 4)], tmp_path)
-    panels = {ax.get_title(): ax for ax in figures["collapse"].axes if ax.axison}
-    assert list(panels) == [
-        "effective rank",
-        "LiDAR",
-        "standard deviation",
-        "up: error / shuffled",
-        "gradient norm",
-        "CKA of two levels",
-    ]
-    lines = {title: {str(line.get_label()): line for line in ax.lines} for title, ax in panels.items()}
-    assert np.asarray(lines["LiDAR"]["space"].get_xydata()).tolist() == [[0, 5], [1, 6], [4, 9]]
-    assert np.asarray(lines["gradient norm"]["space"].get_xydata()).tolist() == [[1, 0.1], [4, 0.0001]]
-    dashed = {title: [line for line in ax.lines if line.get_linestyle() == "--"] for title, ax in panels.items()}
-    assert [line.get_ydata()[0] for line in dashed["LiDAR"]] == [5, 6]  # type: ignore[index]
-    assert dashed["gradient norm"] == []  # there is no step before training
-    assert dashed["LiDAR"][0].get_color() == lines["LiDAR"]["space"].get_color()
-    colours = {line.get_color() for of_panel in lines.values() for name, line in of_panel.items() if name == "space"}
-    assert len(colours) == 1  # a level keeps its colour
-    assert panels["gradient norm"].get_yscale() == "log"
-    assert panels["LiDAR"].get_ylim()[0] == 0
-
-
-def test_a_monitor_without_any_value_is_an_empty_panel(
-    tmp_path: Path, figures: dict[str, Figure], recwarn: pytest.WarningsRecorder
-) -> None:
-    draw_curves([validation(0, monitors={"shuffled_up": {"space": None}, "lidar": {}})], tmp_path)
-    titles = [ax.get_title() for ax in figures["collapse"].axes if ax.axison]
-    assert titles == ["effective rank", "standard deviation", "up: error / shuffled"]
-    assert [str(warning.message) for warning in recwarn] == []
-
-
-def test_null_values_and_levels_that_come_later_are_gaps(tmp_path: Path) -> None:
-    records = [
-        step(1, loss={"space": {"down": None}}, grad_norm={"space": None}),
-        step(2, loss={"space": {"down": 0.5}, "time": {"up": 0.7, "side": None}}, grad_norm={"all": 2.0}),
-        validation(0, rank={"space": None}, std={}, knn={"space": {"digit": {"top1": None}}}),
-        validation(2),
-    ]
-    records = [json.loads(json.dumps(record)) for record in records]
-    assert len(draw_curves(records, tmp_path)) == 3
-
-
-def test_a_figure_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot write .*loss\.png: No such file"):
-        draw_curves([step(1)], tmp_path / "absent")
-
-
 # ---------------------------------------------------------------------------------------------------- windows
 
 
@@ -402,13 +302,12 @@ def test_windows_of_another_shape_are_a_bug(tmp_path: Path) -> None:
 def test_views_are_drawn_beneath_their_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips and titles as they reach the figure; what a strip shows is tested above."""
     figures: list[Figure] = []
-    save = visualization._save
 
     def keep(fig: Figure, path: Path) -> Path:
         figures.append(fig)
-        return save(fig, path)
+        return save_figure(fig, path)
 
-    monkeypatch.setattr(visualization, "_save", keep)
+    monkeypatch.setattr(visualization, "save_figure", keep)
     windows, small = make_windows(), 255 - make_windows(side=8)
     looks = {"weak: space": windows + 5, "$x_1$: clip": small}
     path = draw_views(windows, looks, ["a $1$", "$b"], 2, tmp_path / "views.png")

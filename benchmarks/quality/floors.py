@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -27,8 +27,12 @@ from data_utils.catalog import Catalog
 from data_utils.labels import LabelSet
 from data_utils.opening import open_bad_videos, open_catalogs
 from data_utils.views import evaluation_views
-from eval import EncodedSplit, FloatArray, chance, evaluation_batches, knn_scores, probe_scores
 from monitors import Singles
+from protocols.encoded import EncodedSplit, FloatArray, evaluation_batches
+from protocols.knn import knn_scores, knn_settings
+from protocols.linear_probe import LinearProbeSettings, probe_scores
+from protocols.metrics import chance
+from protocols.protocol import Score
 from runs.atomic import write_json
 from runs.completing import complete
 from runs.environment import describe_environment
@@ -101,14 +105,23 @@ def measure_floors(config: Config) -> dict[str, Any]:
         fewer = principal_components(looks)
         for split in ("val", "test"):
             bank, queries = (_encoded(name, looks, splits, of) for of in ("train", split))
-            found[split]["knn"] |= knn_scores(bank, queries, config.knn_k, config.knn_temperature)
+            labels = {name: list(bank.labels)}
+            found[split]["knn"] |= _by_label(knn_scores(bank, queries, labels, knn_settings(config.evaluations)))
             bank, queries = (_encoded(name, fewer, splits, of) for of in ("train", split))
-            found[split]["linear_probe"] |= probe_scores(bank, queries)
+            found[split]["linear_probe"] |= _by_label(probe_scores(bank, queries, labels, LinearProbeSettings()))
     return found | {
         "videos": {split: len(pixels.video_NTCHW) for split, pixels in splits.items()},
         "averaged": side,
         "probe_dim": PROBE_DIM,
     }
+
+
+def _by_label(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
+    """Values by level (here: the look at the pixels) and label set."""
+    found: dict[str, dict[str, float]] = {}
+    for score in scores:
+        found.setdefault(str(score.level), {})[str(score.labels)] = score.value
+    return found
 
 
 def averaged_side(config: Config, videos: int) -> int:

@@ -20,6 +20,7 @@ from config.messages import first_error
 from config.section import Section
 from config.spellings import respelled
 from config.yaml_text import to_yaml
+from protocols.knn import knn_settings
 
 BOOK = Path(__file__).parent / "recipes.yaml"
 FLOORS = "floors"
@@ -48,8 +49,6 @@ _SEEN_BY_FLOORS = {
     "short_videos",
     "mean",
     "std",
-    "knn_k",
-    "knn_temperature",
 }
 
 
@@ -171,7 +170,9 @@ def plan_floors(book: Book, dataset: str, overrides: Sequence[str]) -> Run:
     of_dataset = book.datasets[dataset]
     given = _as_arguments(of_dataset.overrides, parse_overrides(overrides))
     loaded = load_config(of_dataset.config, given)
+    knn = knn_settings(loaded.config.evaluations)
     values = loaded.config.model_dump(include=_SEEN_BY_FLOORS)
+    values |= {"knn_k": knn.k, "knn_temperature": knn.temperature}
     return _run(dataset, FLOORS, 0, of_dataset.config, given, loaded, values)
 
 

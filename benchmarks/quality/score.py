@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from config.load import load_config
 from config.schema import Config
 from data_utils.opening import open_bad_videos, open_catalogs
-from eval import encode_split, probe_scores
 from main import initial_task
+from protocols.encoded import encode_split
+from protocols.linear_probe import LinearProbeSettings, probe_scores
 from runs.atomic import write_json
 from runs.completing import complete
 
@@ -52,13 +53,16 @@ def score(config: Config, encoder: Path, *, probes: bool) -> dict[str, Any]:
         catalogs = open_catalogs(config, config.groups, list_of_bad)
         bad_videos = open_bad_videos(config, catalogs, list_of_bad)
         task = initial_task(config, catalogs, device, pretrained=False)
-        scores = None
+        scores: dict[str, dict[str, float]] | None = None
         if probes:
             task.encoder.load_state_dict(load_file(encoder))
             known, asked = (
                 encode_split(task.encoder, catalogs[split], config, device, bad_videos) for split in ("train", "val")
             )
-            scores = probe_scores(known, asked)
+            labels = {str(level): list(known.labels) for level in config.levels}
+            scores = {level: {} for level in labels}
+            for score in probe_scores(known, asked, labels, LinearProbeSettings()):
+                scores[str(score.level)][str(score.labels)] = score.value
     return {
         "batch_size": config.batch_size,
         "views": len(task.views),

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from benchmarks.quality.plan import FLOORS, Book
 from config.yaml_text import to_yaml
-from eval import confidence_interval
+from protocols.metrics import confidence_interval
 
 Result = dict[str, Any]
 
@@ -23,8 +23,8 @@ LEGEND = (
     "alone) and memory are means over seeds."
 )
 OF_VALIDATION = (
-    " kNN of the runs is that of their last validation, whose bank is `knn_bank` training videos; that of the floors "
-    "has all of them. At random init no probe is fitted for validation videos."
+    " kNN of the runs is that of their last validation, whose bank is `evaluations.knn.settings.bank` training videos; "
+    "that of the floors has all of them. At random init no probe is fitted for validation videos."
 )
 NONE = "–"
 

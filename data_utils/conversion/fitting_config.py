@@ -45,7 +45,7 @@ def fitting_config(root: Path, catalog: Path, facts: pd.DataFrame, train_labels:
         config |= _steps(facts, config["window"], config.get("short_videos", "skip"), len(train_labels))
         classes = train_labels[train_labels != ""].value_counts()
         if len(classes) and classes.min() <= _MOST_NEIGHBOURS:
-            config["knn_k"] = max(1, int(classes.min()) - 1)
+            config["evaluations"] = {"knn": {"settings": {"k": max(1, int(classes.min()) - 1)}}}
     return "\n".join(_line(key, value) for key, value in config.items())
 
 

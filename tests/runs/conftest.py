@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runs.curves import draw_curves
 from runs.folder import RunFolder
-from visualization import draw_curves, draw_windows
+from runs.results import Result, as_records
+from visualization import draw_windows
 
 LEVELS = ("space", "time", "clip")
 LABELS = {"digit": 10, "motion": 4, "program": 12}
@@ -62,7 +64,7 @@ def make_summary() -> dict[str, Any]:
         return {
             level: {
                 name: {
-                    "top1": top1[level][column] + gain,
+                    "value": top1[level][column] + gain,
                     "random_init": floor[level][column] + gain,
                     "chance": 100 / classes,
                     "interval": 3.5,
@@ -72,9 +74,18 @@ def make_summary() -> dict[str, Any]:
             for level in LEVELS
         }
 
+    results = [
+        Result(evaluation, "moving_digits", "test", level, name, "top1", own=OWN[level] == name, **values)  # type: ignore[arg-type]
+        for evaluation, scores in (("knn", table(0)), ("linear_probe", table(4.5)))
+        for level, by_labels in scores.items()
+        for name, values in by_labels.items()
+    ]
     return {
-        "knn": table(0),
-        "linear_probe": table(4.5),
+        "results": as_records(results),
+        "evaluations": {
+            "knn": {"title": "kNN", "heading": "k nearest neighbours", "note": "Frozen features."},
+            "linear_probe": {"title": "linear probe", "heading": "Linear probe", "note": "A linear classifier."},
+        },
         "own_labels": OWN,
         "alarms": ["step 380: rank of time fell to 2.1, 9 % of its value at init"],
         "rank": {level: {"final": 30.0 - 7 * i, "random_init": 24.0 - i} for i, level in enumerate(LEVELS)},

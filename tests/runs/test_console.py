@@ -17,7 +17,9 @@ from runs.console import (
     score_table,
     set_up_logging,
     speed_text,
+    tell_results,
 )
+from runs.results import Result
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,21 +100,35 @@ def test_setting_up_logging_again_changes_nothing_and_leaves_the_handlers_of_oth
 
 
 def test_a_table_of_scores_marks_each_levels_own_labels() -> None:
-    def score(top1: float) -> dict[str, float]:
-        return {"top1": top1, "random_init": 31.25, "chance": 10.0, "interval": 3.0}
+    def score(level: str, labels: str, value: float, own: bool = False, init: float | None = 31.25) -> Result:
+        return Result("knn", "digits", "test", level, labels, "top1", value, "%", init, chance=10.0, own=own)
 
     table = score_table(
-        {
-            "space": {"digit": score(61.94), "motion": score(47.5)},
-            "time": {"digit": score(8.0), "motion": score(100.0)},
-        },
-        {"space": "digit", "time": "motion"},
-        {"rank": {"space": 12.345, "time": 7.0}, "std": {"space": 0.00123, "time": 0.51}},
+        [
+            score("space", "digit", 61.94, own=True),
+            score("space", "motion", 47.5),
+            score("time", "motion", 100.0, own=True, init=None),
+        ]
     )
     assert table.splitlines() == [
-        "  level  digit (init, chance)  motion (init, chance)  rank      std",
-        "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)  12.3  0.00123",
-        "   time     8.0  (31.2, 10.0)    100.0* (31.2, 10.0)     7     0.51",
+        "  level  digit (init, chance)  motion (init, chance)",
+        "  space    61.9* (31.2, 10.0)     47.5  (31.2, 10.0)",
+        "   time                     \u2013       100.0* (\u2013, 10.0)",
+    ]
+
+
+def test_every_evaluation_is_told_under_its_title(caplog: pytest.LogCaptureFixture) -> None:
+    results = [
+        Result("knn", "d", "test", "clip", "act", "top1", 50.0, random_init=20.0, chance=10.0, own=True),
+        Result("supervised", "d", "test", None, "act", "top1", 75.04, chance=10.0),
+    ]
+    with caplog.at_level(logging.INFO):
+        tell_results(
+            results, {"knn": "kNN", "supervised": "supervised", "none": "none"}, "test, {title}, {unit} (step 3)"
+        )
+    assert caplog.messages == [
+        "test, kNN, % (step 3)\n  level  act (init, chance)\n   clip  50.0* (20.0, 10.0)",
+        "test, supervised: 75.0 % (chance 10.0)",
     ]
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from runs.report import Score, _duration, write_report
+from runs.report import _duration, write_report
+from runs.results import Result, as_records
 
 if TYPE_CHECKING:
     from tests.runs.conftest import FinishedRun
@@ -106,7 +107,7 @@ def test_the_report_is_one_small_self_contained_file(finished_run: "FinishedRun"
 
 def test_the_report_says_how_to_read_the_monitors(finished_run: "FinishedRun") -> None:
     text = words(write(finished_run))
-    for word in ("LiDAR", "Effective rank", "standard deviation", "another video's", "CKA", "gradient is 0"):
+    for word in ("LiDAR", "Effective rank", "Standard deviation", "another video's", "CKA", "gradient is 0"):
         assert word in text.partition("Collapse watch")[2].partition("PCA")[0]
 
 
@@ -114,36 +115,25 @@ def test_text_is_escaped(finished_run: "FinishedRun") -> None:
     evil = '<script>alert("1")</script>&amp;'
     finished_run.summary["command"] = evil
     finished_run.summary["alarms"] = [evil]
-    finished_run.summary["knn"] = {evil: {evil: finished_run.summary["knn"]["space"]["digit"]}}
+    evil_result = Result(evil, evil, "test", evil, evil, evil, 50.0, unit=evil)
+    finished_run.summary["results"] = as_records([evil_result])
     finished_run.environment["device_name"] = evil
     finished_run.folder.bad_videos.write_bytes(b'path,reason\n"\xff' + evil.replace('"', '""').encode() + b'",x\n')
     run = finished_run._replace(config_yaml=evil)
     page = write(run)
     assert not page.all("script")
-    assert page.text.count(evil) == 7
-
-
-@pytest.mark.parametrize(
-    ("score", "verdict"),
-    [
-        (Score(50.0, 40.0, 10.0, 9.9), "above"),
-        (Score(50.0, 40.0, 10.0, 10.0), "within"),
-        (Score(50.0, 10.0, 45.0, 9.0), "within"),  # chance is a floor, too
-        (Score(20.0, 40.0, 10.0, 9.0), "below"),
-        (Score(50.0, None, 10.0, 9.0), "above"),
-        (Score(None, 40.0, 10.0, 9.0), "unknown"),
-        (Score(50.0, 40.0, 10.0, None), "unknown"),
-        (Score(50.0, None, None, 9.0), "unknown"),
-    ],
-)
-def test_a_score_counts_only_above_the_higher_floor_by_more_than_the_interval(score: Score, verdict: str) -> None:
-    assert score.verdict == verdict
+    assert page.text.count(evil) == 13
 
 
 def test_the_headline_is_good_only_where_every_level_knows_its_own_labels(finished_run: "FinishedRun") -> None:
-    finished_run.summary["knn"]["clip"]["program"]["top1"] = 33.7
+    (program,) = [
+        result
+        for result in finished_run.summary["results"]
+        if (result["evaluation"], result["level"], result["labels"]) == ("knn", "clip", "program")
+    ]
+    program["value"] = 33.7
     assert "Every level knows its own labels" in write(finished_run).text
-    finished_run.summary["knn"]["clip"]["program"]["top1"] = float("nan")
+    program["value"] = float("nan")
     assert "2 of 3 levels know their own labels." in write(finished_run).text
 
 
@@ -165,9 +155,37 @@ def test_a_collapse_is_announced(
 
 
 def test_a_supervised_run_shows_its_accuracy(finished_run: "FinishedRun") -> None:
-    finished_run.summary["supervised"] = {"top1": 83.25, "chance": 8.33, "interval": 2.7, "labels": "program"}
+    result = Result("supervised", "d", "test", None, "program", "top1", 83.25, chance=8.33, interval=2.7, own=True)
+    finished_run.summary["results"] += as_records([result])
+    finished_run.summary["evaluations"]["supervised"] = {
+        "title": "supervised",
+        "heading": "Supervised accuracy on the test split",
+        "note": "",
+    }
     text = words(write(finished_run))
     assert "Supervised accuracy on the test split (program) 83.2 % ± 2.7 chance 8.3 ▲ above its floor" in text
+
+
+def test_what_was_skipped_is_told(finished_run: "FinishedRun") -> None:
+    finished_run.summary.update({"results": [], "skipped": {"knn": "clips has no labels"}})
+    text = words(write(finished_run))
+    assert "This run was not scored." in text
+    assert "knn was skipped: clips has no labels." in text
+
+
+def test_results_of_other_data_and_other_units_have_tables_of_their_own(finished_run: "FinishedRun") -> None:
+    results = [
+        Result("lips", "lips_phrases", "test", "clip", "phrase", "top1", 44.0, random_init=18.0, chance=10.0),
+        Result("search", "lips_phrases", "test", "clip", None, "median rank", 3.0, unit="places"),
+    ]
+    finished_run.summary["results"] += as_records(results)
+    finished_run.summary["evaluations"]["lips"] = {"title": "kNN (lips)", "heading": "Nearest (lips)", "note": "Note."}
+    page = write(finished_run)
+    text = words(page)
+    assert "Nearest (lips) Note. top1 on the test videos of lips_phrases, %" in text
+    assert "44.0 % random init 18.0 · chance 10.0 ? not comparable" in text
+    assert "search median rank on the test videos of lips_phrases, places" in text
+    assert "3.0 places" in text
 
 
 def test_absent_parts_are_left_out(finished_run: "FinishedRun") -> None:

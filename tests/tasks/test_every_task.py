@@ -13,7 +13,7 @@ from config.schema import Config
 from data_utils.bad_videos import BadVideos
 from data_utils.catalog import Catalog
 from data_utils.loader import Loader
-from eval import encode_split
+from protocols.encoded import encode_split
 from runs.checkpoint import load_checkpoint, save_checkpoint
 from tasks import build_task
 from tasks.task import Task

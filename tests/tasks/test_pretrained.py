@@ -24,7 +24,7 @@ from data_utils.loader import Batch
 from data_utils.normalise import normalise
 from data_utils.views import evaluation_views
 from data_utils.windows import evaluation_starts, frame_indices
-from eval import encode_split
+from protocols.encoded import encode_split
 from runs.checkpoint import save_encoder
 from tasks import build_task
 from tasks.pretrained import TrainedEncoder, load_encoder

@@ -10,6 +10,7 @@ from config.load import load_config
 from config.schema import Config
 from data_utils.conversion.fitting_config import fitting_config
 from data_utils.windows import num_evaluation_windows, num_training_windows, spans
+from protocols.knn import knn_settings
 
 # height, width, frames, rates; videos, classes
 KINDS: dict[str, tuple[tuple[int, int], tuple[int, int], list[float], int, int]] = {
@@ -66,7 +67,7 @@ def test_the_config_fits_what_was_found(kind: str, tmp_path: Path) -> None:
     assert 4 <= config.geometry.patches <= 96
     ratio = (config.frame_size[1] / config.frame_size[0]) / (width / height)
     assert 0.7 <= ratio <= 1.3 or kind == "panorama"
-    assert config.knn_k < labels.value_counts().min()
+    assert knn_settings(config.evaluations).k < labels.value_counts().min()
 
 
 def test_rates_that_differ_are_asked_for_by_seconds(tmp_path: Path) -> None:
@@ -80,4 +81,4 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     text = fitting_config(tmp_path / "raw", tmp_path / "out", nothing, pd.Series(["a"]))
     assert text == f"dataset: {{name: catalog, root: {tmp_path / 'raw'}, catalog: {tmp_path / 'out'}}}"
     facts, labels = make("mouths")
-    assert "knn_k" not in fitting_config(tmp_path, tmp_path, facts, labels.map(lambda _: ""))
+    assert "evaluations" not in fitting_config(tmp_path, tmp_path, facts, labels.map(lambda _: ""))

@@ -23,7 +23,7 @@ from data_utils.labels import LabelSet
 from data_utils.normalise import normalise
 from data_utils.opening import open_catalogs
 from data_utils.windows import evaluation_starts, frame_indices
-from eval import encode_split
+from protocols.encoded import encode_split
 from runs.seeds import seed_everything
 from tasks.encoder import build_hierarchy
 

@@ -1,0 +1,183 @@
+"""`evaluations`: which protocols score the encoder, when, on which data and labels; any number of them, by name."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
+
+from pydantic import Field, create_model
+
+from config.data import DataConfig
+from config.errors import InputError
+from config.section import LevelName, Section
+from protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from config.schema import Config
+
+When = Literal["validation", "test"]
+
+
+class Evaluation(Section):
+    """One entry of `evaluations`; `settings` are those of its protocol."""
+
+    protocol: str = Field(description="how the encoder is scored: a file of `protocols/`")
+    when: Annotated[list[When], Field(min_length=1)] = Field(
+        default=["test"],
+        description="after every `val_interval` epochs, on validation videos; at the end, on test videos",
+    )
+    data: dict[str, Any] = Field(
+        default={},
+        description="keys of data_config.yaml, laid over the run's: another dataset, other windows; empty: the run's",
+    )
+    levels: Annotated[list[LevelName], Field(min_length=1)] | None = Field(
+        default=None, description="the levels that are scored; null: all"
+    )
+    labels: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default="all",
+        description="the label sets that every level is scored on: all of the dataset, or those named; null: for each "
+        "level the one that it is judged by",
+    )
+    settings: Any
+
+
+def _section(name: str) -> type[Evaluation]:
+    """The section of an evaluation by protocol `name`."""
+    settings = PROTOCOLS[name].Settings
+    optional = all(not field.is_required() for field in settings.model_fields.values())
+    default = Field(default_factory=settings) if optional else Field()
+    return create_model(
+        f"{name}_evaluation",
+        __base__=Evaluation,
+        __doc__=PROTOCOLS[name].note,
+        protocol=(cast("Any", Literal[name]), Evaluation.model_fields["protocol"]),
+        settings=(settings, default),
+    )
+
+
+if TYPE_CHECKING:
+    AnyEvaluation = Evaluation
+else:
+    AnyEvaluation = Annotated[Union[tuple(map(_section, PROTOCOLS))], Field(discriminator="protocol")]  # noqa: UP007
+
+# Evaluations give figures and keys of summary.json and metrics.jsonl their names: these are taken.
+TAKEN = {
+    *("windows", "views", "loss", "collapse", "pca", "tsne", "umap"),
+    *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
+    *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
+    *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
+    "failed_figures",
+}
+
+
+def check_evaluations(config: Config) -> None:
+    """Raises ValueError where an evaluation cannot be done with this config."""
+    for name, evaluation in config.evaluations.items():
+        if name in TAKEN or not name.replace("_", "").replace("-", "").isalnum():
+            raise ValueError(
+                f"evaluations.{name}: this name is taken or cannot name a figure; use others, of letters, digits, _, -"
+            )
+        if evaluation is None:
+            continue
+        unknown = [level for level in evaluation.levels or () if level not in config.levels]
+        if unknown:
+            known = ", ".join(config.levels)
+            raise ValueError(f"evaluations.{name}.levels: there is no {unknown[0]}; the encoder has {known}")
+        if evaluation.data:
+            _check_data(config, name, evaluation)
+    if config.choose_by is None:
+        return
+    if config.choose_by not in config.evaluations:
+        known = ", ".join(config.evaluations) or "none"
+        raise ValueError(f"choose_by: there is no evaluation {config.choose_by}; evaluations has {known}")
+    chooses = config.evaluations[config.choose_by]
+    if chooses is not None and "validation" not in chooses.when:
+        raise ValueError(
+            f"choose_by and evaluations.{config.choose_by}.when disagree: validation chooses the checkpoint; "
+            f"evaluations.{config.choose_by}.when=[validation, test] would fit, or choose_by=null"
+        )
+
+
+def _check_data(config: Config, name: str, evaluation: Evaluation) -> None:
+    where = f"evaluations.{name}.data"
+    unknown = [key for key in evaluation.data if key not in DataConfig.model_fields]
+    if unknown:
+        raise ValueError(
+            f"{where}: {unknown[0]} is not a key of data_config.yaml, which has the keys that may stand here"
+        )
+    if config.encoder == "hierarchical":  # its positions are counted; torchvision's networks take any size
+        window = evaluation.data.get("window")
+        length = window.get("length", config.window.length) if isinstance(window, dict) else config.window.length
+        size = evaluation.data.get("frame_size", config.frame_size)
+        for key, ours, theirs in (
+            ("frame_size", config.frame_size, size),
+            ("window.length", config.window.length, length),
+        ):
+            if ours != theirs:
+                advice = (
+                    "; load_size and eval_crop say how other frames are brought to it" if key == "frame_size" else ""
+                )
+                raise ValueError(f"{where}.{key} is {theirs}, but the encoder takes {ours} alone: leave it out{advice}")
+    try:
+        data_of(config, evaluation)
+    except InputError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def data_of(config: Config, evaluation: Evaluation) -> Config:
+    """The run's config with the data of an evaluation.
+
+    A `dataset` with another name or root is a dataset of its own, with nothing of the run's (its labels, say). Mean and
+    std stay the run's unless they are given: the encoder was trained with them.
+
+    Raises:
+        InputError: the values do not fit together, or one of them is of the wrong type.
+    """
+    from pydantic import ValidationError
+
+    from config.messages import first_error
+
+    values = config.model_dump() | {"evaluations": {}, "choose_by": None}
+    for key, value in copy.deepcopy(evaluation.data).items():
+        old = values[key]
+        own = (
+            key == "dataset"
+            and isinstance(value, dict)
+            and any(name in value and value[name] != old[name] for name in ("name", "root"))
+        )
+        values[key] = _laid_over(old, value) if isinstance(old, dict) and not own else value
+    try:
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        raise InputError(first_error(error, type(config), lambda _: "its own value over the run's")) from None
+
+
+def _laid_over(base: Mapping[str, Any], change: Any) -> Any:
+    """`change` over `base`, key by key."""
+    if not isinstance(change, Mapping):
+        return change
+    merged = dict(base)
+    for key, value in change.items():
+        merged[key] = _laid_over(base[key], value) if isinstance(base.get(key), Mapping) else value
+    return merged
+
+
+def default_evaluations() -> dict[str, Any]:
+    """What a run is scored by where its config does not say it; train_config.yaml has the same."""
+    return {
+        "knn": {"protocol": "knn", "when": ["validation", "test"]},
+        "linear_probe": {"protocol": "linear_probe", "when": ["test"]},
+        "supervised": {"protocol": "classifier", "when": ["test"]},
+    }
+
+
+def choosing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A dumped config without the evaluations that neither train nor choose the checkpoint."""
+    values = dict(config)
+    by = values.get("choose_by", "knn")
+    chooses = values.get("evaluations", {}).get(by)
+    if chooses is not None:
+        sections = {name: _section(name) for name in (chooses.get("protocol"),) if name in PROTOCOLS}
+        chooses = {name: section.model_validate(chooses).model_dump() for name, section in sections.items()} or chooses
+    return values | {"choose_by": by, "evaluations": chooses}

@@ -1,0 +1,211 @@
+"""The evaluations of a config, ready to be done: data open, label sets known, before anything trains."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from config.errors import InputError
+from config.evaluations import Evaluation, When, data_of
+from config.schema import Config
+from data_utils.bad_videos import BadVideos
+from data_utils.catalog import Catalog
+from data_utils.dataset_card import catalog_folder, completed
+from data_utils.opening import open_bad_videos, open_catalogs
+from data_utils.prepare.embedded import make_missing
+from protocols import PROTOCOLS
+from protocols.encoded import EncodedData
+from protocols.protocol import Protocol, Score, Subject
+from runs.results import Result
+
+logger = logging.getLogger(__name__)
+
+SPLITS: dict[When, str] = {"validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """A dataset that encoders are scored on."""
+
+    name: str
+    catalogs: Mapping[str, Catalog]
+    config: Config
+    """The run's, with this dataset, its windows and sizes."""
+    bad_videos: BadVideos
+
+    @classmethod
+    def of(cls, catalogs: Mapping[str, Catalog], config: Config, bad_videos: BadVideos) -> EvaluationData:
+        """The data of `config`, opened already."""
+        return cls(catalog_folder(config).name, catalogs, config, bad_videos)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """By level, lowest first, the label set that it is judged by; {} where there are no labels."""
+        return self.catalogs["train"].own_labels(self.config.levels)
+
+    def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
+        """The data with an encoder, nothing encoded yet."""
+        return EncodedData(encoder, self.name, self.catalogs, self.config, device, self.bad_videos)
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """An evaluation with all that it needs."""
+
+    name: str
+    title: str
+    """For the console and for axes."""
+    protocol: Protocol[Any]
+    settings: Evaluation
+    data: EvaluationData
+    labels: Mapping[str, list[str]]
+    """By level, the label sets that it is scored on."""
+
+    @property
+    def split_names(self) -> list[str]:
+        """The splits that it scores."""
+        return [SPLITS[when] for when in self.settings.when]
+
+    def described(self) -> dict[str, str]:
+        """What the report says of it."""
+        heading = (
+            self.protocol.heading if self.title == self.protocol.title else f"{self.protocol.heading} ({self.name})"
+        )
+        return {"protocol": self.settings.protocol, "title": self.title, "heading": heading, "note": self.protocol.note}
+
+    def results(self, split: str, data: EncodedData, classifier: nn.Module | None) -> list[Result]:
+        """What the protocol says of an encoder on a split, without random init.
+
+        Args:
+            split: `val` or `test`.
+            data: this evaluation's, with the encoder.
+            classifier: the task's own, where it has one and it is trained.
+        """
+        scores = self.protocol.score(Subject(data, split, self.labels, self.data.own, classifier))
+        return [self._result(score, split) for score in scores]
+
+    def _result(self, score: Score, split: str) -> Result:
+        own = score.labels is not None and (score.level is None or self.data.own.get(score.level) == score.labels)
+        return Result(
+            self.name,
+            self.data.name,
+            split,
+            score.level,
+            score.labels,
+            score.metric,
+            score.value,
+            score.unit,
+            chance=score.chance,
+            interval=score.interval,
+            own=own,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All evaluations of a run."""
+
+    own: EvaluationData
+    """What the run trains on: monitors and figures look at it, too."""
+    evaluations: list[PlannedEvaluation]
+    skipped: dict[str, str]
+    """By name, why an evaluation cannot be done."""
+
+    def on(self, split: str) -> Iterator[tuple[EvaluationData, list[PlannedEvaluation]]]:
+        """The evaluations of a split by their data, the run's own first, so that it is encoded once for all of them."""
+        by_data: dict[int, list[PlannedEvaluation]] = {id(self.own): []}
+        for evaluation in self.evaluations:
+            if split in evaluation.split_names:
+                by_data.setdefault(id(evaluation.data), []).append(evaluation)
+        for evaluations in by_data.values():
+            yield (evaluations[0].data if evaluations else self.own), evaluations
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """By name, how the console and figures call the evaluations, in the order of the config."""
+        return {evaluation.name: evaluation.title for evaluation in self.evaluations}
+
+    def described(self) -> dict[str, dict[str, str]]:
+        """By name, what the report says of the evaluations."""
+        return {evaluation.name: evaluation.described() for evaluation in self.evaluations}
+
+    def scores_in_words(self, results: Sequence[Result], name: str | None) -> dict[tuple[str, str], str]:
+        """What an evaluation of the run's own data says, by (level, label set), for the titles of panels."""
+        evaluation = self.find(name)
+        if evaluation is None or evaluation.data is not self.own:
+            return {}
+        return {
+            (result.level, result.labels): f"{evaluation.title} {result.value:.1f} {result.unit}"
+            for result in results
+            if result.evaluation == name and result.level and result.labels and result.value is not None
+        }
+
+    def find(self, name: str | None) -> PlannedEvaluation | None:
+        """The evaluation of that name, where it can be done."""
+        return next((evaluation for evaluation in self.evaluations if evaluation.name == name), None)
+
+
+def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
+    """Opens what the evaluations of a config look at.
+
+    Args:
+        config: the run's.
+        own: the run's own data.
+        lists: the run's list of unreadable videos; those of other data are listed beside it.
+
+    Raises:
+        InputError: a dataset cannot be used, or has no such label set.
+    """
+    opened: list[tuple[Config, EvaluationData]] = []
+    planned, skipped = [], {}
+    for name, settings in config.evaluations.items():
+        if settings is None:
+            continue
+        data = own
+        if settings.data:
+            wanted = data_of(config, settings)
+            found = [data for other, data in opened if other == wanted]
+            data = found[0] if found else _open(name, wanted, lists)
+            opened.append((wanted, data))
+        protocol = PROTOCOLS[settings.protocol]
+        labels = _labels(name, settings, data)
+        if protocol.needs_labels and not any(labels.values()):
+            skipped[name] = f"{data.name} has no labels"
+            logger.warning("evaluations.%s is skipped: %s has no labels", name, data.name)
+            continue
+        title = protocol.title if name in (settings.protocol, protocol.title) else f"{protocol.title} ({name})"
+        planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels))
+    return Plan(own, planned, skipped)
+
+
+def _open(name: str, config: Config, lists: Path) -> EvaluationData:
+    try:
+        make_missing(config.dataset)
+        config = completed(config)
+        catalogs = open_catalogs(config, config.groups, lists)
+    except InputError as error:
+        raise InputError(f"evaluations.{name}: {error}") from None
+    counts = ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items())
+    logger.info("videos of evaluations.%s: %s", name, counts)
+    return EvaluationData.of(catalogs, config, open_bad_videos(config, catalogs, lists))
+
+
+def _labels(name: str, settings: Evaluation, data: EvaluationData) -> dict[str, list[str]]:
+    """By level, lowest first, the label sets that it is scored on."""
+    there, levels = list(data.catalogs["train"].labels), settings.levels or data.config.levels
+    chosen = [level for level in data.config.levels if level in levels]
+    if settings.labels is None:
+        return {level: [data.own[level]] for level in chosen if level in data.own}
+    if settings.labels == "all":
+        return dict.fromkeys(chosen, there)
+    unknown = [label for label in settings.labels if label not in there]
+    if unknown:
+        has = f"has {', '.join(there)}, which dataset.labels names" if there else "has no labels"
+        raise InputError(f"evaluations.{name}.labels: there is no label set {unknown[0]}; {data.name} {has}")
+    return dict.fromkeys(chosen, settings.labels)

@@ -1,0 +1,82 @@
+"""What a protocol owes the evaluation: from an encoder, data and settings to scores.
+
+The files of protocols import what takes seconds (NumPy, torch) inside their functions: the config's schema reads their
+settings, and a typo in a config must not wait for that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from config.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from protocols.encoded import EncodedData
+
+
+class NoSettings(Section):
+    """The settings of a protocol that has none."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a protocol scores, and on which labels."""
+
+    data: EncodedData
+    """The encoder with a dataset: features of its splits, and for protocols that need more, its catalogs."""
+    split: str
+    """What is scored: `val` or `test`; `train` is there to learn from."""
+    labels: Mapping[str, Sequence[str]]
+    """By level, lowest first, the label sets to score it on."""
+    own: Mapping[str, str]
+    """By level, the label set that it is judged by."""
+    classifier: nn.Module | None = None
+    """What the task has learned, from the last level's features [N, D] to class scores [N, classes]."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a protocol measured; `eval.py` makes a `Result` of it."""
+
+    level: str | None
+    """None: the task as a whole."""
+    labels: str | None
+    metric: str
+    value: float
+    chance: float | None = None
+    interval: float | None = None
+    unit: str = "%"
+
+
+SettingsT = TypeVar("SettingsT", bound=Section)
+
+
+class Protocol(ABC, Generic[SettingsT]):
+    """A way to score an encoder, which it leaves as it was, bit by bit.
+
+    Args:
+        settings: of this evaluation.
+    """
+
+    Settings: ClassVar[type[Section]] = NoSettings
+    """The class of `settings`: what the config may say, under `evaluations.NAME.settings`."""
+    title: ClassVar[str]
+    """In a few letters, for the console and for axes."""
+    heading: ClassVar[str]
+    """Above its table in the report."""
+    note: ClassVar[str]
+    """How to read it, one sentence for the report."""
+    needs_labels: ClassVar[bool] = True
+    """Where it does, it is skipped on data without labels."""
+
+    def __init__(self, settings: SettingsT) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def score(self, subject: Subject) -> list[Score]:
+        """Scores one encoder on one split; [] where there is nothing to score (a task without a classifier)."""
