@@ -119,21 +119,20 @@ class RunFolder:
         return True
 
     def bad_video_rows(self) -> list[list[str]]:
-        """Header and rows of bad_videos.csv and of the lists of other data beside it; empty where there are none."""
-        lists = [_rows(path) for path in [self.bad_videos, *self._other_bad_videos()] if path.is_file()]
-        return lists[0] + [row for rows in lists[1:] for row in rows[1:]] if lists else []
-
-    def _other_bad_videos(self) -> list[Path]:
-        """The lists of data that the run is only evaluated on: bad_videos.<evaluation>.csv."""
-        return sorted(self.root.glob(f"{self.bad_videos.stem}.*{self.bad_videos.suffix}"))
+        """Header and rows of bad_videos.csv; empty where there is none."""
+        if not self.bad_videos.is_file():
+            return []
+        # Names of files need not be UTF-8.
+        with self.bad_videos.open(newline="", encoding="utf-8", errors="replace") as file:
+            return [row for row in csv.reader(file) if row]
 
     def _is_expendable(self, path: Path) -> bool:
         if path.is_symlink():
             return False
         if path.is_dir():
             return path in (self.checkpoints, self.figures)
-        if path in (self.bad_videos, *self._other_bad_videos()):
-            return len(_rows(path)) <= 1
+        if path == self.bad_videos:
+            return len(self.bad_video_rows()) <= 1
         return path in (self.config, self.environment, self.lock) or (path == self.metrics and path.stat().st_size == 0)
 
     def _require_checkpoint(self) -> None:
@@ -177,13 +176,6 @@ class RunFolder:
             else:
                 probe.unlink(missing_ok=True)
             raise
-
-
-def _rows(path: Path) -> list[list[str]]:
-    """All rows of a CSV file."""
-    # Names of files need not be UTF-8.
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return [row for row in csv.reader(file) if row]
 
 
 def _check_name(name: str) -> None:

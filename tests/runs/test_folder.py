@@ -150,16 +150,3 @@ def test_a_checkpoint_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(run.last)
     with pytest.raises(InputError, match=r"last\.pt is not a regular file"):
         RunFolder.open(tmp_path, "first", resume=True)
-
-
-def test_lists_of_other_data_are_read_with_the_runs_own(tmp_path: Path) -> None:
-    run = RunFolder.open(tmp_path, "run", resume=False)
-    assert run.bad_video_rows() == []
-    run.bad_videos.write_text("split,path,reason\ntrain,a.mp4,damaged\n")
-    other = run.bad_videos.with_name("bad_videos.lips.csv")
-    other.write_text("split,path,reason\ntest,b.mp4,empty\n")
-    assert run.bad_video_rows()[1:] == [["train", "a.mp4", "damaged"], ["test", "b.mp4", "empty"]]
-    for path in (run.bad_videos, other):
-        assert not run.discard_if_unused()
-        path.write_text("split,path,reason\n")
-    assert run.discard_if_unused()
