@@ -114,7 +114,7 @@ def check_files(run: Path) -> None:
         *(f"checkpoints/{name}" for name in ("last.pt", "best.pt", "encoder.safetensors", "encoder.json")),
         *(f"figures/{name}" for name in FIGURES),
     }
-    assert (run / "bad_videos.csv").read_text().splitlines() == ["split,path,reason"]
+    assert (run / "bad_videos.csv").read_text().splitlines() == ["split,path,reason,dataset"]
     for figure in FIGURES:
         assert (run / "figures" / figure).read_bytes().startswith(b"\x89PNG")
     environment = json.loads((run / "environment.json").read_text())
