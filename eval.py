@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from config.schema import Config
-from data_utils.labels import LabelSet
-from data_utils.views import evaluation_views
+from data_utils.catalog.annotations.classes import LabelSet
+from data_utils.views.views import evaluation_views
 from monitors import collapse_alarms, effective_rank, feature_monitors, gradient_norms, shuffled_ratios, spread
 from protocols.encoded import EncodedData, EncodedSplit, FloatArray, evaluation_batches
 from protocols.evaluation import Plan

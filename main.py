@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
-from runs.caches import give_caches_a_place
-from runs.console import Progress, lasting_output, monitor_table, set_up_logging, speed_text, tell_results
+from runs.process.caches import give_caches_a_place
+from runs.reporting.console import Progress, lasting_output, monitor_table, set_up_logging, speed_text, tell_results
 
 if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
@@ -28,34 +28,34 @@ import torch
 
 from config.load import LoadedConfig, render_config
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.frame_reader import describe_reading
-from data_utils.loader import Loader
-from data_utils.opening import open_bad_videos, open_catalogs
+from data_utils.batches.frame_reader import describe_reading
+from data_utils.batches.loader import Loader
+from data_utils.batches.opening import open_bad_videos, open_catalogs
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
 from eval import FinalTest, Validation, Validator, choosing_score, final_test, why_no_choice
 from monitors import end_run_on_alarms
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
-from runs.atomic import write_json, write_text
 from runs.checkpoint import save_checkpoint, save_encoder
-from runs.clock import seconds_since_start
-from runs.compiled_umap import compiling_umap
 from runs.completing import complete
-from runs.curves import draw_collapse, draw_losses, draw_scores
-from runs.embedding import METHODS, Method
-from runs.ending import before_an_error, ending
-from runs.environment import describe_environment, device_name
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
-from runs.memory import MemoryWatch
 from runs.metrics import MetricLog
-from runs.monitor_table import CAPTION
-from runs.plan_of_steps import tell_plan
-from runs.report import write_report
+from runs.process.atomic import write_json, write_text
+from runs.process.clock import seconds_since_start
+from runs.process.ending import before_an_error, ending
+from runs.process.environment import describe_environment, device_name
+from runs.process.memory import MemoryWatch
+from runs.process.seeds import seed_everything
+from runs.process.signals import EndOnSignal, StopRequest
+from runs.reporting.compiled_umap import compiling_umap
+from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
+from runs.reporting.embedding import METHODS, Method
+from runs.reporting.monitor_table import CAPTION
+from runs.reporting.plan_of_steps import tell_plan
+from runs.reporting.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
-from runs.seeds import seed_everything
-from runs.signals import EndOnSignal, StopRequest
 from runs.step_log import StepLog
 from tasks import build_task
 from tasks.task import Task

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from architecture.encoder import Features
 from config.errors import InputError
-from runs.monitor_table import MONITORS
-from runs.seeds import torch_generator
+from runs.process.seeds import torch_generator
+from runs.reporting.monitor_table import MONITORS
 from tasks.task import Task
 
 FloatArray = NDArray[np.float32]

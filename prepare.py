@@ -18,12 +18,12 @@ from typing import Any, get_args
 import joblib
 
 from config.errors import InputError
-from data_utils.conversion.engine import Outcome, prepare
-from data_utils.conversion.preparation import Preparation
-from data_utils.conversion.results import shown, unused_lines
-from data_utils.dataset_card import Format
+from data_utils.catalog.dataset_card import Format
+from data_utils.prepare.conversion.engine import Outcome, prepare
+from data_utils.prepare.conversion.preparation import Preparation
+from data_utils.prepare.conversion.results import shown, unused_lines
 from data_utils.prepare.unused import lists_among, unused_files
-from runs.console import set_up_logging
+from runs.reporting.console import set_up_logging
 
 DATASETS = {
     "ucf101": "UCF101 with its official lists, or an own split by group",

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.loader import Loader
-from data_utils.views import TrainingViews, make_views
+from data_utils.batches.loader import Loader
+from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
-from runs.seeds import torch_generator
+from runs.process.seeds import torch_generator
 from tasks.task import Losses, StepContext, Task
 
 # Below torch's 2**16, which a loss of many terms overflows more often in a row than `max_bad_steps` allows; it grows.

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.labels import UNKNOWN, LabelSet
-from data_utils.loader import Batch
-from data_utils.normalise import to_pixels
-from data_utils.views import View, make_views, middle_view
-from runs.drawing import COLOURS, MARKERS, STYLE, save_figure
-from runs.drawn_text import Lettering, width
-from runs.embedding import METHODS, Method, embed
-from runs.seeds import numpy_generator
+from data_utils.batches.loader import Batch
+from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.normalise import to_pixels
+from data_utils.views.views import View, make_views, middle_view
+from runs.process.seeds import numpy_generator
+from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
+from runs.reporting.drawn_text import Lettering, width
+from runs.reporting.embedding import METHODS, Method, embed
 
 logger = logging.getLogger(__name__)
 

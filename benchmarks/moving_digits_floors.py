@@ -21,10 +21,10 @@ import torch
 from config.data import Difficulty
 from config.load import load_config
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.opening import open_bad_videos, open_catalogs
-from data_utils.views import evaluation_views
+from data_utils.batches.opening import open_bad_videos, open_catalogs
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import evaluation_views
 from protocols.encoded import FloatArray, evaluation_batches
 from protocols.knn import knn_predict, knn_settings
 from protocols.metrics import chance

@@ -16,8 +16,8 @@ import torch
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.loader import Batch
-from runs.seeds import seed_everything
+from data_utils.batches.loader import Batch
+from runs.process.seeds import seed_everything
 from tasks.hierarchical import HierarchicalTask
 from train import Trainer
 

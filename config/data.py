@@ -139,7 +139,8 @@ class DataConfig(Section):
         """Mean and std per channel, of pixels in [0, 1].
 
         Raises:
-            ValueError: they are the dataset's and not known yet: `data_utils.dataset_card.completed` fills them in.
+            ValueError: they are the dataset's and not known yet; `data_utils.catalog.dataset_card.completed` fills them
+                in.
         """
         if self.mean is None or self.std is None:
             raise ValueError("mean and std are the dataset's: completed(config) first")

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.labels import LabelSet, part_shares
-from data_utils.loader import Batch, Loader
-from data_utils.views import crops_per_window, evaluation_views
+from data_utils.batches.loader import Batch, Loader
+from data_utils.catalog.annotations.classes import LabelSet, part_shares
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import crops_per_window, evaluation_views
 from monitors import Singles
 
 FloatArray = NDArray[np.float32]

@@ -14,10 +14,10 @@ from torch import nn
 from config.errors import InputError
 from config.evaluations import Evaluation, When, data_of
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.dataset_card import catalog_folder, completed
-from data_utils.opening import open_bad_videos, open_catalogs
+from data_utils.batches.opening import open_bad_videos, open_catalogs
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
+from data_utils.catalog.dataset_card import catalog_folder, completed
 from data_utils.prepare.embedded import make_missing
 from protocols import PROTOCOLS
 from protocols.encoded import EncodedData

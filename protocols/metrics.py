@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from data_utils.labels import LabelSet
+from data_utils.catalog.annotations.classes import LabelSet
 from protocols.encoded import EncodedSplit, FloatArray, IntArray
 from protocols.protocol import Score
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from config.errors import InputError
-from runs.atomic import atomic_write, write_json
+from runs.process.atomic import atomic_write, write_json
 
 # Behind torch's own format, which readers of it pass over: this mark, and the SHA-256 of all that is before the mark.
 _MARK = b"\nsha256 of the above: "

@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 
 from config.load import LoadedConfig
-from data_utils.dataset_card import completed, left_to_dataset
+from data_utils.catalog.dataset_card import completed, left_to_dataset
 from data_utils.prepare.embedded import make_missing
 
 

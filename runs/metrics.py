@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from config.errors import InputError
-from runs.atomic import atomic_write, plain
+from runs.process.atomic import atomic_write, plain
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from config.schema import Config
-    from data_utils.catalog import Catalog
+    from data_utils.catalog.catalog import Catalog
     from tasks.task import Task
 
 

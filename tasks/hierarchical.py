@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from architecture.hierarchy import HierarchicalTransformer, Units
 from architecture.stem import patchify
 from config.schema import Config
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 from losses import patch_target, summary_target
 from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint

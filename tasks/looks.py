@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from config.augmentation import Augmentation
 from config.schema import Config
-from data_utils.views import View
+from data_utils.views.views import View
 from tasks.hierarchical_settings import HierarchicalSettings, Strength
 
 

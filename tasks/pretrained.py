@@ -13,9 +13,9 @@ from config.errors import InputError
 from config.load import restore_config
 from config.places import place
 from config.schema import Config
-from data_utils.cover import cover
-from data_utils.normalise import normalise
-from data_utils.views import middle_view
+from data_utils.video_files.cover import cover
+from data_utils.views.normalise import normalise
+from data_utils.views.views import middle_view
 from runs.pretrained import find_encoder, load_weights, read_description, read_weights
 from tasks.encoder import Network, build_network
 

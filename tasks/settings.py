@@ -9,7 +9,7 @@ from config.section import Section
 
 if TYPE_CHECKING:
     from config.schema import Config
-    from data_utils.catalog import Catalog
+    from data_utils.catalog.catalog import Catalog
     from tasks.task import Task
 
 

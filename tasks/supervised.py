@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.labels import UNKNOWN, LabelSet, part_shares
-from data_utils.views import TrainingViews, View
+from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet, part_shares
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import TrainingViews, View
 from tasks.encoder import build_encoder, feature_dim
 from tasks.supervised_settings import SupervisedSettings
 from tasks.task import Losses, ParameterGroup, StepContext, Task

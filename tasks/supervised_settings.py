@@ -10,7 +10,7 @@ from tasks.settings import TaskSettings
 
 if TYPE_CHECKING:
     from config.schema import Config
-    from data_utils.catalog import Catalog
+    from data_utils.catalog.catalog import Catalog
     from tasks.task import Task
 
 

@@ -9,7 +9,7 @@ from architecture import batch_statistics
 from architecture.projection_heads import PrototypeHead
 from config.augmentation import Augmentation
 from config.schema import Config
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 from losses import cross_entropy
 from tasks.encoder import build_encoder, feature_dim
 from tasks.svt_settings import SVTSettings

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""

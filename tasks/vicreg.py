@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from architecture.projection_heads import Expander
 from config.schema import Config
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 from losses import vicreg_terms
 from tasks.encoder import build_encoder, feature_dim
 from tasks.task import Losses, ParameterGroup, StepContext, Task

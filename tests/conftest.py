@@ -17,9 +17,9 @@ import torch
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.opening import open_catalogs
-from runs.console import ConsoleHandler
+from data_utils.batches.opening import open_catalogs
+from data_utils.catalog.catalog import Catalog
+from runs.reporting.console import ConsoleHandler
 
 TINY_VIDEOS = {"train": 24, "val": 12, "test": 12}
 # Every level has a width of its own, so that a mix-up of levels does not fit.

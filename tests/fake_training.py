@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.loader import Batch
-from data_utils.views import TrainingViews, View
-from runs.seeds import seed_everything
+from data_utils.batches.loader import Batch
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import TrainingViews, View
+from runs.process.seeds import seed_everything
 from tasks import build_task
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 from train import StepReport, Trainer

@@ -13,19 +13,19 @@ import torch
 
 import eval as evaluation
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
+from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
 from data_utils.formats.video import VideoReader
-from data_utils.labels import UNKNOWN, LabelSet
-from data_utils.normalise import normalise
+from data_utils.views.normalise import normalise
 from eval import FinalTest, Validation, Validator, choosing_score, final_test, too_few_labels, why_no_choice
 from monitors import effective_rank, gradient_norms, lidar, linear_cka, shuffled_ratios, spread
 from protocols.encoded import encode_split
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from protocols.knn import knn_scores, knn_settings
 from protocols.metrics import chance, confidence_interval
+from runs.process.seeds import seed_everything
 from runs.results import Result, nested
-from runs.seeds import seed_everything
 from tasks import build_task
 from tasks.task import Task
 from tests.protocols.clouds import values

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.loader import Loader
-from data_utils.views import make_views
+from data_utils.batches.loader import Loader
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import make_views
 from eval import Validator
 from protocols.evaluation import EvaluationData, plan_evaluations
-from runs.seeds import seed_everything
+from runs.process.seeds import seed_everything
 from tasks import build_task
 from train import Trainer
 from visualization import FirstWindows, draw_input, draw_looks

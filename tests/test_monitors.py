@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import monitors
 from config.errors import InputError
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 from monitors import (
     FloatArray,
     Singles,

@@ -10,7 +10,7 @@ from torch import nn
 
 from config.errors import InputError
 from config.schema import Config
-from data_utils.views import TrainingViews, View
+from data_utils.views.views import TrainingViews, View
 from optimizers import Turns, build_optimizers, schedule_factors
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 

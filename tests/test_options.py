@@ -17,8 +17,8 @@ import torch
 
 from config.keys import choice_of
 from config.schema import Config
-from data_utils.loader import Batch
-from runs.seeds import seed_everything
+from data_utils.batches.loader import Batch
+from runs.process.seeds import seed_everything
 from tasks.hierarchical import HierarchicalTask
 from tasks.hierarchical_settings import HierarchicalSettings, Strength
 from tasks.prediction_losses import LOSSES

@@ -16,9 +16,9 @@ import main
 from config.evaluations import data_of
 from config.load import load_config
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.opening import open_catalogs
+from data_utils.batches.opening import open_catalogs
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
 from protocols.encoded import encode_split
 from protocols.knn import KNNSettings, knn_scores
 from runs.checkpoint import load_checkpoint

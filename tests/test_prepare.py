@@ -23,18 +23,18 @@ from PIL import Image
 import prepare
 from config.data import CatalogDataset
 from config.load import load_config
-from data_utils.catalog_file import read_catalog_files, read_csv
-from data_utils.conversion.converter_pool import POOL
-from data_utils.dataset_card import read_card
+from data_utils.batches.opening import open_catalogs
+from data_utils.batches.plan import Plan
+from data_utils.catalog.catalog_file import read_catalog_files, read_csv
+from data_utils.catalog.dataset_card import read_card
 from data_utils.formats.packed import PackedReader
-from data_utils.opening import open_catalogs
-from data_utils.plan import Plan
 from data_utils.prepare import moving_digits
+from data_utils.prepare.conversion.converter_pool import POOL
 from protocols.knn import knn_settings
 from runs.completing import complete
 from tasks.encoder_settings import HierarchySettings
 from tests.data_utils.conftest import number_of, numbered_frame, write_video
-from tests.data_utils.conversion.engine_scaffolding import contents, tree
+from tests.data_utils.prepare.conversion.engine_scaffolding import contents, tree
 
 REPOSITORY = Path(prepare.__file__).resolve().parent
 
@@ -455,7 +455,7 @@ def test_help_of_every_dataset(dataset: str, capsys: pytest.CaptureFixture[str])
 def test_progress_lines_where_there_is_no_terminal(
     raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("data_utils.progress.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("data_utils.video_files.progress.SECONDS_BETWEEN_LINES", 0.0)
     assert prepare.main(["folder", "--raw", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]) == 0
     assert re.search(r"^converting: 10 of 20, about \d+ (s|min) left$", capsys.readouterr().out, re.MULTILINE)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from config.errors import InputError
-from data_utils.normalise import normalise
-from data_utils.views import make_views
-from runs.seeds import seed_everything, torch_generator
+from data_utils.views.normalise import normalise
+from data_utils.views.views import make_views
+from runs.process.seeds import seed_everything, torch_generator
 from tasks.hierarchical import HierarchicalTask
 from tasks.task import Losses, StepContext
 from tests.fake_training import (

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from optimizers import OPTIMIZERS
-from runs.seeds import seed_everything
+from runs.process.seeds import seed_everything
 from tasks.hierarchical import HierarchicalTask
 from tasks.task import Losses
 from tests.fake_training import (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from data_utils.catalog import Catalog
-from data_utils.loader import Loader
+from data_utils.batches.loader import Loader
+from data_utils.catalog.catalog import Catalog
 from runs.checkpoint import load_checkpoint, save_checkpoint
 from tests.fake_training import (
     DROPOUT,

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 import visualization
 from config.errors import InputError
-from data_utils.labels import LabelSet
-from runs import curves
-from runs.curves import draw_curves
-from runs.drawing import COLOURS, save_figure
+from data_utils.catalog.annotations.classes import LabelSet
+from runs.reporting import curves
+from runs.reporting.curves import draw_curves
+from runs.reporting.drawing import COLOURS, save_figure
 from tests.pictures import has_colour, pixels, validation
 from visualization import draw_embeddings, draw_views, draw_windows
 

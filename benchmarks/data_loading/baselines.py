@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from data_utils.decoding import fit, numbered_frames, open_video
+from data_utils.video_files.decoding import fit, numbered_frames, open_video
 
 SIDE = 224
 QUALITY = 90

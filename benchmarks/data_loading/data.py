@@ -15,9 +15,9 @@ from benchmarks.data_loading.baselines import write_frames
 from benchmarks.data_loading.videos import SIZE, make_videos
 from config.load import load_config
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.dataset_card import completed
-from data_utils.opening import open_catalogs
+from data_utils.batches.opening import open_catalogs
+from data_utils.catalog.catalog import Catalog
+from data_utils.catalog.dataset_card import completed
 
 SIDE, SMALL = 224, 60
 FULL, REDUCED = (224, 224), (60, 80)

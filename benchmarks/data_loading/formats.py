@@ -13,9 +13,9 @@ from torch import Tensor
 
 from benchmarks.data_loading.data import Loading, Place
 from config.errors import InputError
-from data_utils.catalog import Catalog
-from data_utils.frame_reader import reader_for
-from data_utils.loader import Loader
+from data_utils.batches.frame_reader import reader_for
+from data_utils.batches.loader import Loader
+from data_utils.catalog.catalog import Catalog
 
 DECODERS = ("torchcodec", "pyav", "decord", "opencv")
 _DRAWS = 200

@@ -21,7 +21,7 @@ import psutil
 if TYPE_CHECKING:  # when what is imported is measured here
     import pandas as pd
 
-    from data_utils.loader import Loader
+    from data_utils.batches.loader import Loader
 
 ROOT = Path(__file__).resolve().parents[2]
 # Shards of as many videos as prepare.py puts into one, a few of them with frames of their own.
@@ -52,7 +52,7 @@ def make_catalog(folder: Path, rows: int) -> None:
     """A prepared dataset whose training split lists `rows` videos in full shards, a few under many names."""
     import pandas as pd
 
-    from data_utils.dataset_card import FILE_NAME, DatasetCard
+    from data_utils.catalog.dataset_card import FILE_NAME, DatasetCard
 
     card = DatasetCard(
         name="folder", format="packed", size=_SIZE[0], mean=(0.3, 0.3, 0.3), std=(0.15, 0.15, 0.15), flip=0.0
@@ -126,9 +126,9 @@ def main() -> None:
     folder, epochs, batches, num_workers = Path(sys.argv[1]), *map(int, sys.argv[2:])
     times = [time.monotonic()]
     from benchmarks.data_loading.data import REDUCED, Loading, Place
+    from data_utils.batches.frame_reader import reader_for
+    from data_utils.batches.loader import Loader
     from data_utils.formats.packed import PackedReader
-    from data_utils.frame_reader import reader_for
-    from data_utils.loader import Loader
 
     times.append(time.monotonic())
     place = Place(folder, folder)

@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from data_utils.decoding import fit, numbered_frames, open_video
+from data_utils.video_files.decoding import fit, numbered_frames, open_video
 
 SIZE = (240, 320)
 RATE = 30

@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks.quality.plan import FLOORS, Run
 from benchmarks.training_run import ROOT, run_python, train
 from config.errors import InputError
-from runs.atomic import write_json
 from runs.metrics import MetricLog
+from runs.process.atomic import write_json
 
 RESULTS = ROOT / "benchmarks/results/quality"
 

@@ -22,21 +22,21 @@ from sklearn.decomposition import PCA
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
-from data_utils.labels import LabelSet
-from data_utils.opening import open_bad_videos, open_catalogs
-from data_utils.views import evaluation_views
+from data_utils.batches.opening import open_bad_videos, open_catalogs
+from data_utils.catalog.annotations.classes import LabelSet
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import evaluation_views
 from monitors import Singles
 from protocols.encoded import EncodedSplit, FloatArray, evaluation_batches
 from protocols.knn import knn_scores, knn_settings
 from protocols.linear_probe import LinearProbeSettings, probe_scores
 from protocols.metrics import chance
 from protocols.protocol import Score
-from runs.atomic import write_json
 from runs.completing import complete
-from runs.environment import describe_environment
-from runs.memory import MemoryWatch
+from runs.process.atomic import write_json
+from runs.process.environment import describe_environment
+from runs.process.memory import MemoryWatch
 
 LOOKS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "raw pixels": lambda video_NTCHW: video_NTCHW,

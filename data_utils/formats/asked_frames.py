@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
+from data_utils.video_files.decoding import VideoError
 
 
 def require_positions(indices: NDArray[np.int64]) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
 from data_utils.formats.asked_frames import each_once, require_frames, require_positions
 from data_utils.formats.jpeg import decode, encode
-from runs.atomic import sync_folder
+from data_utils.video_files.decoding import VideoError
+from runs.process.atomic import sync_folder
 
 PART_SUFFIX = ".frames"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")

@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.cover import cover
 from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.formats.part import Part, Rate, write_part_file
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex
 from data_utils.formats.shard_reader import OPEN_SHARDS, ShardFormat, ShardReader
 from data_utils.formats.shard_writing import allocate, finish_shard
+from data_utils.video_files.cover import cover
 
 PART_SUFFIX = ".raw"
 _KIND = "raw frames"

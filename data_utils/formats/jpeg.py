@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.cover import cover
-from data_utils.decoding import VideoError
+from data_utils.video_files.cover import cover
+from data_utils.video_files.decoding import VideoError
 
 # 224 x 299 frames of real clips: 14 kB at 40.7 dB (mean PSNR). 95: 20 kB at 42.5 dB, decoded 20 % slower.
 QUALITY = 90

@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
-from runs.atomic import replaced_file
+from data_utils.video_files.decoding import VideoError
+from runs.process.atomic import replaced_file
 
 # frames, height, width, frame rate, check sum of the two tables, mark
 _END = struct.Struct("<qqqdI8s")

@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
 from data_utils.formats.numbers_by_path import hashes_of
+from data_utils.video_files.decoding import VideoError
 
 VERSION = 1
 TABLES = ("frames", "height", "width", "first_frame", "position", "checksum")

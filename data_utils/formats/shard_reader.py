@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
 from data_utils.formats.asked_frames import each_once, require_frames, require_positions
 from data_utils.formats.numbers_by_path import NumbersByPath
 from data_utils.formats.shard_index import Arrays, Entries, ShardIndex, open_index
+from data_utils.video_files.decoding import VideoError
 
 # An open shard costs a file descriptor and some 50 bytes per video; opening one, half a millisecond.
 OPEN_SHARDS = 128

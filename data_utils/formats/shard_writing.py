@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from data_utils.formats.part import Part, read_part_file
 from data_utils.formats.shard_index import VERSION, Arrays, tables_crc32
-from runs.atomic import replaced_file
+from runs.process.atomic import replaced_file
 
 _TEXT = h5py.string_dtype("utf-8")
 

@@ -17,14 +17,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from data_utils.decoders.protocol import Decoder, Known
-from data_utils.decoders.pyav import PyAVDecoder
-from data_utils.decoding import SeekPoint, VideoError, mark_regular
 from data_utils.formats.asked_frames import require_positions
 from data_utils.formats.frames import folder_name
 from data_utils.formats.numbers_by_path import NumbersByPath
-from data_utils.inspection import CheckedVideo
-from runs.atomic import sync_folder
+from data_utils.video_files.decoders.protocol import Decoder, Known
+from data_utils.video_files.decoders.pyav import PyAVDecoder
+from data_utils.video_files.decoding import SeekPoint, VideoError, mark_regular
+from data_utils.video_files.inspection import CheckedVideo
+from runs.process.atomic import sync_folder
 
 PART_SUFFIX = ".mp4"
 KEY_FRAMES = 12

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InputError
-from data_utils.catalog_file import read_csv
+from data_utils.catalog.catalog_file import read_csv
 from data_utils.prepare.disk import is_text
 
 

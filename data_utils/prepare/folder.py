@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.label_text import normal_label
+from data_utils.catalog.label_text import normal_label
 from data_utils.prepare.annotation_files import chosen_file, path_inside, raw_folder, read_table
 from data_utils.prepare.disk import refuse_bytes
 from data_utils.prepare.frames_on_disk import on_disk

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import InputError
-from data_utils.decoding import VideoError
-from data_utils.frame_folders import IMAGE_EXTENSIONS, frames_among
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, missing
+from data_utils.video_files.decoding import VideoError
+from data_utils.video_files.frame_folders import IMAGE_EXTENSIONS, frames_among
 
 MISSING = "missing"
 

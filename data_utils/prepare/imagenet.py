@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.frame_folders import IMAGE_EXTENSIONS
 from data_utils.prepare.annotation_files import chosen_file, chosen_folder, raw_folder, read_lines, read_table
 from data_utils.prepare.frames_on_disk import MISSING
 from data_utils.prepare.listing import Listing, make_listing
 from data_utils.prepare.splits import add_draw_options, within_classes
 from data_utils.prepare.video_index import VideoIndex, stem
+from data_utils.video_files.frame_folders import IMAGE_EXTENSIONS
 
 _SOLUTION = "LOC_val_solution.csv"
 _NAMES = "LOC_synset_mapping.txt"

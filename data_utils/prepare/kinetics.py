@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.catalog_file import SPLITS
+from data_utils.catalog.catalog_file import SPLITS
 from data_utils.prepare.annotation_files import chosen_file, chosen_folder, raw_folder, read_table
 from data_utils.prepare.class_names import ClassNames, spelling_key
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, files_below

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_utils.catalog_file import SPLITS
-from data_utils.label_text import normal_label
+from data_utils.catalog.catalog_file import SPLITS
+from data_utils.catalog.label_text import normal_label
 from data_utils.prepare.sources import Source, Unused
 
 SPLIT_NAMES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.errors import InputError
-from data_utils.label_text import normal_label
+from data_utils.catalog.label_text import normal_label
 from data_utils.prepare.annotation_files import path_inside
 
 _MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", None: "blanks"}

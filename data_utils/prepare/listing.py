@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from config.errors import InputError
-from data_utils.catalog_file import SPLITS
-from data_utils.label_text import SEPARATOR, normal_label
+from data_utils.catalog.catalog_file import SPLITS
+from data_utils.catalog.label_text import SEPARATOR, normal_label
 from data_utils.prepare.class_names import spelling_key
 from data_utils.prepare.disk import is_text, refuse_bytes
 from data_utils.prepare.sources import Unused

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from config.errors import InputError
-from data_utils.label_text import normal_label
+from data_utils.catalog.label_text import normal_label
 from data_utils.prepare.annotation_files import chosen_file, path_inside, raw_folder, read_lines
 from data_utils.prepare.class_names import ClassNames
 from data_utils.prepare.folder import add_flip_option, add_fps_option

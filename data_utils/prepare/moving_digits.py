@@ -32,7 +32,7 @@ from tqdm import tqdm
 from config.data import Difficulty, MovingDigits
 from config.errors import InputError
 from config.files import CONFIG_FOLDER, read_file
-from data_utils.catalog_file import read_csv
+from data_utils.catalog.catalog_file import read_csv
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.moving_digits_easy import STEPS, render
 from data_utils.prepare.moving_digits_hard import render_hard

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from data_utils.decoding import TEXT_BYTES, VideoError, first_bytes, is_text
-from data_utils.frame_folders import Series, frames_among, is_flow, is_image, series_of
-from data_utils.inspector import Inspector
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, Folder, walk
+from data_utils.video_files.decoding import TEXT_BYTES, VideoError, first_bytes, is_text
+from data_utils.video_files.frame_folders import Series, frames_among, is_flow, is_image, series_of
+from data_utils.video_files.inspector import Inspector
 
 NO_VIDEO = "no video"
 UNLABELLED_TEST = "a video of the official test, which has no label"

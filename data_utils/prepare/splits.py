@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from config.errors import InputError
-from data_utils.catalog_file import SPLITS
+from data_utils.catalog.catalog_file import SPLITS
 
 _DRAWS = 200  # of which the best is taken
 _DRAWN_GROUPS = 200_000  # in all draws together

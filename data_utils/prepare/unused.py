@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_utils.frame_folders import is_image
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, walk
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.sources import Unused, others_beside
+from data_utils.video_files.frame_folders import is_image
 
 
 def unused_files(raw: Path, leave_out: Path | None, listing: Listing, lists: Iterable[str]) -> list[Unused]:

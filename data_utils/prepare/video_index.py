@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from config.errors import InputError
-from data_utils.frame_folders import is_image
 from data_utils.prepare.disk import VIDEO_EXTENSIONS, files_below
 from data_utils.prepare.sources import Recognition
+from data_utils.video_files.frame_folders import is_image
 
 
 class VideoIndex:

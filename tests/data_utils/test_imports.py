@@ -58,7 +58,7 @@ def reached_from(start: str, known: dict[str, Path]) -> dict[str, str]:
 
 def test_data_utils_knows_neither_the_whole_config_nor_models() -> None:
     known = files()
-    assert "data_utils.catalog" in known
+    assert "data_utils.catalog.catalog" in known
     assert "config.schema" in reached_from("config.load", known)
     for module in [name for name in known if name.split(".")[0] == "data_utils"]:
         reached = reached_from(module, known)
@@ -68,6 +68,29 @@ def test_data_utils_knows_neither_the_whole_config_nor_models() -> None:
 
 def test_what_a_catalog_is_knows_nothing_of_windows_and_of_how_data_are_made() -> None:
     known = files()
-    reached = reached_from("data_utils.catalog", known)
+    reached = reached_from("data_utils.catalog.catalog", known)
     assert not {name for name in reached if name.startswith("data_utils.prepare")}
-    assert not {"data_utils.windows", "data_utils.loader", "data_utils.views"} & reached.keys()
+    assert not {"data_utils.batches.windows", "data_utils.batches.loader", "data_utils.views.views"} & reached.keys()
+
+
+# From folder to folder: what each of them may import of the others. A new edge wants a reason.
+EDGES = {
+    "catalog": {"video_files"},
+    "video_files": set(),
+    "formats": {"video_files"},
+    "batches": {"catalog", "formats", "video_files"},
+    "views": {"batches", "video_files"},
+    "prepare": {"catalog", "formats", "video_files", "batches"},
+}
+
+
+def test_the_folders_of_data_utils_stand_on_each_other_in_one_order() -> None:
+    known = files()
+    found: dict[str, set[str]] = {folder: set() for folder in EDGES}
+    for module, path in known.items():
+        if not module.startswith("data_utils."):
+            continue
+        folder = module.split(".")[1]
+        others = {name.split(".")[1] for name in imports_of(path, known) if name.startswith("data_utils.")}
+        found[folder] |= others - {folder}
+    assert found == EDGES

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_utils.labels import LabelSet
+from data_utils.catalog.annotations.classes import LabelSet
 from monitors import Singles
 from protocols.encoded import EncodedSplit, FloatArray, IntArray
 from protocols.protocol import Score

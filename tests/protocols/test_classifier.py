@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from config.errors import InputError
-from data_utils.labels import LabelSet
+from data_utils.catalog.annotations.classes import LabelSet
 from protocols.classifier import Classifier
 from protocols.encoded import EncodedData, EncodedSplit
 from protocols.metrics import confidence_interval

@@ -16,15 +16,15 @@ from torchvision.transforms.functional import resize
 import monitors
 from config.errors import InputError
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
+from data_utils.batches.opening import open_catalogs
+from data_utils.batches.windows import evaluation_starts, frame_indices
+from data_utils.catalog.annotations.classes import LabelSet
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
 from data_utils.formats.video import VideoReader
-from data_utils.labels import LabelSet
-from data_utils.normalise import normalise
-from data_utils.opening import open_catalogs
-from data_utils.windows import evaluation_starts, frame_indices
+from data_utils.views.normalise import normalise
 from protocols.encoded import encode_split
-from runs.seeds import seed_everything
+from runs.process.seeds import seed_everything
 from tasks.encoder import build_hierarchy
 
 MakeConfig = Callable[..., Config]

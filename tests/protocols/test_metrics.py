@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data_utils.labels import UNKNOWN
+from data_utils.catalog.annotations.classes import UNKNOWN
 from protocols.encoded import EncodedSplit
 from protocols.knn import KNNSettings, knn_scores
 from protocols.linear_probe import LinearProbeSettings, probe_scores

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runs.curves import draw_curves
 from runs.folder import RunFolder
+from runs.reporting.curves import draw_curves
 from runs.results import Result, as_records
 from visualization import draw_windows
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.load import LoadedConfig, load_config
-from data_utils.dataset_card import FILE_NAME, catalog_folder, completed
+from data_utils.catalog.dataset_card import FILE_NAME, catalog_folder, completed
 from runs.completing import complete
 
 CARD: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runs.atomic import plain
+from runs.process.atomic import plain
 from runs.results import Result, as_records, mean_score, nested, results_of, with_random_init
 
 

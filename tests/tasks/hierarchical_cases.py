@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from config.schema import Config
-from data_utils.views import TrainingViews
+from data_utils.views.views import TrainingViews
 from tasks.hierarchical import HierarchicalTask
 from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.task import Losses, StepContext

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from config.schema import Config
-from data_utils.views import View
+from data_utils.views.views import View
 from tasks.hierarchical import HierarchicalTask
 from tasks.looks import Look, looks_of_levels, view_of
 

@@ -16,14 +16,14 @@ from torch import Tensor
 from architecture.encoder import Encoder
 from config.errors import InputError
 from config.schema import Config
-from data_utils.bad_videos import BadVideos
-from data_utils.catalog import Catalog
+from data_utils.batches.loader import Batch
+from data_utils.batches.windows import evaluation_starts, frame_indices
+from data_utils.catalog.bad_videos import BadVideos
+from data_utils.catalog.catalog import Catalog
 from data_utils.formats.hdf5 import HDF5Reader
 from data_utils.formats.video import VideoReader
-from data_utils.loader import Batch
-from data_utils.normalise import normalise
-from data_utils.views import evaluation_views
-from data_utils.windows import evaluation_starts, frame_indices
+from data_utils.views.normalise import normalise
+from data_utils.views.views import evaluation_views
 from protocols.encoded import encode_split
 from runs.checkpoint import save_encoder
 from tasks import build_task

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.labels import UNKNOWN, LabelSet
-from data_utils.views import TrainingViews, View
+from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import TrainingViews, View
 from tasks import build_task
 from tasks.hierarchical import HierarchicalTask
 from tasks.supervised import SupervisedTask

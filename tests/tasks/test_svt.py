@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.loader import Loader
-from data_utils.views import TrainingViews, make_views
+from data_utils.batches.loader import Loader
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import TrainingViews, make_views
 from tasks import build_task
 from tasks.svt import FROZEN_PROTOTYPES, SVTTask
 from tasks.task import Losses, StepContext

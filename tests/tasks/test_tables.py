@@ -64,7 +64,7 @@ class BrightnessSettings(TaskSettings):
 TASK_FILE = """
 from torch import nn
 
-from data_utils.views import View
+from data_utils.views.views import View
 from tasks.brightness_settings import BrightnessSettings
 from tasks.encoder import build_encoder, feature_dim
 from tasks.task import ParameterGroup, Task
@@ -95,7 +95,7 @@ PROGRAM = """
 import sys, torch
 from config.describe import describe
 from config.load import load_config
-from data_utils.loader import Batch
+from data_utils.batches.loader import Batch
 from tasks import build_task
 from train import Trainer
 

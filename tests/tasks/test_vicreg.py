@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from config.schema import Config
-from data_utils.catalog import Catalog
-from data_utils.loader import Loader
-from data_utils.views import TrainingViews, View, make_views
+from data_utils.batches.loader import Loader
+from data_utils.catalog.catalog import Catalog
+from data_utils.views.views import TrainingViews, View, make_views
 from tasks import build_task
 from tasks.task import Losses, StepContext
 from tasks.vicreg import VICRegTask

@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from data_utils.batches.frame_reader import FrameReader
 from data_utils.formats import frames, hdf5, packed
-from data_utils.frame_reader import FrameReader
 from tests.data_utils.conftest import numbered_frame
 
 FORMATS: dict[str, ModuleType] = {"packed": packed, "frames": frames, "hdf5": hdf5}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
 from data_utils.formats import frames
 from data_utils.formats.frames import FramesReader, folder_name
+from data_utils.video_files.decoding import VideoError
 from tests.data_utils.formats.stored_videos import pictures, store
 
 NumberOf = Callable[[NDArray[np.uint8]], int]

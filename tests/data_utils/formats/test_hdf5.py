@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from data_utils.cover import cover
-from data_utils.decoding import VideoError
 from data_utils.formats.hdf5 import HDF5Reader
+from data_utils.video_files.cover import cover
+from data_utils.video_files.decoding import VideoError
 from tests.data_utils.formats.stored_videos import VIDEOS, pictures, store
 
 

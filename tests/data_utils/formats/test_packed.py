@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
 from data_utils.formats import jpeg, packed
 from data_utils.formats.packed import PackedReader
 from data_utils.formats.part import read_part_file
+from data_utils.video_files.decoding import VideoError
 from tests.data_utils.formats.stored_videos import VIDEOS, parts_of, pictures, store
 
 NumberOf = Callable[[NDArray[np.uint8]], int]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_utils.decoding import VideoError
+from data_utils.video_files.decoding import VideoError
 from tests.data_utils.formats.stored_videos import (
     FORMATS,
     VIDEOS,

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from config.errors import InputError
-from data_utils.decoders import pyav
-from data_utils.decoders.choice import decoder_for
-from data_utils.decoding import VideoError, numbered_frames
 from data_utils.formats import video
 from data_utils.formats.video import VideoReader
-from data_utils.inspection import inspect_video
+from data_utils.video_files.decoders import pyav
+from data_utils.video_files.decoders.choice import decoder_for
+from data_utils.video_files.decoding import VideoError, numbered_frames
+from data_utils.video_files.inspection import inspect_video
 
 SIZE = (32, 48)
 FORMATS = {

@@ -1,0 +1,94 @@
+"""What an epoch reads, and in which order: known before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.data import DataConfig
+from data_utils.batches.windows import (
+    epoch_order,
+    evaluation_starts,
+    frame_indices,
+    num_evaluation_windows,
+    num_training_windows,
+    second_start,
+    training_starts,
+)
+from data_utils.catalog.catalog import Catalog
+
+
+class Window(NamedTuple):
+    """What a decoding process is asked for."""
+
+    row: int
+    path: str
+    frames: NDArray[np.int64]
+    other: NDArray[np.int64] | None = None
+    """The frames of another window of the video, where one is wanted."""
+
+    @property
+    def all_frames(self) -> NDArray[np.int64]:
+        """The frames of the window and of the other."""
+        return self.frames if self.other is None else np.concatenate([self.frames, self.other])
+
+
+class Plan:
+    """Which windows an epoch takes, in which batches: a pure function of (seed, epoch, index)."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        data: DataConfig,
+        batch_size: int,
+        seed: int,
+        training: bool,
+        second_window: bool = False,
+    ) -> None:
+        """See `Loader`."""
+        if second_window and not training:
+            raise ValueError("evaluation takes each window once: second_window goes with training")
+        self._second_window = second_window
+        self._data, self._batch_size, self._seed = data, batch_size, seed
+        self._training, self._root = training, catalog.root
+        # No Python objects: counting their references would copy the pages that loader processes share with this one.
+        self._paths = catalog.stored.astype(np.dtypes.StringDType())
+        self._frames = catalog.table["frames"].to_numpy(np.int64)
+        self._fps = catalog.table["fps"].to_numpy(np.float64)
+        count = num_training_windows if training else num_evaluation_windows
+        per_video = count(self._frames, self._fps, data.window, data.short_videos)
+        self._ends = np.cumsum(per_video)
+        self.num_windows = int(self._ends[-1]) if len(self._ends) else 0
+        """Of an epoch."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch; training drops an incomplete last one where there is a full one."""
+        full, rest = divmod(self.num_windows, self._batch_size)
+        return full + (rest > 0 and not (self._training and full > 0))
+
+    def batches(self, epoch: int, first_batch: int) -> Iterator[list[Window]]:
+        """The windows of each batch from `first_batch` on."""
+        order = epoch_order(self.num_windows, self._seed, epoch) if self._training else np.arange(self.num_windows)
+        size = self._batch_size
+        for batch in range(first_batch, len(self)):
+            yield [self._window(int(number), epoch) for number in order[batch * size : (batch + 1) * size]]
+
+    def _window(self, number: int, epoch: int) -> Window:
+        """Window `number` of the epoch, counted video by video."""
+        window, short_videos = self._data.window, self._data.short_videos
+        row = int(np.searchsorted(self._ends, number, side="right"))
+        num_frames, fps = int(self._frames[row]), float(self._fps[row])
+        if self._training:
+            starts = training_starts(num_frames, fps, window, short_videos, self._seed, epoch, row)
+        else:
+            starts = evaluation_starts(num_frames, fps, window, short_videos)
+        start = starts[number - int(self._ends[row])]  # counted from the video's last window
+        frames = frame_indices(start, num_frames, fps, window, short_videos)
+        other = None
+        if self._second_window:
+            second = second_start(start, num_frames, fps, window, self._seed, epoch, row)
+            other = frame_indices(second, num_frames, fps, window, short_videos)
+        return Window(row, str(self._root / self._paths[row]), frames, other)

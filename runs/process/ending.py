@@ -1,0 +1,88 @@
+"""How a run ends that does not end by itself: what it reached is saved first, and then told in one line."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import torch
+
+from config.errors import InputError
+from runs.folder import RunFolder
+from runs.process.signals import Ended
+
+logger = logging.getLogger(__name__)
+
+_LESS_MEMORY = "end what else uses it, or start anew with a smaller batch_size and a larger num_iters_grad_accum"
+
+
+@contextmanager
+def before_an_error(save: Callable[[], None]) -> Iterator[None]:
+    """Calls `save` before an error leaves the block; where that fails, too, the first error is the one to tell."""
+    try:
+        yield
+    except Exception:
+        try:
+            save()
+        except Exception as second:
+            logger.warning("what was reached since the last checkpoint could not be saved: %s", second)
+        raise
+
+
+def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:
+    """The exit status, and the line that tells why the program ends.
+
+    The traceback of an unexpected error goes into the run's folder, where there is something to continue.
+
+    Args:
+        error: what ends it.
+        run: None before there is a folder.
+
+    Raises:
+        Exception: `error` itself, where it is unexpected and nothing had been trained.
+    """
+    is_saved = run is not None and run.last.is_file()
+    goes_on = "resume=true continues from last.pt" if is_saved else "nothing had been trained yet"
+    if isinstance(error, KeyboardInterrupt):
+        number = error.signal if isinstance(error, Ended) else int(signal.SIGINT)
+        return 128 + number, f"{signal.Signals(number).name}: the run has ended; {goes_on}"
+    if isinstance(error, InputError):
+        return 2, f"error: {error}"
+    cause = _known_cause(error)
+    if cause:
+        return 1, f"error: {cause}; {goes_on}"
+    if not is_saved or run is None:
+        raise error
+    with suppress(OSError):
+        run.error.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return 1, f"error: {text} (unexpected: {run.error} has the traceback); {goes_on}"
+
+
+def _known_cause(error: BaseException) -> str | None:
+    """What happened, and what helps, of errors that come from the machine; None of all others."""
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"the GPU's memory is full: {_LESS_MEMORY}"
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+        return f"the memory is full: {_LESS_MEMORY}"
+    if _is_of_a_dead_worker(error):
+        return (
+            f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "
+            "of: a smaller num_workers needs less"
+        )
+    return None
+
+
+def _is_of_a_dead_worker(error: BaseException) -> bool:
+    """Whether a process of the loader has died, by torch's own message or by what it had begun to hand over."""
+    text = str(error)
+    if "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text):
+        return True
+    # It dies between sending a batch's address and the batch itself: torch asks nobody, at a socket that is gone.
+    frames = traceback.extract_tb(error.__traceback__)
+    receives = any("multiprocessing" in frame.filename for frame in frames)
+    return receives and isinstance(error, ConnectionError | EOFError | FileNotFoundError)

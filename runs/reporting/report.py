@@ -1,0 +1,240 @@
+"""The report of a run: one self-contained HTML file that opens anywhere, fetches nothing, and prints well."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from runs.folder import RunFolder
+from runs.process.atomic import plain, write_text
+from runs.reporting.monitor_table import MONITORS
+from runs.results import Result, results_of
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_MAX_BAD_VIDEOS = 50  # rows; all are in bad_videos.csv
+
+# Every figure by its file name, in the order of the report: its title, and how to read it.
+_FIGURES = {
+    "windows": (
+        "What the model sees",
+        "Decoded input windows before augmentation, one per row of frames, with a wider gap between clips. The thing "
+        "that the labels name must be visible here; if it is not, no model can learn it.",
+    ),
+    "views": (
+        "What the levels learn from",
+        "Some of these windows, each above what the first epoch's augmentation makes of it, view by view, with the "
+        "levels that learn from it. What the labels name must be in all views; what differs is forgotten.",
+    ),
+    "loss": (
+        "Losses and gradients",
+        "Every term of every level's loss (logarithmic where it spans orders of magnitude), and the norm of its "
+        "gradient before clipping. A falling loss alone proves nothing: a collapsed model predicts itself perfectly.",
+    ),
+    "collapse": (
+        "Collapse watch",
+        "On the validation videos; dashed: the same model before training. "
+        + " ".join(f"{monitor.panel[0].upper()}{monitor.panel[1:]}: {monitor.meaning}" for monitor in MONITORS.values())
+        + " A red line marks a validation that raised an alarm.",
+    ),
+    "pca": (
+        "PCA",
+        "The two directions in which the features vary most. Distances are true to the features, but two directions "
+        "can hide what others separate.",
+    ),
+    "tsne": (
+        "t-SNE",
+        "Neighbours stay neighbours: groups of one colour are what kNN finds. Sizes of groups and distances between "
+        "them mean nothing.",
+    ),
+    "umap": (
+        "UMAP",
+        "As t-SNE, but the places of the groups relative to each other say a little more.",
+    ),
+}
+
+_SCORES = "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance."
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The results of an evaluation: every level (row) on every label set (column)."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: dict[str, list[Result | None]]
+
+    @property
+    def measured(self) -> str:
+        """What the numbers are, and on which videos."""
+        first = next(result for row in self.rows.values() for result in row if result)
+        videos = f"videos of {first.dataset}" if first.dataset else "videos"
+        return f"{first.metric} on the test {videos}, {first.unit}"
+
+
+def write_report(
+    run: RunFolder,
+    summary: Mapping[str, Any],
+    config_yaml: str,
+    environment: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Assemble `report.html` from the final numbers, the figures in `run.figures`, and `run.bad_videos`.
+
+    Args:
+        run: the run's folder.
+        summary: as in summary.json. Absent keys leave out their part.
+        config_yaml: the full, merged config.
+        environment: as in environment.json.
+        records: of metrics.jsonl; the last validation tells whether a collapse lasts.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    summary = plain(summary)
+    results, evaluations = results_of(summary), summary.get("evaluations") or {}
+    tables = _score_tables(results, evaluations)
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    html = template.render(
+        name=run.root.name,
+        started=environment.get("started", ""),
+        task=summary.get("task", ""),
+        tables=tables,
+        singles=[(_described(evaluations, r)["heading"], r) for r in results if r.level is None],
+        skipped=summary.get("skipped") or {},
+        headline=_headline(tables),
+        alarms=summary.get("alarms"),
+        last_alarms=next((r.get("alarms") or [] for r in reversed(records) if r["kind"] == "validation"), []),
+        watch=_collapse_watch(summary),
+        facts=_facts(summary, environment),
+        figures=_figures(run.figures, evaluations),
+        failed_figures=summary.get("failed_figures") or {},
+        bad_videos=run.bad_video_rows(),
+        max_bad_videos=_MAX_BAD_VIDEOS,
+        config=config_yaml.strip(),
+        environment=json.dumps(plain(environment), indent=2),
+    )
+    write_text(run.report, html)
+    return run.report
+
+
+def _described(evaluations: Mapping[str, Mapping[str, str]], result: Result) -> Mapping[str, str]:
+    """Heading and note of the evaluation that a result is of."""
+    return evaluations.get(result.evaluation) or {"heading": result.evaluation, "note": ""}
+
+
+def _score_tables(results: Sequence[Result], evaluations: Mapping[str, Mapping[str, str]]) -> list[ScoreTable]:
+    """A table for every evaluation, of its results that are of a level."""
+    tables = []
+    by_evaluation: dict[str, list[Result]] = {}
+    for result in results:
+        if result.level is not None:
+            by_evaluation.setdefault(result.evaluation, []).append(result)
+    for mine in by_evaluation.values():
+        columns = list(dict.fromkeys(result.column for result in mine))
+        rows: dict[str, list[Result | None]] = {}
+        for level in dict.fromkeys(str(result.level) for result in mine):
+            cells = {result.column: result for result in mine if result.level == level}
+            rows[level] = [cells.get(column) for column in columns]
+        described = _described(evaluations, mine[0])
+        tables.append(ScoreTable(described["heading"], described["note"], columns, rows))
+    return tables
+
+
+def _headline(tables: Sequence[ScoreTable]) -> tuple[str, str]:
+    """What the first table says about every level and its own labels: a verdict and a sentence."""
+    own = {
+        level: score.verdict
+        for table in tables[:1]
+        for level, row in table.rows.items()
+        for score in row
+        if score and score.own
+    }
+    if not own:
+        return "unknown", "No level was scored on labels of its own."
+    failed = [level for level, verdict in own.items() if verdict != "above"]
+    if not failed:
+        return "above", (
+            "Every level knows its own labels: above random init and above chance by more than the 95 % interval."
+        )
+    return "within", (
+        f"{len(own) - len(failed)} of {len(own)} levels know their own labels. Not above the floor (the higher one of "
+        f"random init and chance) by more than the 95 % interval: {', '.join(failed)}."
+    )
+
+
+def _collapse_watch(summary: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """Per level: final rank, rank at random init, final std, std at random init."""
+    rank, std = summary.get("rank") or {}, summary.get("std") or {}
+    return {
+        level: [(values.get(level) or {}).get(key) for values in (rank, std) for key in ("final", "random_init")]
+        for level in dict.fromkeys([*rank, *std])
+    }
+
+
+def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, str]:
+    """What the run cost and what it ran on, in words."""
+
+    def text(key: str, form: str = "{}", scale: float = 1) -> str | None:
+        value = summary.get(key)
+        return None if value is None else form.format(value if isinstance(value, str) else value * scale)
+
+    seconds = summary.get("wall_seconds")
+    git = environment.get("git")
+    facts = {
+        "Task": text("task"),
+        "Command": text("command") or environment.get("command"),
+        "Device": " \u00b7 ".join(dict.fromkeys(filter(None, (text("device"), environment.get("device_name"))))),
+        "Wall time": None if seconds is None else _duration(seconds),
+        "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
+        "Encoder": text("chosen", "of {}"),
+        "Speed": ", ".join(
+            filter(
+                None,
+                (
+                    text("windows_per_second", "{:,.1f} windows/s"),
+                    text("frames_per_second", "{:,.1f} frames/s"),
+                ),
+            )
+        ),
+        "Waiting for data": text("data_wait", "{:.1f} % of the time", 100),
+        "Peak memory": text("peak_memory_mb", "{:,.0f} MB"),
+        "Unreadable videos": text("bad_videos"),
+        "Git commit": git and git["commit"] + (" with uncommitted changes" if git["dirty"] else ""),
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _figures(folder: Path, evaluations: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    """The PNG files of `folder`: those that the report knows in its order, then the others by name."""
+    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    scores = {name: (f"{described['title']} while training", _SCORES) for name, described in evaluations.items()}
+    known = {"windows": _FIGURES["windows"], "views": _FIGURES["views"]} | scores | _FIGURES
+    figures = []
+    for stem in [*(stem for stem in known if stem in found), *(stem for stem in found if stem not in known)]:
+        title, caption = known.get(stem, (stem, ""))
+        data = found[stem].read_bytes()
+        width, height = struct.unpack(">II", data[16:24])  # of the PNG header: the page keeps its layout while it loads
+        source = "data:image/png;base64," + base64.b64encode(data).decode()
+        figures.append({"title": title, "caption": caption, "source": source, "width": width, "height": height})
+    return figures
