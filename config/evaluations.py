@@ -175,8 +175,10 @@ def default_evaluations() -> dict[str, Any]:
 def choosing(config: Mapping[str, Any]) -> dict[str, Any]:
     """A dumped config without the evaluations that neither train nor choose the checkpoint."""
     values = dict(config)
+    if "evaluations" not in values:
+        return values
     by = values.get("choose_by", "knn")
-    chooses = values.get("evaluations", {}).get(by)
+    chooses = values["evaluations"].get(by)
     if chooses is not None:
         sections = {name: _section(name) for name in (chooses.get("protocol"),) if name in PROTOCOLS}
         chooses = {name: section.model_validate(chooses).model_dump() for name, section in sections.items()} or chooses

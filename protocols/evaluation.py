@@ -179,9 +179,25 @@ def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
             skipped[name] = f"{data.name} has no labels"
             logger.warning("evaluations.%s is skipped: %s has no labels", name, data.name)
             continue
+        _tell_what_is_not_scored(name, settings, data, labels)
         title = protocol.title if name in (settings.protocol, protocol.title) else f"{protocol.title} ({name})"
         planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels))
     return Plan(own, planned, skipped)
+
+
+def _tell_what_is_not_scored(
+    name: str, settings: Evaluation, data: EvaluationData, labels: Mapping[str, list[str]]
+) -> None:
+    """Warns of label sets that no training video, or no video of a scored split, has a label of."""
+    known = {split: catalog.labels for split, catalog in data.catalogs.items()}
+    for label_set in dict.fromkeys(label_set for of_level in labels.values() for label_set in of_level):
+        for split in [SPLITS[when] for when in settings.when]:
+            lacking = [each for each in ("train", split) if not known[each][label_set].is_known.any()]
+            if lacking:
+                logger.warning(
+                    "evaluations.%s does not score '%s' on %s videos: no video of %s has such a label",
+                    *(name, label_set, split, lacking[0]),
+                )
 
 
 def _open(name: str, config: Config, lists: Path) -> EvaluationData:

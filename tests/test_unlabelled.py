@@ -26,9 +26,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(dataset: Path, folder: Path, *overrides: str) -> int:
-    (folder / "plain.yaml").touch()
+    (folder / "plain.yaml").write_text(TINY)
     given = [f'dataset={{name: catalog, root: "{dataset}"}}', f"save_path={folder}", "num_epochs=1", "batch_size=4"]
-    return main.main([str(folder / "plain.yaml"), *TINY, *given, *overrides])
+    return main.main([str(folder / "plain.yaml"), *given, *overrides])
 
 
 def relabel(dataset: Path, folder: Path, splits: tuple[str, ...]) -> Path:
@@ -57,8 +57,9 @@ def test_training_leaves_an_encoder_and_says_that_nothing_is_scored(
     assert "could not be drawn" not in text
     summary = json.loads((tmp_path / "plain/summary.json").read_text())
     assert summary["own_labels"] == {}
-    assert summary["knn"] == summary["linear_probe"] == {"space": {}, "time": {}, "clip": {}}
-    assert summary["chosen"].endswith("the last one: validation cannot choose, since no level is scored")
+    assert summary["results"] == []
+    assert summary["skipped"].keys() >= {"knn", "linear_probe"}
+    assert summary["chosen"].endswith("the last one: validation cannot choose, since out has no labels")
     assert summary["best_step"] == summary["steps"] > 0
     assert (tmp_path / "plain/checkpoints/encoder.safetensors").exists()
     assert (tmp_path / "plain/report.html").exists()
@@ -73,12 +74,15 @@ def test_labels_can_be_left_unread(prepared: Path, tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize("splits", [("train", "val"), ("val", "test")], ids=str)
 def test_a_split_without_labels_is_not_scored_and_stops_nothing(
-    prepared: Path, tmp_path: Path, splits: tuple[str, ...]
+    prepared: Path, tmp_path: Path, splits: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     partly = relabel(prepared, tmp_path / "partly", splits)
     assert train(prepared, tmp_path, f'dataset={{name: catalog, root: "{prepared}", catalog: "{partly}"}}') == 0
     summary = json.loads((tmp_path / "plain/summary.json").read_text())
-    assert summary["knn"] == {"space": {}, "time": {}, "clip": {}}
+    assert summary["results"] == []
+    (lacking,) = {"train", "val", "test"} - set(splits)
+    told = f"evaluations.knn does not score 'label' on test videos: no video of {lacking} has such a label"
+    assert capsys.readouterr().out.count(told) == 1
     assert summary["failed_figures"] == {}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("architecture", "config", "data_utils", "runs", "tasks")
+FOLDERS = ("architecture", "config", "data_utils", "protocols", "runs", "tasks")
 OURS = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 LOSS = '''
