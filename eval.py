@@ -14,7 +14,7 @@ from config.schema import Config
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.views.views import evaluation_views
 from monitors import collapse_alarms, effective_rank, feature_monitors, gradient_norms, shuffled_ratios, spread
-from protocols.encoded import EncodedData, EncodedSplit, FloatArray, evaluation_batches
+from protocols.encoded import EncodedData, EncodedSplit, FloatArray
 from protocols.evaluation import Plan
 from runs.results import Result, as_records, mean_score, nested, results_of, with_random_init
 from tasks.task import Task
@@ -91,7 +91,7 @@ class Validator:
         batch_size = max(2, config.batch_size)
         config = config.model_copy(update={"window": window, "batch_size": batch_size, "eval_crop": crop})
         some = data.catalogs["val"].sample(MONITOR_BATCHES * batch_size, config.seed)
-        for batch in evaluation_batches(some, config, data.bad_videos):
+        for batch in data.memory.batches("one window of each", some, config, data.bad_videos):
             yield evaluation_views(batch, config, self._device).video_BTCHW
 
 

@@ -127,6 +127,11 @@ class DataConfig(Section):
     weak_augmentation: Augmentation
     max_bad_videos: float = Field(ge=0, le=1, description="share of unreadable videos above which a run ends")
     num_workers: Annotated[int, Field(ge=0)] = Field(description="processes that decode; 0: in the main process")
+    eval_memory_mb: Annotated[int, Field(ge=0)] = Field(
+        default=500,
+        description="evaluation windows of a dataset that are kept in memory once they were read, megabytes; a split "
+        "that takes more is read anew at each validation",
+    )
 
     @property
     def read_size(self) -> tuple[int, int]:

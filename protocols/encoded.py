@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import crops_per_window, evaluation_views
 from monitors import Singles
+
+if TYPE_CHECKING:
+    from protocols.window_memory import WindowMemory
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -47,7 +51,12 @@ class EncodedSplit:
 
 @torch.no_grad()
 def encode_split(
-    encoder: nn.Module, catalog: Catalog, config: Config, device: torch.device, bad_videos: BadVideos
+    encoder: nn.Module,
+    catalog: Catalog,
+    config: Config,
+    device: torch.device,
+    bad_videos: BadVideos,
+    batches: Iterable[Batch] | None = None,
 ) -> EncodedSplit:
     """Encodes every evaluation window and crop of a split and averages to one vector per video, part and level.
 
@@ -57,6 +66,7 @@ def encode_split(
         config: the whole config.
         device: where the encoder is.
         bad_videos: is told what cannot be read.
+        batches: the windows; None: they are read.
 
     Raises:
         InputError: no video is left, or too many cannot be read.
@@ -70,7 +80,7 @@ def encode_split(
     lengths_N = torch.from_numpy(catalog.table["frames"].to_numpy(np.int64, copy=True))
     was_training = encoder.training
     encoder.eval()
-    for batch in evaluation_batches(catalog, config, bad_videos):
+    for batch in evaluation_batches(catalog, config, bad_videos) if batches is None else batches:
         views = evaluation_views(batch, config, device)
         features = encoder(views.video_BTCHW)
         singles.add(features, views.rows_B)
@@ -138,10 +148,11 @@ class EncodedData:
         config: Config,
         device: torch.device,
         bad_videos: BadVideos,
+        memory: WindowMemory | None = None,
     ) -> None:
-        """`bad_videos` is told what cannot be read."""
+        """`bad_videos` is told what cannot be read; `memory` may have windows of the data, and gets those that fit."""
         self.encoder, self.name, self.catalogs, self.config, self.device = encoder, name, catalogs, config, device
-        self._bad_videos = bad_videos
+        self._bad_videos, self._memory = bad_videos, memory
         self._encoded: dict[tuple[str, int], EncodedSplit] = {}
 
     def split(self, split: str, videos: int | None = None) -> EncodedSplit:
@@ -150,6 +161,8 @@ class EncodedData:
         count = len(catalog.table) if videos is None else min(videos, len(catalog.table))
         if (split, count) not in self._encoded:
             chosen = catalog if videos is None else catalog.sample(videos, self.config.seed)
-            found = encode_split(self.encoder, chosen, self.config, self.device, self._bad_videos)
+            read = (chosen, self.config, self._bad_videos)
+            batches = self._memory.batches((split, count), *read) if self._memory else evaluation_batches(*read)
+            found = encode_split(self.encoder, chosen, self.config, self.device, self._bad_videos, batches)
             self._encoded[split, count] = found
         return self._encoded[split, count]

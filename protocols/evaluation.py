@@ -22,6 +22,7 @@ from data_utils.prepare.embedded import make_missing
 from protocols import PROTOCOLS
 from protocols.encoded import EncodedData
 from protocols.protocol import Protocol, Score, Subject
+from protocols.window_memory import WindowMemory
 from runs.results import Result
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,13 @@ class EvaluationData:
     config: Config
     """The run's, with this dataset, its windows and sizes."""
     bad_videos: BadVideos
+    memory: WindowMemory
+    """Windows that were read already."""
 
     @classmethod
     def of(cls, catalogs: Mapping[str, Catalog], config: Config, bad_videos: BadVideos) -> EvaluationData:
         """The data of `config`, opened already."""
-        return cls(catalog_folder(config).name, catalogs, config, bad_videos)
+        return cls(catalog_folder(config).name, catalogs, config, bad_videos, WindowMemory(config.eval_memory_mb))
 
     @property
     def own(self) -> dict[str, str]:
@@ -51,7 +54,7 @@ class EvaluationData:
 
     def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
         """The data with an encoder, nothing encoded yet."""
-        return EncodedData(encoder, self.name, self.catalogs, self.config, device, self.bad_videos)
+        return EncodedData(encoder, self.name, self.catalogs, self.config, device, self.bad_videos, self.memory)
 
 
 @dataclass(frozen=True)

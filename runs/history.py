@@ -19,6 +19,7 @@ FREE_KEYS = {
     "resume",
     "save_path",
     "num_workers",
+    "eval_memory_mb",
     "num_epochs",
     "val_interval",
     "log_interval",
