@@ -144,7 +144,8 @@ def same(one: Targets, other: Targets, field: str) -> bool:
     first, second = getattr(one, field), getattr(other, field)
     if first is None or second is None:
         return first is second
-    return torch.allclose(first, second, rtol=1e-4, atol=1e-5)
+    # Standardising blows up what rounding does to summaries that hardly differ; targets of another view differ by 1.
+    return torch.allclose(first, second, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("causal", [(), ("space", "time")])
@@ -173,7 +174,7 @@ def test_predictions_cross_views_and_those_of_patches_do_not(
                     assert same(view.targets, wanted, field), (level, number, field)
                     assert getattr(wanted, field) is None or not same(view.targets, unwanted, field)
                 units = task.hierarchy.encode(batch.videos[task.looks.index(looks[number])]).summaries[level]
-                torch.testing.assert_close(view.own_BUD, units)
+                torch.testing.assert_close(view.own_BUD, units, atol=1e-4, rtol=1e-4)
 
 
 def test_the_levels_of_one_view_are_their_own_other_view(tiny_config: MakeConfig) -> None:
