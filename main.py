@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -36,7 +35,7 @@ from data_utils.catalog.catalog import Catalog
 from eval import FinalTest, Validation, Validator, choosing_score, final_test, why_no_choice
 from monitors import end_run_on_alarms
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
-from runs.checkpoint import save_checkpoint, save_encoder
+from runs.checkpoint import save_encoder
 from runs.completing import complete
 from runs.folder import RunFolder
 from runs.history import History
@@ -56,6 +55,7 @@ from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
 from runs.reporting.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
+from runs.saving import Saver
 from runs.step_log import StepLog
 from tasks import build_task
 from tasks.task import Task
@@ -97,14 +97,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Experiment:
     """What the stages of a run share."""
 
-    config: Config
+    loaded: LoadedConfig
     run: RunFolder
     lock: RunLock
+    memory: MemoryWatch
+    environment: dict[str, Any]
     catalogs: dict[str, Catalog]
     plan: Plan
     """The evaluations, with their data."""
     bad_videos: BadVideos
     device: torch.device
+
+    @property
+    def config(self) -> Config:
+        """The values of `loaded`."""
+        return self.loaded.config
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
@@ -116,36 +123,62 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         logger.info("config: %s", note)
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
     checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
-    run.error.unlink(missing_ok=True)
-    environment = describe_environment(device) | {"reading": describe_reading(config)}
-    write_text(run.config, render_config(loaded))
-    write_json(run.environment, environment)
+    seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
+    experiment = open_experiment(loaded, run, lock, memory, device)
 
-    catalogs = open_catalogs(config, config.groups, run.bad_videos)
-    bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
-    logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
-    # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
-    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
-    experiment = Experiment(config, run, lock, catalogs, plan, bad_videos, device)
-
-    task = initial_task(config, catalogs, device, pretrained=checkpoint is None)
-    earlier = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
+    task = initial_task(config, experiment.catalogs, device, pretrained=checkpoint is None)
     with compiling_umap("umap" in config.figures):
         with StopRequest() as stop:
             history = train_and_validate(experiment, task, checkpoint, stop)
         if stop.signal:
             return 128 + stop.signal
-
-        chosen, scores_chose = history.choice(why_no_choice(plan, config))
-        logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
-        task.load_state_dict(read_best(run)["task"])
-        weights, description = task.encoder.state_dict(), {"config": config.model_dump(), "step": history.best_step}
-        save_encoder(weights, description, run.checkpoints)
+        chosen = take_best_encoder(experiment, task, history)
         # The floor is the encoder that the seed gives, also where training began with the weights of a file.
-        at_init = initial_task(config, catalogs, device, pretrained=False).encoder
-        test = final_test(task, at_init, plan, device)
+        at_init = initial_task(config, experiment.catalogs, device, pretrained=False).encoder
+        test = final_test(task, at_init, experiment.plan, device)
+
     records = MetricLog.read(run.metrics)
-    summary = test.record() | {
+    summary = summarise(experiment, history, test, records) | {"chosen": chosen}
+    publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
+    summary["failed_figures"] = draw_figures(experiment, task, test, records)
+    publish(experiment, summary, records, seconds_before)
+    announce_results(summary, test, experiment.plan, run)
+    return 0
+
+
+def open_experiment(
+    loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, device: torch.device
+) -> Experiment:
+    """Writes down what is run, and opens all data that it needs."""
+    config = loaded.config
+    run.error.unlink(missing_ok=True)
+    environment = describe_environment(device) | {"reading": describe_reading(config)}
+    write_text(run.config, render_config(loaded))
+    write_json(run.environment, environment)
+    catalogs = open_catalogs(config, config.groups, run.bad_videos)
+    bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
+    logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
+    # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
+    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
+    return Experiment(loaded, run, lock, memory, environment, catalogs, plan, bad_videos, device)
+
+
+def take_best_encoder(experiment: Experiment, task: Task, history: History) -> str:
+    """Gives the task the weights that validation has chosen and exports its encoder; says in words which these are."""
+    chosen, scores_chose = history.choice(why_no_choice(experiment.plan, experiment.config))
+    logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
+    task.load_state_dict(read_best(experiment.run)["task"])
+    description = {"config": experiment.config.model_dump(), "step": history.best_step}
+    save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
+    return chosen
+
+
+def summarise(
+    experiment: Experiment, history: History, test: FinalTest, records: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What summary.json says of a run, but for what only its end can tell."""
+    config, plan = experiment.config, experiment.plan
+    return test.record() | {
         "evaluations": plan.described(),
         "skipped": plan.skipped,
         "own_labels": plan.own.own,
@@ -154,33 +187,29 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         "epochs": history.epoch,
         "steps": history.step,
         "best_step": history.best_step,
-        "chosen": chosen,
         "bad_steps": history.bad_steps,
-        "bad_videos": len(bad_videos),
-        "device": device_name(device),
-        "command": environment["command"],
-        "wall_seconds": earlier + seconds_since_start(),
-        "peak_memory_mb": memory.peak_mb,
+        "bad_videos": len(experiment.bad_videos),
+        "device": device_name(experiment.device),
+        "command": experiment.environment["command"],
         **history.speed(config.window.length),
     }
-    publish(run, summary, loaded, environment, records)  # before the figures, so that none of them can cost it
-    summary["failed_figures"] = draw_figures(experiment, task, test, records)
-    summary |= {"wall_seconds": earlier + seconds_since_start(), "peak_memory_mb": memory.peak_mb}
-    publish(run, summary, loaded, environment, records)
-    announce_results(summary, test, plan, run)
-    return 0
 
 
 def publish(
-    run: RunFolder,
-    summary: dict[str, Any],
-    loaded: LoadedConfig,
-    environment: dict[str, Any],
-    records: list[dict[str, Any]],
+    experiment: Experiment, summary: dict[str, Any], records: list[dict[str, Any]], seconds_before: float
 ) -> None:
-    """Writes summary.json, and the report with the figures that there are."""
-    write_json(run.summary, summary)
-    write_report(run, summary, render_config(loaded), environment, records)
+    """Writes summary.json, and the report with the figures that there are.
+
+    Args:
+        experiment: the run's.
+        summary: gets the time and the memory that the run has taken so far.
+        records: of metrics.jsonl.
+        seconds_before: wall time of earlier parts of the run.
+    """
+    summary["wall_seconds"] = seconds_before + seconds_since_start()
+    summary["peak_memory_mb"] = experiment.memory.peak_mb
+    write_json(experiment.run.summary, summary)
+    write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
 
 
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
@@ -195,12 +224,10 @@ def train_and_validate(
     experiment: Experiment, task: Task, checkpoint: dict[str, Any] | None, stop: StopRequest
 ) -> History:
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
-    config, run, plan, device = experiment.config, experiment.run, experiment.plan, experiment.device
-    train = experiment.catalogs["train"]
-    with MetricLog(run.metrics) as log, closing(training_loader(task, train, config)) as batches:
-        trainer = Trainer(task, config, len(batches), device)
+    config, run = experiment.config, experiment.run
+    with MetricLog(run.metrics) as log, closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
+        trainer = Trainer(task, config, len(batches), experiment.device)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
-        validator = Validator(task, plan, config, device)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
             load_weights_of(checkpoint, task, run.last)
@@ -209,63 +236,63 @@ def train_and_validate(
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
             history = History(at_init=validate_at_init(experiment, task, log).record(), run=uuid4().hex)
-        at_init = Validation.restored(history.at_init, plan.own.own)
-        can_choose = why_no_choice(plan, config) is None
-        steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
-        earlier = history.wall_seconds
-
-        def on_failed(failed: list[tuple[int, str]]) -> None:
-            experiment.bad_videos.add(train.failures(failed))
-
-        def save(path: Path) -> None:
-            experiment.lock.check()
-            history.wall_seconds = earlier + seconds_since_start()
-            history.bad_steps = trainer.bad_steps
-            state = {"task": task.state_dict(), "trainer": trainer.state_dict(), "history": history.state_dict()}
-            save_checkpoint(state | {"config": config.model_dump(), "run": history.run}, path)
-
-        def save_what_was_reached() -> None:
-            # Not in the middle of a step, nor where its line is missing: a checkpoint fits the records.
-            if trainer.step == history.step and trainer.roll_back():
-                save(run.last)
-
-        def validate(epoch: int) -> list[str]:
-            validation = validator.run(at_init, log.records())
-            announce(f"epoch {epoch}", validation, plan, log, history.step, epoch)
-            if history.is_best(choosing_score(validation.results, config), can_choose):
-                save(run.best)
-            return validation.alarms
-
+        saver = Saver(run, experiment.lock, config, task, trainer, history)
         if not checkpoint:
-            save(run.last)
-        with (
-            Progress(trainer.total_steps, trainer.step, config.window.length) as progress,
-            before_an_error(save_what_was_reached),
-        ):
-            while history.epoch < config.num_epochs and not stop.requested:
-                alarms: list[str] = []
-                for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
-                    history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
-                    steps.add(report, history.epoch)
-                    progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
-                    if stop.requested:  # between two steps, where a checkpoint can be taken
-                        break
-                else:
-                    epoch = history.epoch + 1
-                    if epoch % config.val_interval == 0 or epoch == config.num_epochs:
-                        alarms = validate(epoch)
-                    history.end_epoch()  # after the validation: where that fails, a resumed run does it again
-                save(run.last)
-                if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
-                    end_run_on_alarms(alarms, history.step)
-            if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
-                history.best_step = history.step
-                save(run.best)
-                save(run.last)
-        if stop.requested:
-            left = "continues it" if trainer.step < trainer.total_steps else "scores it: nothing is left to train"
-            logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
+            saver.save(run.last)
+        with before_an_error(saver.save_what_was_reached):
+            train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
+    if stop.requested:
+        left = "continues it" if trainer.step < trainer.total_steps else "scores it: nothing is left to train"
+        logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
     return history
+
+
+def train_epochs(
+    experiment: Experiment,
+    task: Task,
+    trainer: Trainer,
+    history: History,
+    batches: Loader,
+    log: MetricLog,
+    saver: Saver,
+    stop: StopRequest,
+) -> None:
+    """The loop: epochs of steps, a validation after some of them, a checkpoint after each."""
+    config, run, plan = experiment.config, experiment.run, experiment.plan
+    train = experiment.catalogs["train"]
+    validator = Validator(task, plan, config, experiment.device)
+    at_init = Validation.restored(history.at_init, plan.own.own)
+    can_choose = why_no_choice(plan, config) is None
+    steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
+
+    def on_failed(failed: list[tuple[int, str]]) -> None:
+        experiment.bad_videos.add(train.failures(failed))
+
+    with Progress(trainer.total_steps, trainer.step, config.window.length) as progress:
+        while history.epoch < config.num_epochs and not stop.requested:
+            alarms: list[str] = []
+            for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
+                history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
+                steps.add(report, history.epoch)
+                progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
+                if stop.requested:  # between two steps, where a checkpoint can be taken
+                    break
+            else:
+                epoch = history.epoch + 1
+                if epoch % config.val_interval == 0 or epoch == config.num_epochs:
+                    validation = validator.run(at_init, log.records())
+                    announce(f"epoch {epoch}", validation, plan, log, history.step, epoch)
+                    alarms = validation.alarms
+                    if history.is_best(choosing_score(validation.results, config), can_choose):
+                        saver.save(run.best)
+                history.end_epoch()  # after the validation: where that fails, a resumed run does it again
+            saver.save(run.last)
+            if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
+                end_run_on_alarms(alarms, history.step)
+        if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
+            history.best_step = history.step
+            saver.save(run.best)
+            saver.save(run.last)
 
 
 def validate_at_init(experiment: Experiment, task: Task, log: MetricLog) -> Validation:
