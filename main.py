@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the stages of a run share."""
+    """The state that the stages of a run share."""
 
     config: Config
     run: RunFolder

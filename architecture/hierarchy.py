@@ -19,7 +19,7 @@ from architecture.summary_norm import SummaryNorm
 
 @dataclass(frozen=True)
 class Units:
-    """What the hierarchy sees in a batch of windows; every axis of units is in the order of time."""
+    """The units of every level for a batch of windows; every axis of units is in the order of time."""
 
     patches_BTPD: Tensor
     """The patch tokens, with gradient to the stem."""
@@ -27,10 +27,10 @@ class Units:
     """By name in `groups`, lowest first: `backbone` [B, T * P, D], `space` [B, T, D], `time` [B, C, D], `clip`
     [B, 1, D]."""
     states: dict[str, Tensor]
-    """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
+    """Every token of every unit, causal levels only: [B, G, N, D]; the state at n has seen tokens 0 to n."""
     tokens: dict[str, Tensor] = field(default_factory=dict)
-    """Of all levels, where they were asked for: what has become of every token of every unit, [B, G, N, D]. Those of a
-    causal level are its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
+    """The output for every token of every unit, of all levels, if asked for: [B, G, N, D]. Those of a causal level are
+    its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
 
     def chunk(self, parts: int) -> list[Units]:
         """The units of as many batches of the same size, which were encoded as one."""
@@ -176,7 +176,7 @@ class HierarchicalTransformer(nn.Module):
         return normed
 
     def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
-        """What level `below` hands to the level above it: [B, U, D].
+        """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.

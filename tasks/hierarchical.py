@@ -120,7 +120,7 @@ class HierarchicalTask(Task):
     def _views_of(
         self, level: str, units: dict[Look, Units], targets: dict[Look, dict[str, Targets]]
     ) -> list[LevelView]:
-        """What `level` learns from: its units in each of its views, and what they predict there."""
+        """The views that `level` learns from: its units in each of them, and what they predict there."""
         looks = self.looks_of_levels[level]
         views = []
         for number, look in enumerate(looks):
@@ -146,7 +146,7 @@ class HierarchicalTask(Task):
         target = partial(summary_target, norm=settings.target_norm, detach=settings.detach_targets)
         beside = partial(summary_target, norm=settings.target_norm, detach=settings.detach_side_targets)
         own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
-        # The last state has nothing after it, and so no supervision: it is no target.
+        # The last state has nothing after it, and so no supervision: it is not a target.
         above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
         if settings.down_target == "pixels":
             patch_size = self.config.section(HierarchySettings).patch_size

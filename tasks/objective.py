@@ -25,15 +25,15 @@ from tasks.regularizers import ProjectedRegularizer
 
 @dataclass(frozen=True)
 class Targets:
-    """What the units of one level predict: float32, normalised, in the order of time."""
+    """The targets of the units of one level: float32, normalised, in the order of time."""
 
     own_BUD: Tensor
     """The level's units."""
     below_BME: Tensor | None
     """The units of the level below, N inside each of the U units; None where there is no level below."""
     above_BVF: Tensor | None
-    """The units of the level above. Of a causal level its states instead, without the last: the one at v has seen the
-    units 0 to v and not what comes after, and is what unit v + 1 predicts. None where there is no level above."""
+    """The units of the level above; if that is causal, its states instead, without the last: the state at v has seen
+    units 0 to v and nothing later, and unit v + 1 predicts it. None where there is no level above."""
 
     def of_another_window(self) -> Targets:
         """The same with the windows of the batch moved on by one, so that everything belongs to another window."""
@@ -48,9 +48,9 @@ class LevelView:
     own_BUD: Tensor
     """The level's summaries, with gradient."""
     states_BMD: Tensor | None
-    """Of a causal level the states of all its tokens, with gradient; None for others."""
+    """The states of all tokens of a causal level, with gradient; None for other levels."""
     targets: Targets
-    """What they predict."""
+    """The targets of the units."""
 
 
 class LevelObjective(nn.Module):
@@ -184,7 +184,7 @@ class LevelObjective(nn.Module):
         return prediction_BUD, take(target_BUD, index_BTR.flatten(1))
 
     def _draws(self, windows: int) -> int:
-        """Windows that are drawn for; what is drawn for one then goes for all."""
+        """Number of independent draws: one per window, or a single one shared by the batch."""
         return windows if self.settings.positions == "per_sample" else 1
 
     def _loss(self, direction: Direction, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

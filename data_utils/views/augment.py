@@ -30,10 +30,10 @@ _RGB[:, 0] = 1.0  # which it is but for rounding; gray stays gray exactly
 
 
 class Draw(NamedTuple):
-    """What is done to all frames of one window; the defaults do nothing."""
+    """The changes to all frames of one window; the defaults change nothing."""
 
     box: Box | None = None
-    """What becomes the whole frame."""
+    """The part of the frame that becomes the whole frame."""
     flip: bool = False
     brightness: float = 1.0
     contrast: float = 1.0
@@ -93,14 +93,14 @@ def augment(
 def draw_all(
     augmentation: Augmentation, keys: Sequence[Sequence[int]], source: Size, size: Size, uncropped: Box | None = None
 ) -> list[Draw]:
-    """What is done to each window; arguments as of `augment`, `source`: height and width of the frames as they are."""
+    """The draw for each window; arguments as for `augment`, and `source`: height and width of the original frames."""
     aspect = relative_aspect(source, size)
     draws = [draw(augmentation, key, aspect) for key in keys]
     return [one if one.box else one._replace(box=uncropped) for one in draws]
 
 
 def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) -> Draw:
-    """What is done to the window with this key: a pure function of the arguments.
+    """The draw for the window with this key: a pure function of the arguments.
 
     Args:
         augmentation: what may be drawn.

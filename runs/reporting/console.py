@@ -1,4 +1,4 @@
-"""What a stranger sees while a run goes on: its progress, and tables of scores. Nothing of it may end the run."""
+"""The console output of a run: its progress, and tables of scores. No error in it may end the run."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class _Lasting(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        """Of the stream."""
+        """File descriptor of the stream."""
         return self._stream.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Of the stream."""
+        """Encoding of the stream."""
         return self._stream.encoding
 
     def give_up_what_is_left(self) -> None:
