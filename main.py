@@ -15,7 +15,14 @@ from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
 from runs.process.caches import give_caches_a_place
-from runs.reporting.console import Progress, lasting_output, monitor_table, set_up_logging, speed_text, tell_results
+from runs.reporting.console import (
+    TrainingProgress,
+    lasting_output,
+    monitor_table,
+    set_up_logging,
+    speed_text,
+    tell_results,
+)
 
 if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
@@ -239,7 +246,7 @@ def train_and_validate(
         if not checkpoint:
             save(run.last)
         with (
-            Progress(trainer.total_steps, trainer.step, config.window.length) as progress,
+            TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress,
             before_an_error(save_what_was_reached),
         ):
             while history.epoch < config.num_epochs and not stop.requested:

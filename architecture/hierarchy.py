@@ -141,7 +141,7 @@ class HierarchicalTransformer(nn.Module):
         inside_BGND = patches_BTPD
         below = "backbone"
         for name in self.levels:
-            if below == last:
+            if below == last:  # views that no level above needs are not encoded further
                 break
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
@@ -187,7 +187,9 @@ class HierarchicalTransformer(nn.Module):
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
+            # From detached input, so that gradient reaches the level directly below and stops there.
             summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+        # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:
             passed_BUD = passed_BUD + self.interlevel_noise * torch.randn_like(passed_BUD)

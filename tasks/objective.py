@@ -95,8 +95,10 @@ class LevelObjective(nn.Module):
             predictors["up"] = build(config.dim(above))
         if self.weights.down and self.tokens:
             tables = (self.tokens,) if self.settings.use_temporal_prediction else (self.tokens, self.units)
+            # A causal state always predicts the token after it, so there is no place to ask for.
             predictors["down"] = build(below_dim(config, level), () if self.causal else tables)
         if self.weights.side and self.times > 1 and self.settings.use_temporal_prediction:
+            # Distances in time run from -(times - 1) to times - 1: one embedding for each.
             predictors["side"] = build(dim, (2 * self.times - 1,))
         return predictors
 
@@ -133,6 +135,7 @@ class LevelObjective(nn.Module):
     def weight(self, direction: Direction | Literal["invariance"], progress: float) -> float:
         """The weight of a direction, which may be on a straight line to 1."""
         weight: float = getattr(self.weights, direction)
+        # A weight of 0 stays 0: the direction has no predictor that could be switched on later.
         if weight and self.settings.interpolate_loss_weights_to_uniformity:
             return weight + (1 - weight) * progress
         return weight
@@ -158,6 +161,7 @@ class LevelObjective(nn.Module):
     def _up(self, own_BUD: Tensor, above_BVF: Tensor) -> tuple[Tensor, Tensor]:
         """Every unit predicts the one that it is part of; below a causal level, the state before it."""
         if self.above_is_causal:
+            # The state before a unit has not seen it, so copying is not enough. The first unit has no state before it.
             return self.predictors["up"](own_BUD[:, 1:]), above_BVF
         return self.predictors["up"](own_BUD), above_BVF.repeat_interleave(self.units // above_BVF.shape[1], dim=1)
 
@@ -176,10 +180,12 @@ class LevelObjective(nn.Module):
     def _side(self, own_BUD: Tensor, target_BUD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Every unit predicts one at another time, given the signed distance; a patch one at its own place."""
         draws = self._draws(len(own_BUD))
+        # Patches at the same place form one row in time; each row gets its own draw, other levels have a single row.
         drawn = draw_other_times(self.other_times_NN, draws * self.rows, generator).to(own_BUD.device)
         time_BTR = drawn.unflatten(0, (draws, self.rows)).transpose(1, 2)
         distance_BTR = time_BTR - torch.arange(self.times, device=own_BUD.device)[:, None]
         index_BTR = time_BTR * self.rows + torch.arange(self.rows, device=own_BUD.device)
+        # Shifted, so that the most negative distance is number 0 of the table.
         prediction_BUD = self.predictors["side"](own_BUD, distance_BTR.flatten(1) + self.times - 1)
         return prediction_BUD, take(target_BUD, index_BTR.flatten(1))
 
@@ -212,10 +218,9 @@ class LevelObjective(nn.Module):
             view: of two windows or more.
             seed: of the positions that are drawn.
         """
-        own, other = (
-            self.predict(replace(view, targets=each), torch.Generator().manual_seed(seed))
-            for each in (view.targets, view.targets.of_another_window())
-        )
+        of_another = replace(view, targets=view.targets.of_another_window())
+        own = self.predict(view, torch.Generator().manual_seed(seed))
+        other = self.predict(of_another, torch.Generator().manual_seed(seed))
         scale_free = self.settings.loss.scale_free
 
         def error(prediction: Tensor, target: Tensor) -> float:

@@ -117,7 +117,7 @@ class _Formatter(logging.Formatter):
         return message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
-class Progress:
+class TrainingProgress:
     """A progress bar on a terminal; elsewhere a plain line ten times per run.
 
     Losses, speed and waiting time are means since the last line, so that they can be read.
@@ -168,7 +168,7 @@ class Progress:
         self._windows, self._seconds, self._wait = 0, 0.0, 0.0
         self._losses: dict[str, list[float]] = {}  # resting levels may have none
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TrainingProgress:
         return self
 
     def __exit__(

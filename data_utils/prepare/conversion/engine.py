@@ -36,7 +36,7 @@ from data_utils.prepare.conversion.preparation import Preparation
 from data_utils.prepare.conversion.results import Results, Summary, shown
 from data_utils.prepare.listing import Listing
 from data_utils.video_files.frame_folders import is_image
-from data_utils.video_files.progress import Progress
+from data_utils.video_files.progress import VideoProgress
 
 _VERSION = 1  # of what a spec gives; a change makes unfinished folders stale
 _PACKAGES = ("av", "h5py", "joblib", "numpy", "opencv-python-headless", "pandas", "pillow")
@@ -141,7 +141,7 @@ class _Work:
         if left < total:
             logger.info("%d of %d videos are converted already", total - left, total)
         jobs = ((number, self._job(number)) for number in numbers)
-        with Progress("converting", total, "video", total - left) as progress:
+        with VideoProgress("converting", total, "video", total - left) as progress:
             bad = 0
             for number, records in run_jobs(_numbered_chunk, jobs, self._plan.workers):
                 self._take(number, records)
@@ -160,7 +160,7 @@ class _Work:
         total = sum(len(self._chunks[number]) for number in self._own)
         stored = sum(self._results.number_stored(self._chunks[number]) for number in self._own)
         failures = []
-        with Progress("verifying", total, "video") as progress:
+        with VideoProgress("verifying", total, "video") as progress:
             for number, found in run_jobs(_checked_chunk, self._check_jobs(), self._plan.workers):
                 failures += found
                 if found:

@@ -179,7 +179,7 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
     assert "holds no something-something-v2-train.json and no train.json; set --lists" in refused(ssv2, raw)
     dump(train, good)
     twice = {**LABELS, "Bending_something so that it deforms": "3"}
-    for content, message in (([], "not a table of template and number"), ({"a": "x"}, "not a table"), ({}, "no classes"),
+    for content, message in (([], "not a table of template"), ({"a": "x"}, "not a table"), ({}, "no classes"),
                              (twice, "differ in spelling only")):  # fmt: skip
         dump(labels, content)
         assert message in refused(ssv2, raw)
