@@ -14,7 +14,14 @@ from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
 from runs.process.caches import give_caches_a_place
-from runs.reporting.console import Progress, lasting_output, monitor_table, set_up_logging, speed_text, tell_results
+from runs.reporting.console import (
+    TrainingProgress,
+    lasting_output,
+    monitor_table,
+    set_up_logging,
+    speed_text,
+    tell_results,
+)
 
 if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
@@ -95,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the stages of a run share."""
+    """The state that the stages of a run share."""
 
     loaded: LoadedConfig
     run: RunFolder
@@ -268,7 +275,7 @@ def train_epochs(
     def on_failed(failed: list[tuple[int, str]]) -> None:
         experiment.bad_videos.add(train.failures(failed))
 
-    with Progress(trainer.total_steps, trainer.step, config.window.length) as progress:
+    with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while history.epoch < config.num_epochs and not stop.requested:
             alarms: list[str] = []
             for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):

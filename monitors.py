@@ -246,7 +246,7 @@ def gradient_norms(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def collapse_alarms(now: Measured, at_init: Measured, *, first: bool = False) -> list[str]:
-    """One sentence for every monitor and level that tells of a collapse. CKA is shown, but raises no alarm.
+    """One sentence for every monitor and level that points to a collapse. CKA is shown, but raises no alarm.
 
     Args:
         now: the monitors.

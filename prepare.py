@@ -197,7 +197,7 @@ def _size(text: str) -> int | str:
     if text in (ORIGINAL, "0"):
         return ORIGINAL
     if not text.isdecimal():
-        raise InputError(f"--size {text} is no number of pixels; give one, such as {DEFAULT_SIZE}, or {ORIGINAL}")
+        raise InputError(f"--size {text} is not a number of pixels; give one, such as {DEFAULT_SIZE}, or {ORIGINAL}")
     return int(text)
 
 
@@ -210,7 +210,7 @@ def _workers_number(text: str) -> int:
 def _shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"--shard {text} is no part; 1/8 to 8/8 are the eight parts of eight")
+        raise InputError(f"--shard {text}: expected I/N with 1 <= I <= N, for example 3/8")
     return int(match[1]), int(match[2])
 
 
@@ -220,7 +220,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise InputError(f"--max-bad {text} is no share; give a number from 0 to 1, such as 0.01")
+        raise InputError(f"--max-bad {text} is not a share; give a number from 0 to 1, such as 0.01")
     return share
 
 

@@ -28,7 +28,7 @@ OnFailed = Callable[[list[tuple[int, str]]], object]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did."""
+    """The record of one step."""
 
     step: int
     """Number of steps done, this one included."""
@@ -39,19 +39,19 @@ class StepReport:
     grad_norm: dict[str, float]
     """By level that trained, before clipping; predictors included."""
     lr: float
-    """Of the levels that trained, before `lr_scale` and `pred_multiplier`."""
+    """Learning rate of the levels that trained, before `lr_scale` and `pred_multiplier`."""
     windows: int
     seconds: float
-    """Of the whole step, waiting for data included."""
+    """Duration of the whole step, including the wait for data."""
     data_wait: float
-    """Of them, waiting for data."""
+    """Seconds of them spent waiting for data."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
 
 @dataclass
 class _Step:
-    """What the batches of one step have added up to."""
+    """The sums over the batches of one step."""
 
     began: float
     waited: float = 0.0
@@ -162,7 +162,7 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
     def _losses(self, views: TrainingViews, part: int, levels: Sequence[str] | None) -> Losses:
-        """Those of `levels`, or of all; the same draws whichever are asked for."""
+        """The losses of `levels`, or of all; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
         with self.autocast:
@@ -252,7 +252,7 @@ class Trainer:
             parameter.grad = None
 
     def _not_finite(self, losses: dict[str, dict[str, float]], norms: dict[str, float]) -> list[str]:
-        """What is not finite among the values that would move weights; a loss that is only logged moves none."""
+        """Names what is not finite among the values that would move weights; a loss that is only logged moves none."""
         resting = self.groups.keys() - norms.keys()
         bad = [
             f"loss {level}.{term}"
@@ -336,7 +336,7 @@ class RunningStatistics:
 
 
 def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
-    """What `mixed_precision` computes in on `device`; None: float32."""
+    """The dtype that `mixed_precision` computes in on `device`; None: float32."""
     if not config.use_mixed_precision:
         return None
     if config.mixed_precision == "auto":

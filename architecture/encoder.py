@@ -1,4 +1,4 @@
-"""What a trained encoder is to those who use it: features, tokens, and what it wants to see."""
+"""The contract of a trained encoder: features, tokens, and the windows that it takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tokens = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What went into an encoder while it trained, and goes in whenever it is used."""
+    """The windows that an encoder was trained on, and takes whenever it is used."""
 
     frames: int
     """Frames of a window."""
@@ -39,7 +39,7 @@ class Encoder(Protocol):
 
     @property
     def inputs(self) -> Inputs:
-        """What it wants to see."""
+        """The windows that it takes."""
 
     def __call__(self, video_BTCHW: Tensor) -> Features:
         """The features of windows."""

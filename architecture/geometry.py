@@ -89,7 +89,7 @@ class Geometry:
         return self.units(level) // self.simultaneous(level)
 
     def below(self, level: str) -> str:
-        """What makes the units that `level` joins, be it one of `groups` or not; `backbone` joins none."""
+        """The level whose units `level` joins, whether or not it is one of `groups`; `backbone` joins none."""
         return {"space": "backbone", "time": "space", "clip": "time"}[level]
 
     def above(self, level: str) -> str | None:

@@ -19,7 +19,7 @@ from architecture.summary_norm import SummaryNorm
 
 @dataclass(frozen=True)
 class Units:
-    """What the hierarchy sees in a batch of windows; every axis of units is in the order of time."""
+    """The units of every level for a batch of windows; every axis of units is in the order of time."""
 
     patches_BTPD: Tensor
     """The patch tokens, with gradient to the stem."""
@@ -27,10 +27,10 @@ class Units:
     """By name in `groups`, lowest first: `backbone` [B, T * P, D], `space` [B, T, D], `time` [B, C, D], `clip`
     [B, 1, D]."""
     states: dict[str, Tensor]
-    """Of the causal levels alone: every token of every unit, [B, G, N, D]; the state at n has seen tokens 0 to n."""
+    """Every token of every unit, causal levels only: [B, G, N, D]; the state at n has seen tokens 0 to n."""
     tokens: dict[str, Tensor] = field(default_factory=dict)
-    """Of all levels, where they were asked for: what has become of every token of every unit, [B, G, N, D]. Those of a
-    causal level are its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
+    """The output for every token of every unit, of all levels, if asked for: [B, G, N, D]. Those of a causal level are
+    its states; a patch is its own token, so that `backbone` has [B, T * P, 1, D]."""
 
     def chunk(self, parts: int) -> list[Units]:
         """The units of as many batches of the same size, which were encoded as one."""
@@ -141,7 +141,7 @@ class HierarchicalTransformer(nn.Module):
         inside_BGND = patches_BTPD
         below = "backbone"
         for name in self.levels:
-            if below == last:
+            if below == last:  # views that no level above needs are not encoded further
                 break
             if below in summaries:
                 units_BUD = self._passed_up(below, inside_BGND, summaries[below])
@@ -176,7 +176,7 @@ class HierarchicalTransformer(nn.Module):
         return normed
 
     def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
-        """What level `below` hands to the level above it: [B, U, D].
+        """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.
@@ -187,7 +187,9 @@ class HierarchicalTransformer(nn.Module):
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
+            # From detached input, so that gradient reaches the level directly below and stops there.
             summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+        # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:
             passed_BUD = passed_BUD + self.interlevel_noise * torch.randn_like(passed_BUD)

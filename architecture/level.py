@@ -54,6 +54,7 @@ class Level(nn.Module):
         super().__init__()
         self.dim, self.causal = dim, causal_mask
         self.summary_position = -2 if single_unit else -1  # among the states of a causal level
+        # The projection into a level belongs to that level: its loss trains it, the level below never does.
         self.project = nn.Linear(in_dim, dim)
         self.positions = Positions(shape, dim, position_embedding)
         if not causal_mask:
@@ -75,6 +76,7 @@ class Level(nn.Module):
             states, of which the summary is one.
         """
         units = tokens_BGND.shape[:2]
+        # Units become the batch: attention sees the tokens of one unit and nothing else, so no information can leak.
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
         if not self.causal:
             tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)

@@ -1,4 +1,4 @@
-"""What the rivals of the hierarchy put on top of an encoder while they train it; evaluation does without."""
+"""Heads that the baselines put on top of an encoder in training; evaluation does not use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolutional rivals of the hierarchy: torchvision's S3D and R(2+1)D-18, without their classifiers."""
+"""Convolutional baselines: torchvision's S3D and R(2+1)D-18, without their classifiers."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ VIEWS: dict[str, Callable[[FloatArray], Sequence[FloatArray]]] = {
     "all pixels": lambda video: [video],
     "frame differences": lambda video: [np.diff(video, axis=1)],
 }
-"""Of several arrays, the one that scores best counts."""
+"""Inputs by name; where a function gives several arrays, the one that scores best counts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What do runs cost each other that share a machine? Threads that wait busily take the cores of the others.
+"""Measures what runs that share a machine cost each other. Threads that wait busily take the cores of the others.
 
     python -m benchmarks.side_by_side [--runs 2] [--out outputs/side_by_side] [key=value ...]
 
@@ -70,7 +70,7 @@ def measured(runs: int, arguments: list[str], variables: dict[str, str], folder:
 
 
 def _cpu_seconds() -> float:
-    """Of all processes that this one has started and that have ended."""
+    """CPU time of all child processes that have ended."""
     usage = getrusage(RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,4 +1,4 @@
-"""What views cost: the time of a training step for one view, two, and views of different strength per level.
+"""Measures what views cost: the time of a training step for one view, two, and views of different strength per level.
 
     python -m benchmarks.views [--steps 10] [--rounds 3] [--config quickstart.yaml] [key=value ...]
 

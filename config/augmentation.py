@@ -10,7 +10,7 @@ from config.section import AboveZeroRange, NonNegative, Section, Share, ShareRan
 
 
 class StaticSwap(Section):
-    """What stands still in a window exchanged for what stands still in another window of the batch."""
+    """The static part of a window exchanged for that of another window of the batch."""
 
     probability: Share = Field(
         description="share of windows that are changed; none in a batch of one window or where windows have one frame"

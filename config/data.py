@@ -38,7 +38,7 @@ LabelColumns = dict[LevelName, Annotated[str | LabelColumn, WrapValidator(_name_
 
 
 class Dataset(Section):
-    """What every dataset has."""
+    """Keys that every dataset has."""
 
     root: str = Field(description="folder that holds the videos; paths in its catalogs are relative to it")
     labels: LabelColumns | None = Field(

@@ -58,7 +58,7 @@ def describe() -> str:
         defaults = read_file(CONFIG_FOLDER / file)
         parts.append(f"\n## {file}\n\n{_HEAD}")
         rows = (_row(key, defaults) for key in walk(section))
-        parts.extend(dict.fromkeys(rows))  # what all evaluations have is told once
+        parts.extend(dict.fromkeys(rows))  # keys that all evaluations have are listed once
     for task, settings in TASKS.items():
         parts.append(f"\n### `task: {task}`\n\n{_summary(settings)}\n\n{_HEAD}")
         parts.extend(_row(key, defaults) for key in walk(settings, f"{task}."))
@@ -94,7 +94,7 @@ def _default(key: Key, defaults: dict[str, Any]) -> str:
 
 
 def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
-    """What a value of type `annotation` within `limits` may be, in words."""
+    """Describes in words the values of type `annotation` within `limits`."""
     if get_origin(annotation) is Annotated:
         inner, *extra = get_args(annotation)
         extra = [limit for item in extra for limit in (item.metadata if isinstance(item, FieldInfo) else [item])]

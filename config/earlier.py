@@ -56,7 +56,7 @@ class Earlier:
 
 
 def read_earlier(values: Mapping[str, Any], label: str) -> Earlier:
-    """What a config of this version or of an earlier one says, as far as today's schema can say it.
+    """Translates a config of this version or an earlier one into today's schema, as far as that can say it.
 
     Args:
         values: a whole config, as the program wrote it.

@@ -1,4 +1,4 @@
-"""The one error that a user can fix: bad input, told in one line."""
+"""The one error that a user can fix: bad input, reported in one line."""
 
 
 class InputError(Exception):

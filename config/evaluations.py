@@ -164,7 +164,7 @@ def _laid_over(base: Mapping[str, Any], change: Any) -> Any:
 
 
 def default_evaluations() -> dict[str, Any]:
-    """What a run is scored by where its config does not say it; train_config.yaml has the same."""
+    """The evaluations of a config that names none; train_config.yaml has the same."""
     return {
         "knn": {"protocol": "knn", "when": ["validation", "test"]},
         "linear_probe": {"protocol": "linear_probe", "when": ["test"]},

@@ -21,7 +21,7 @@ def read_file(path: Path) -> dict[str, Any]:
     label = label_of(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{label}: larger than {MAX_BYTES / 1e6:g} MB, which is no config")
+            raise InputError(f"{label}: larger than {MAX_BYTES / 1e6:g} MB, which is not a config")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{label}: cannot be read: {error.strerror or error}") from None

@@ -46,7 +46,7 @@ class LoadedConfig:
     vanished: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
-        """What the user should know about the config, a line each."""
+        """Things the user should know about the config, one line each."""
         lines = []
         if self.unused:
             given = ", ".join(f"{dotted} ({label})" for dotted, label in self.unused.items())
@@ -157,7 +157,7 @@ def render_config(loaded: LoadedConfig) -> str:
 
 
 def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
-    """What the default files hold, and which of them holds each value."""
+    """The values of the default files, and which file holds each."""
     merged: dict[str, Any] = {}
     source: dict[str, str] = {}
     for name in DEFAULT_FILES:

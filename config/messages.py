@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a config, as one line in the user's words."""
+"""Turns pydantic's errors about a config into one line in the user's words."""
 
 from __future__ import annotations
 

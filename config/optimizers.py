@@ -12,7 +12,7 @@ Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2,
 
 
 class OptimizerConfig(Section):
-    """What all optimizers have."""
+    """Keys that all optimizers have."""
 
     lr: float = Field(gt=0, description="learning rate after the warm-up")
     weight_decay: NonNegative = Field(description="of the matrices of linear layers and convolutions")
@@ -92,7 +92,7 @@ AnyOptimizer = AdamW | Adam | NAdam | RAdam | SGD | Adadelta | RMSprop | LARS
 
 
 class SchedulerConfig(Section):
-    """What all schedules have: per optimizer step, a linear warm-up and then torch's schedule of that name."""
+    """Keys that all schedules have: per optimizer step, a linear warm-up and then torch's schedule of that name."""
 
     warmup: float = Field(default=0.0, ge=0, lt=1, description="share of all steps that a linear warm-up takes")
 

@@ -191,7 +191,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
 
     @property
     def levels(self) -> list[LevelName]:
-        """What the encoder gives features of: the groups; only the last of them for an encoder without levels."""
+        """The levels that the encoder gives features of: the groups; for an encoder without levels, the last one."""
         return list(self.groups) if self.encoder == "hierarchical" else [self.groups[-1]]
 
     def level(self, name: str) -> LevelSettings:

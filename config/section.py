@@ -1,4 +1,4 @@
-"""What every mapping of a config has in common, and the types of its values."""
+"""The base class of every mapping in a config, and the types of its values."""
 
 from __future__ import annotations
 

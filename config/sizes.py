@@ -1,4 +1,4 @@
-"""What of frames, windows and encoders cannot work together, and which values would fit."""
+"""Rejects frames, windows and encoders that cannot work together, and says which values would fit."""
 
 from __future__ import annotations
 

@@ -127,9 +127,9 @@ def _refuse_bombs(text: str) -> None:
         if open_nodes:
             open_nodes[-1].depth = max(open_nodes[-1].depth, depth)
         if values > MAX_VALUES:
-            problem = f"more than {MAX_VALUES:,} keys and values, which is no config"
+            problem = f"more than {MAX_VALUES:,} keys and values, which is not a config"
         elif len(open_nodes) + depth > MAX_DEPTH:
-            problem = f"more than {MAX_DEPTH} lists and mappings inside each other, which is no config"
+            problem = f"more than {MAX_DEPTH} lists and mappings inside each other, which is not a config"
         if problem:
             raise yaml.constructor.ConstructorError(None, None, problem, cast("yaml.Mark", event.start_mark))
 
@@ -142,7 +142,7 @@ class _Open:
     before: int
     """Values before it."""
     depth: int = 0
-    """Of what is in it."""
+    """Depth of its content."""
 
 
 def parse_yaml(text: str, where: str) -> Any:

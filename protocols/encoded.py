@@ -72,6 +72,7 @@ def encode_split(
         InputError: no video is left, or too many cannot be read.
     """
     labels = catalog.labels
+    # A video with several labels in time is averaged part by part, so that each label has a vector of its own.
     parts = sorted({1} | {label_set.values.shape[1] for label_set in labels.values()})
     sums: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
     weights: dict[int, dict[str, Tensor]] = {count: {} for count in parts}
@@ -88,6 +89,7 @@ def encode_split(
             for count in parts:
                 share_BKU = part_shares(views.frames_BT, lengths_N[views.rows_B], units_BUD.shape[1], count)
                 total_NKD = sums[count].setdefault(level, torch.zeros(len(lengths_N), count, units_BUD.shape[2]))
+                # Summed on the CPU: there are as many rows as videos, and a GPU would add them in no fixed order.
                 total_NKD.index_add_(0, views.rows_B, (share_BKU.to(device) @ units_BUD.float()).cpu())
                 weight_NK = weights[count].setdefault(level, torch.zeros(len(lengths_N), count))
                 weight_NK.index_add_(0, views.rows_B, share_BKU.sum(dim=2))

@@ -76,14 +76,14 @@ class PlannedEvaluation:
         return [SPLITS[when] for when in self.settings.when]
 
     def described(self) -> dict[str, str]:
-        """What the report says of it."""
+        """Its description in the report."""
         heading = (
             self.protocol.heading if self.title == self.protocol.title else f"{self.protocol.heading} ({self.name})"
         )
         return {"protocol": self.settings.protocol, "title": self.title, "heading": heading, "note": self.protocol.note}
 
     def results(self, split: str, data: EncodedData, classifier: nn.Module | None) -> list[Result]:
-        """What the protocol says of an encoder on a split, without random init.
+        """The protocol's scores of an encoder on a split, without random init.
 
         Args:
             split: `val` or `test`.
@@ -115,7 +115,7 @@ class Plan:
     """All evaluations of a run."""
 
     own: EvaluationData
-    """What the run trains on: monitors and figures look at it, too."""
+    """The data that the run trains on; monitors and figures use it, too."""
     evaluations: list[PlannedEvaluation]
     skipped: dict[str, str]
     """By name, why an evaluation cannot be done."""
@@ -139,7 +139,7 @@ class Plan:
         return {evaluation.name: evaluation.described() for evaluation in self.evaluations}
 
     def scores_in_words(self, results: Sequence[Result], name: str | None) -> dict[tuple[str, str], str]:
-        """What an evaluation of the run's own data says, by (level, label set), for the titles of panels."""
+        """Scores of an evaluation on the run's own data, by (level, label set), for the titles of panels."""
         evaluation = self.find(name)
         if evaluation is None or evaluation.data is not self.own:
             return {}

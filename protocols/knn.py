@@ -25,7 +25,7 @@ class KNNSettings(Section):
 
 
 def knn_settings(evaluations: Mapping[str, Any]) -> KNNSettings:
-    """Those of the evaluation `knn` of a config, or the defaults where it has none."""
+    """The settings of the evaluation `knn`, or the defaults if a config has none."""
     settings = getattr(evaluations.get("knn"), "settings", None)
     return settings if isinstance(settings, KNNSettings) else KNNSettings()
 

@@ -1,4 +1,4 @@
-"""What a protocol owes the evaluation: from an encoder, data and settings to scores.
+"""The contract of a protocol: from an encoder, data and settings to scores.
 
 The files of protocols import what takes seconds (NumPy, torch) inside their functions: the config's schema reads their
 settings, and a typo in a config must not wait for that.
@@ -25,23 +25,23 @@ class NoSettings(Section):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a protocol scores, and on which labels."""
+    """The subject of a protocol: an encoder with data, and the labels to score it on."""
 
     data: EncodedData
     """The encoder with a dataset: features of its splits, and for protocols that need more, its catalogs."""
     split: str
-    """What is scored: `val` or `test`; `train` is there to learn from."""
+    """The split that is scored: `val` or `test`; `train` is there to learn from."""
     labels: Mapping[str, Sequence[str]]
     """By level, lowest first, the label sets to score it on."""
     own: Mapping[str, str]
     """By level, the label set that it is judged by."""
     classifier: nn.Module | None = None
-    """What the task has learned, from the last level's features [N, D] to class scores [N, classes]."""
+    """The classifier that the task has trained, from the last level's features [N, D] to class scores [N, classes]."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a protocol measured; `eval.py` makes a `Result` of it."""
+    """A number that a protocol measured; `eval.py` turns it into a `Result`."""
 
     level: str | None
     """None: the task as a whole."""

@@ -27,8 +27,8 @@ class RunFolder:
             resume: continue the run of that name instead of starting it.
 
         Raises:
-            InputError: the name is no folder name, is taken (`resume=False`), has nothing to continue (`resume=True`),
-                or the folder cannot be written.
+            InputError: the name cannot name a folder, is taken (`resume=False`), has nothing to continue
+                (`resume=True`), or the folder cannot be written.
         """
         _check_name(model_name)
         run = cls(place(save_path, "save_path") / model_name)

@@ -43,7 +43,7 @@ class History:
     """Batches of the next epoch that are done already."""
     step: int = 0
     bad_steps: int = 0
-    """Of them, skipped because a loss or gradient was not finite."""
+    """Steps that were skipped because a loss or gradient was not finite."""
     best_score: float | None = None
     best_step: int = 0
     full_scores: int = 0
@@ -51,11 +51,11 @@ class History:
     windows: int = 0
     """Trained on; a window counts once, whatever views are made of it."""
     step_seconds: float = 0.0
-    """Of all steps, waiting for data included."""
+    """Duration of all steps, including the wait for data."""
     data_wait: float = 0.0
-    """Of them, waiting for data."""
+    """Seconds of them spent waiting for data."""
     wall_seconds: float = 0.0
-    """Of the whole run so far, its earlier parts included."""
+    """Duration of the whole run so far, earlier parts included."""
 
     def count_step(self, step: int, batch: int, windows: int, seconds: float, data_wait: float) -> None:
         """Counts one training step, number `step` of the run, with the epoch's batch number `batch`, from 1."""

@@ -43,7 +43,7 @@ class _Owner:
     """When the process started, in ticks since the boot: numbers of processes are used again."""
     since: str
     count: str
-    """Of signs of life. All are equally long, so that a new one needs no room on a disk that is full."""
+    """Number of signs of life. All are equally long, so that a new one needs no room on a disk that is full."""
 
     @classmethod
     def this_process(cls) -> _Owner:

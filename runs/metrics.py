@@ -1,7 +1,7 @@
 """A killed process leaves a torn last line, and a resumed one repeats steps: then curves double or cannot be read.
 
-`metrics.jsonl` holds one JSON object per line. Opening it mends a torn end; `drop_after` takes back what a resumed run
-will log again.
+`metrics.jsonl` holds one JSON object per line. Opening it repairs a torn end; `drop_after` removes what a resumed
+run will log again.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def find_encoder(run: Path, key: str) -> Path:
 
 
 def read_description(weights: Path, key: str) -> dict[str, Any]:
-    """What `save_encoder` wrote beside the weights: the run's config, and the step that they are of.
+    """Reads what `save_encoder` wrote beside the weights: the run's config, and the step of the weights.
 
     Args:
         weights: the encoder.safetensors.
@@ -92,7 +92,7 @@ def read_description(weights: Path, key: str) -> dict[str, Any]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Raises ValueError where the file has a checksum that it does not fit."""
     with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
         expected = (file.metadata() or {}).get("sha256")
     if expected is not None and expected != weights_digest(weights):
         raise ValueError("the checksum does not fit")

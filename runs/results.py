@@ -49,13 +49,13 @@ class Result:
 
     @property
     def column(self) -> str:
-        """What tells it from other results of the same evaluation and level: the label set, and an unusual metric."""
+        """Distinguishes it from other results of the same evaluation and level: label set, and unusual metric."""
         parts = [self.labels or ""] + ([] if self.metric == "top1" and self.labels else [self.metric])
         return " ".join(filter(None, parts))
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What was measured, whatever it was measured on."""
+        """The key of the measurement, whatever encoder it was made on."""
         return self.evaluation, self.split, self.level, self.labels, self.metric
 
 

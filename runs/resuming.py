@@ -23,7 +23,7 @@ _WITHOUT_BEST = "remove it: then resume=true continues, and chooses the best che
 
 
 def read_checkpoints(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What last.pt holds, once it, best.pt and metrics.jsonl are known to be those of this run, and whole.
+    """The content of last.pt, once it, best.pt and metrics.jsonl are known to belong to this run and to be complete.
 
     Where best.pt is missing, or is of steps that will be done again, the choice of the best checkpoint begins anew.
 
@@ -60,7 +60,7 @@ def _read_last(run: RunFolder) -> dict[str, Any]:
 
 
 def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What best.pt holds; None where it is missing."""
+    """The content of best.pt; None if it is missing."""
     if not run.best.exists():
         logger.warning(
             "%s is missing: the best checkpoint so far (step %d) is lost, the best one is chosen among those to come",
@@ -75,7 +75,7 @@ def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def read_best(run: RunFolder) -> dict[str, Any]:
-    """What best.pt holds. Raises InputError, with what can be done, where that cannot be read."""
+    """The content of best.pt. InputError, with what can be done: it cannot be read."""
     try:
         return _checkpoint(run.best)
     except InputError as error:
@@ -83,7 +83,7 @@ def read_best(run: RunFolder) -> dict[str, Any]:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    """What the file holds. Raises DamagedError where that is no checkpoint of this program."""
+    """The content of the file. DamagedError: it is not a checkpoint of this program."""
     state = load_checkpoint(path)
     missing = [name for name in _PARTS if not isinstance(state.get(name), Mapping)]
     if missing or not isinstance(state["history"].get("step"), int):

@@ -15,7 +15,7 @@ from tasks.encoder_settings import HierarchySettings
 logger = logging.getLogger(__name__)
 
 Network = HierarchicalTransformer | VideoCNN
-"""What is trained: takes normalised windows, gives features and tokens (`Encoder` without knowing its inputs)."""
+"""What is trained, from normalised windows to features and tokens (an `Encoder` without its `inputs`)."""
 
 
 def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalTransformer:
@@ -59,7 +59,7 @@ def build_network(config: Config) -> Network:
 
 
 def build_encoder(config: Config) -> Network:
-    """As `build_network`, with the weights of `encoder_checkpoint` where there is one.
+    """The network of `build_network`, with the weights of `encoder_checkpoint` if there is one.
 
     Raises:
         InputError: see `load_encoder_checkpoint`.

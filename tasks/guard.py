@@ -1,4 +1,4 @@
-"""What keeps the units of a level from all becoming the same."""
+"""Keeps the units of a level from all becoming the same."""
 
 from __future__ import annotations
 

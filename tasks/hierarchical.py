@@ -49,11 +49,13 @@ class HierarchicalTask(Task):
         load_encoder_checkpoint(self.hierarchy, config)
         self.objectives = nn.ModuleDict({name: LevelObjective(config, name) for name in config.groups})
         self.looks_of_levels = looks_of_levels(config)
+        # Levels share looks, and a look is encoded once, so three views of a window serve all levels.
         self.looks = list(dict.fromkeys(look for looks in self.looks_of_levels.values() for look in looks))
         self.following: Following[HierarchicalTransformer] | None = None
         self.teacher: HierarchicalTransformer | None = None
         if self.settings.targets == "ema":
             momenta = self.settings.ema.momentum, self.settings.ema.final_momentum
+            # The student's statistics are copied: in evaluation mode the teacher's BatchNorm would never count its own.
             self.following = Following(self.hierarchy, *momenta, own_statistics=False)
             self.teacher = self.following.teacher
 
@@ -91,6 +93,7 @@ class HierarchicalTask(Task):
         if self.teacher is not None:
             with torch.no_grad():
                 followed = self._encode(self.teacher, videos)
+        # Targets of every look, once: a level may need those of its own view and of the other one.
         targets = {look: self._targets(followed[look], video) for look, video in videos.items()}
         # A generator per level: what is drawn for one does not depend on which others are asked for.
         limit = torch.iinfo(torch.int64).max
@@ -109,6 +112,7 @@ class HierarchicalTask(Task):
         for number, name in enumerate(names):
             objective = cast(LevelObjective, self.objectives[name])
             for look in self.looks_of_levels[name]:
+                # Predicting up takes one level more than the level itself: its target is the unit above.
                 height[look] = max(height.get(look, 0), number + ("up" in objective.predictors))
         units: dict[Look, Units] = {}
         for top in sorted(set(height.values())):
@@ -120,7 +124,7 @@ class HierarchicalTask(Task):
     def _views_of(
         self, level: str, units: dict[Look, Units], targets: dict[Look, dict[str, Targets]]
     ) -> list[LevelView]:
-        """What `level` learns from: its units in each of its views, and what they predict there."""
+        """The views that `level` learns from: its units in each of them, and what they predict there."""
         looks = self.looks_of_levels[level]
         views = []
         for number, look in enumerate(looks):
@@ -146,20 +150,24 @@ class HierarchicalTask(Task):
         target = partial(summary_target, norm=settings.target_norm, detach=settings.detach_targets)
         beside = partial(summary_target, norm=settings.target_norm, detach=settings.detach_side_targets)
         own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
-        # The last state has nothing after it, and so no supervision: it is no target.
+        # The last state has nothing after it, and so no supervision: it is not a target.
         above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
         if settings.down_target == "pixels":
             patch_size = self.config.section(HierarchySettings).patch_size
+            # Normalised per patch, else the loss is mostly about how bright and how contrasted a patch is.
             patches = patch_target(patchify(video_BTCHW, patch_size)).flatten(1, 2)
         else:
             patches = own["backbone"] if "backbone" in own else target(units.patches_BTPD.flatten(1, 2))
         names = list(own)
-        below: dict[str, Tensor | None] = {"backbone": None} | dict(zip(names[1:], own.values(), strict=False))
-        below["space"] = patches
         targets = {}
-        for name, higher in zip(names, [*names[1:], None], strict=True):
+        for number, name in enumerate(names):
+            higher = names[number + 1] if number + 1 < len(names) else None
+            lower = own[names[number - 1]] if number > 0 else None
+            # With `down_target: pixels`, the lowest `down` target cannot collapse, unlike a learned one.
+            below = patches if name == "space" else lower
+            # Both ends of `side` are units of one level, so letting gradient into both keeps levels isolated.
             same = own[name] if settings.detach_side_targets else beside(units.summaries[name])
-            targets[name] = Targets(same, below[name], above[higher] if higher else None)
+            targets[name] = Targets(same, below, above[higher] if higher else None)
         return targets
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
@@ -167,6 +175,7 @@ class HierarchicalTask(Task):
         groups = {}
         for name, parameters in self.hierarchy.level_parameters().items():
             predictors = list(self.objectives[name].predictors.parameters())  # type: ignore[union-attr]
+            # Predictors are a list of their own, since they may learn at another rate than what they predict from.
             apart = {id(parameter) for parameter in predictors}
             others = [parameter for parameter in self.objectives[name].parameters() if id(parameter) not in apart]
             groups[name] = ParameterGroup([*parameters, *others], predictors)
@@ -182,16 +191,18 @@ class HierarchicalTask(Task):
         self, video_BTCHW: Tensor, generator: torch.Generator
     ) -> dict[str, dict[str, tuple[float, float]]]:
         """See `Task.prediction_errors`; the windows are seen as they are, and predict units of their own view."""
+        # The error is compared with that against another window's target, so there must be another window.
         if len(video_BTCHW) < 2:
             return {}
         with evaluating(self):
             units = self.hierarchy.encode(video_BTCHW)
             aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
             seed = int(torch.randint(torch.iinfo(torch.int64).max, (), generator=generator))
-            return {
-                name: cast(LevelObjective, objective).errors(LevelView(*of_level(units, name), aims[name]), seed)
-                for name, objective in self.objectives.items()
-            }
+            errors = {}
+            for name, objective in self.objectives.items():
+                view = LevelView(*of_level(units, name), aims[name])
+                errors[name] = cast(LevelObjective, objective).errors(view, seed)
+            return errors
 
 
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:

@@ -31,7 +31,9 @@ def looks_of_levels(config: Config) -> dict[str, tuple[Look, ...]]:
     for level in config.groups:
         own: list[Look] = []
         for place, strength in enumerate(settings.views[level]):
+            # Only the second view may be of another window: the first is always the batch's own.
             window = int(place == 1 and settings.second_view == "window")
+            # Counted within the level, so that the first weak look of one level is that of every other level too.
             number = sum((look.strength, look.window) == (strength, window) for look in own)
             # Nothing is drawn for a window as it is: a second look would be the same one.
             own.append(Look(strength, window, 0 if strength == "none" else number))

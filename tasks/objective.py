@@ -25,15 +25,15 @@ from tasks.regularizers import ProjectedRegularizer
 
 @dataclass(frozen=True)
 class Targets:
-    """What the units of one level predict: float32, normalised, in the order of time."""
+    """The targets of the units of one level: float32, normalised, in the order of time."""
 
     own_BUD: Tensor
     """The level's units."""
     below_BME: Tensor | None
     """The units of the level below, N inside each of the U units; None where there is no level below."""
     above_BVF: Tensor | None
-    """The units of the level above. Of a causal level its states instead, without the last: the one at v has seen the
-    units 0 to v and not what comes after, and is what unit v + 1 predicts. None where there is no level above."""
+    """The units of the level above; if that is causal, its states instead, without the last: the state at v has seen
+    units 0 to v and nothing later, and unit v + 1 predicts it. None where there is no level above."""
 
     def of_another_window(self) -> Targets:
         """The same with the windows of the batch moved on by one, so that everything belongs to another window."""
@@ -48,9 +48,9 @@ class LevelView:
     own_BUD: Tensor
     """The level's summaries, with gradient."""
     states_BMD: Tensor | None
-    """Of a causal level the states of all its tokens, with gradient; None for others."""
+    """The states of all tokens of a causal level, with gradient; None for other levels."""
     targets: Targets
-    """What they predict."""
+    """The targets of the units."""
 
 
 class LevelObjective(nn.Module):
@@ -95,8 +95,10 @@ class LevelObjective(nn.Module):
             predictors["up"] = build(config.dim(above))
         if self.weights.down and self.tokens:
             tables = (self.tokens,) if self.settings.use_temporal_prediction else (self.tokens, self.units)
+            # A causal state always predicts the token after it, so there is no place to ask for.
             predictors["down"] = build(below_dim(config, level), () if self.causal else tables)
         if self.weights.side and self.times > 1 and self.settings.use_temporal_prediction:
+            # Distances in time run from -(times - 1) to times - 1: one embedding for each.
             predictors["side"] = build(dim, (2 * self.times - 1,))
         return predictors
 
@@ -133,6 +135,7 @@ class LevelObjective(nn.Module):
     def weight(self, direction: Direction | Literal["invariance"], progress: float) -> float:
         """The weight of a direction, which may be on a straight line to 1."""
         weight: float = getattr(self.weights, direction)
+        # A weight of 0 stays 0: the direction has no predictor that could be switched on later.
         if weight and self.settings.interpolate_loss_weights_to_uniformity:
             return weight + (1 - weight) * progress
         return weight
@@ -158,6 +161,7 @@ class LevelObjective(nn.Module):
     def _up(self, own_BUD: Tensor, above_BVF: Tensor) -> tuple[Tensor, Tensor]:
         """Every unit predicts the one that it is part of; below a causal level, the state before it."""
         if self.above_is_causal:
+            # The state before a unit has not seen it, so copying is not enough. The first unit has no state before it.
             return self.predictors["up"](own_BUD[:, 1:]), above_BVF
         return self.predictors["up"](own_BUD), above_BVF.repeat_interleave(self.units // above_BVF.shape[1], dim=1)
 
@@ -176,15 +180,17 @@ class LevelObjective(nn.Module):
     def _side(self, own_BUD: Tensor, target_BUD: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Every unit predicts one at another time, given the signed distance; a patch one at its own place."""
         draws = self._draws(len(own_BUD))
+        # Patches at the same place form one row in time; each row gets its own draw, other levels have a single row.
         drawn = draw_other_times(self.other_times_NN, draws * self.rows, generator).to(own_BUD.device)
         time_BTR = drawn.unflatten(0, (draws, self.rows)).transpose(1, 2)
         distance_BTR = time_BTR - torch.arange(self.times, device=own_BUD.device)[:, None]
         index_BTR = time_BTR * self.rows + torch.arange(self.rows, device=own_BUD.device)
+        # Shifted, so that the most negative distance is number 0 of the table.
         prediction_BUD = self.predictors["side"](own_BUD, distance_BTR.flatten(1) + self.times - 1)
         return prediction_BUD, take(target_BUD, index_BTR.flatten(1))
 
     def _draws(self, windows: int) -> int:
-        """Windows that are drawn for; what is drawn for one then goes for all."""
+        """Number of independent draws: one per window, or a single one shared by the batch."""
         return windows if self.settings.positions == "per_sample" else 1
 
     def _loss(self, direction: Direction, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
@@ -212,10 +218,9 @@ class LevelObjective(nn.Module):
             view: of two windows or more.
             seed: of the positions that are drawn.
         """
-        own, other = (
-            self.predict(replace(view, targets=each), torch.Generator().manual_seed(seed))
-            for each in (view.targets, view.targets.of_another_window())
-        )
+        of_another = replace(view, targets=view.targets.of_another_window())
+        own = self.predict(view, torch.Generator().manual_seed(seed))
+        other = self.predict(of_another, torch.Generator().manual_seed(seed))
         scale_free = self.settings.loss.scale_free
 
         def error(prediction: Tensor, target: Tensor) -> float:

@@ -92,12 +92,12 @@ class TrainedEncoder(nn.Module):
         return features
 
     def features_and_tokens(self, video_BTCHW: Tensor) -> tuple[Features, Tokens]:
-        """As `forward`, and by level the tokens that stand behind its units: [B, units, tokens, width]."""
+        """The features of `forward`, and by level the tokens inside its units: [B, units, tokens, width]."""
         return self.network.features_and_tokens(self.normalised(video_BTCHW))
 
     @torch.no_grad()
     def normalised(self, video_BTCHW: Tensor) -> Tensor:
-        """What the network gets to see of windows: [B, T, 3, *frame_size], float32, on the network's device.
+        """The network's input for windows: [B, T, 3, *frame_size], float32, on the network's device.
 
         Args:
             video_BTCHW: see `forward`.

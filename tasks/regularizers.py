@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Regularizer(Section, ABC):
-    """What keeps the units of a level from all becoming the same; every subclass has a `name` as well."""
+    """A regulariser keeps the units of a level from all becoming the same; every subclass has a `name` as well."""
 
     @property
     @abstractmethod

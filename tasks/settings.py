@@ -1,4 +1,4 @@
-"""What the section of a task in a config owes the rest: which encoders it takes, its own checks, how it is built."""
+"""The contract of a task's section in a config: which encoders it takes, its own checks, how it is built."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ class SVTTask(Task):
     """Self-supervised Video Transformer (Ranasinghe et al., 2022, arXiv 2112.01514), by DINO (arXiv 2104.14294).
 
     Two global views, of two windows of the video, and `local_views` local ones, in turn of the first and of the second
-    window. The student's softmax for a view shall be the teacher's for a global view of another kind: the loss is the
+    window. The student's softmax for a view is to match the teacher's for another global view: the loss is the
     mean cross-entropy of all such pairs. The teacher's scores are centred by a running mean and sharpened by a low
     temperature; its weights are a running mean of the student's. Without gradient, dropout and noise, it is also what
     evaluation uses, as in both papers; for a short training `svt.momentum` must be low enough that it gets somewhere.
 
-    Published, local views have fewer pixels and frames. The hierarchy's places are counted, so that here a local view
-    is a small crop of space and time, resized to as many pixels and frames as the global ones have.
+    In the paper, local views have fewer pixels and frames. The hierarchy has a fixed grid and length, so local views
+    here are small crops of space and time, resized to it.
 
     Args:
         config: the whole config.

@@ -1,4 +1,4 @@
-"""What a task owes the trainer and the evaluation."""
+"""The contract of a task with the trainer and the evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Losses = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a task may know of the step that asks for its losses."""
+    """The context of the step that asks a task for its losses."""
 
     generator: torch.Generator
     """On the CPU, a pure function of (seed, step); the only source of randomness beside dropout and its like."""
@@ -33,7 +33,7 @@ class ParameterGroup:
 
     parameters: list[nn.Parameter]
     predictors: list[nn.Parameter] = field(default_factory=list)
-    """Those of its predictors, which may have a learning rate or an optimizer of their own; not in `parameters`."""
+    """Parameters of its predictors, not in `parameters`; they may have a learning rate or an optimizer of their own."""
 
     def all(self) -> list[nn.Parameter]:
         """Both."""
@@ -49,7 +49,7 @@ class Task(nn.Module, ABC):
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """What evaluation uses: called with normalised windows [B, T, C, H, W], it gives `Features`."""
+        """The part that evaluation uses: called with normalised windows [B, T, C, H, W], it gives `Features`."""
 
     @property
     def classifier(self) -> nn.Module | None:
@@ -63,7 +63,7 @@ class Task(nn.Module, ABC):
 
     @property
     def view_names(self) -> tuple[str, ...]:
-        """What to call each of the `views` in a figure."""
+        """Names of the `views` in a figure."""
         return tuple(f"view {number}" for number in range(1, len(self.views) + 1))
 
     @abstractmethod

@@ -137,12 +137,16 @@ class Case:
 
 CASES = {
     "stop at init": Case("Validator.run", 1, stop, False, 0, "stopped at step 0 of 12; resume=true continues it"),
-    "stop in a step": Case("Progress.update", 4, stop, True, 4, "stopped at step 4 of 12; resume=true continues it"),
+    "stop in a step": Case(
+        "TrainingProgress.update", 4, stop, True, 4, "stopped at step 4 of 12; resume=true continues it"
+    ),
     "stop in validation": Case("Validator.run", 2, stop, False, 6, "stopped at step 6 of 12; resume=true continues it"),
-    "stop in last step": Case("Progress.update", 12, stop, True, 12, "stopped at step 12 of 12; resume=true scores it"),
+    "stop in last step": Case(
+        "TrainingProgress.update", 12, stop, True, 12, "stopped at step 12 of 12; resume=true scores it"
+    ),
     "stop in last validation": Case("Validator.run", 3, stop, False, 12, "step 12 of 12; resume=true scores it"),
     "stop in the test": Case("final_test", 1, stop, True, 12, SAVED),
-    "error after a step": Case("Progress.update", 4, fail, True, 4, SAVED),
+    "error after a step": Case("TrainingProgress.update", 4, fail, True, 4, SAVED),
     "error in a step": Case("Trainer._total", 4, fail, True, 3, SAVED),
     "error in validation": Case("Validator.run", 2, fail, False, 6, SAVED),
     "error after validation": Case("announce", 3, fail, True, 12, SAVED),
@@ -170,7 +174,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(program: Program, wh
 def test_a_loader_process_that_is_killed_costs_nothing(program: Program, whole: dict[str, Any]) -> None:
     kill_workers = partial(kill_what_was_started_since, psutil.Process().children())
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, "Progress.update", 2, kill_workers, after=True)
+        patch(monkeypatch, "TrainingProgress.update", 2, kill_workers, after=True)
         assert program("num_workers=1") == 1
     assert program.err.startswith("error: a process that reads videos has died")
     assert program.err.count("\n") == 1
@@ -214,7 +218,7 @@ def test_a_second_start_of_a_run_that_is_alive_is_refused_and_disturbs_nothing(
         said.append(program.capture.readouterr().err)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, "Progress.update", 8, start_again, after=True)
+        patch(monkeypatch, "TrainingProgress.update", 8, start_again, after=True)
         assert program() == 0
     assert statuses == [2]
     assert said[0].startswith(f"error: run {program.run().root} is in use by process {os.getpid()} on ")

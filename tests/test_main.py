@@ -125,7 +125,7 @@ def rows_of(root: Path) -> dict[str, list[dict[str, str]]]:
             ["window.length and hierarchy.frames_per_clip disagree", "window.length=6 would fit, or window.length=8"],
         ),
         (["window.frequency=8"], ["window longer than every video", "41 frames", "has 16", "window.frequency"]),
-        (["dataset={name: catalog, root: nowhere}"], ["nowhere is no folder", "dataset.root"]),
+        (["dataset={name: catalog, root: nowhere}"], ["nowhere is not a folder", "dataset.root"]),
         (["model_name=a/b"], ["model_name", "a/b"]),
         (["resume=true"], ["resume=true", "no run folder"]),
         (["num_epochs"], ["num_epochs", "key=value"]),

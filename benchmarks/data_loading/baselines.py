@@ -41,9 +41,9 @@ class Windows:
     """Every window of every video is as likely."""
 
     places: Sequence[Path]
-    """Of the videos."""
+    """The video files."""
     num_frames: int
-    """Of each video."""
+    """Frames of each video."""
     length: int
     frequency: int
     batch_size: int

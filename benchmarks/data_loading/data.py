@@ -1,4 +1,4 @@
-"""What the contenders of benchmarks.data_loading read: one set of videos, stored in every way."""
+"""The data that benchmarks.data_loading compares readers on: one set of videos, stored in every way."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ class Data:
     """One set of videos, stored in every way."""
 
     content: str
-    """What they show."""
+    """Content of the videos."""
     num_frames: int
-    """Of every video."""
+    """Frames of every video."""
     videos: Sequence[Path]
     frame_folders: dict[int, list[Path]]
     """By the shorter side of their frames, for the baselines."""

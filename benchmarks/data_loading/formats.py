@@ -91,5 +91,5 @@ def format_rows(kinds: Mapping[str, Prepared], per_core: Mapping[str, Sequence[f
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """What a folder's files take, the rest of their last blocks included."""
+    """Disk space that a folder's files take, including the rest of their last blocks."""
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())

@@ -5,7 +5,7 @@
 
 Trains every recipe of `recipes.yaml` on every dataset by `main.py` itself, a process a run, scores the pixels of each
 dataset, leaves one result file a run in `benchmarks/results/quality`, and prints the table. What has a result of the
-same config is not repeated, what was interrupted goes on, what fails is told and stops nothing else. `--table` draws
+same config is not repeated, an interrupted run continues, a failure is reported and stops nothing else. `--table` draws
 the results that are there, and runs nothing. Data of your own: `--dataset lips=CONFIG`, a config file that says where
 they are, with their frame size, number of epochs, and so on.
 """

@@ -30,7 +30,7 @@ class Executor:
         runs: folder of the run folders.
         results: folder of the result files.
         threads: of each run.
-        jobs: runs beside each other; told in the results, as they share the machine.
+        jobs: number of parallel runs; recorded in the results, since they share the machine.
         val_probes: whether linear probes are fitted for the validation videos.
     """
 
@@ -174,7 +174,7 @@ def read_result(file: Path) -> dict[str, Any]:
     """A result file. InputError: it is damaged, or is none."""
     result = read_json(file)
     if missing := {"dataset", "recipe", "seed", "fingerprint", "val", "test"} - result.keys():
-        raise InputError(f"{file} is no result of a run ({min(missing)} is missing); remove it")
+        raise InputError(f"{file} is not a result of a run ({min(missing)} is missing); remove it")
     return result
 
 

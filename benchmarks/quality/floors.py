@@ -49,7 +49,7 @@ PROBE_DIM = 256
 """The linear probe sees so many principal components of the training videos; kNN sees every pixel."""
 
 MAX_BYTES = 1_000_000_000
-"""Of the pixels of all videos: where they are more, squares of pixels are averaged."""
+"""Largest size of all videos in pixels; where they are larger, squares of pixels are averaged."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What there is to run: recipes, datasets and seeds as configs, each with a fingerprint."""
+"""The runs to make: recipes, datasets and seeds as configs, each with a fingerprint."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Recipe(Section):
 
 
 class Dataset(Section):
-    """What a dataset's runs start from."""
+    """A dataset, as its runs start from it."""
 
     config: str
     overrides: dict[str, Any] = Field(default_factory=dict)
@@ -103,7 +103,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its result file."""
+        """Name of its result file."""
         return f"{self.dataset}-{self.recipe}" + ("" if self.recipe == FLOORS else f"-{self.seed}")
 
 
@@ -166,7 +166,7 @@ def plan_run(book: Book, dataset: str, recipe: str, seed: int, overrides: Sequen
 
 
 def plan_floors(book: Book, dataset: str, overrides: Sequence[str]) -> Run:
-    """The floors of a dataset. InputError: as of `plan_run`."""
+    """The floors of a dataset. InputError: see `plan_run`."""
     of_dataset = book.datasets[dataset]
     given = _as_arguments(of_dataset.overrides, parse_overrides(overrides))
     loaded = load_config(of_dataset.config, given)

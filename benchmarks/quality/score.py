@@ -1,4 +1,4 @@
-"""What main.py does not say of a finished run: linear probes on the validation videos, and how much it looked at.
+"""Adds what main.py does not compute: linear probes on the validation videos, and how much a run looked at.
 
 `python -m benchmarks.quality.score RUN_FOLDER OUT.json [--skip-val-probes]` writes them to OUT.json.
 """

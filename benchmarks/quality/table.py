@@ -75,7 +75,7 @@ def _section(dataset: str, results: Sequence[Result], book: Book, split: str) ->
 def _groups(runs: Sequence[Result], book: Book) -> Iterator[tuple[str, list[Result], bool]]:
     """Title, results of all seeds, and whether the row is of the untrained encoder; in the book's order.
 
-    Results of different configs are never averaged: their fingerprints are told.
+    Results of different configs are never averaged: their fingerprints are shown.
     """
     for recipe in _in_order([*(run["recipe"] for run in runs), *book.recipes], list(book.recipes)):
         start_of = book.recipes[recipe].at_init_of if recipe in book.recipes else None
@@ -152,7 +152,7 @@ def score_cell(scores: Sequence[float], videos: int) -> str:
 
 
 def _note(title: str, group: Sequence[Result], book: Book, split: str, at_init: bool) -> str:
-    """What a row shows, and how to get it again."""
+    """Says what a row shows and how to reproduce it."""
     recipe = book.recipes.get(title.partition(" ")[0])
     shows = f"{recipe.shows}. " if recipe else ""
     if at_init:

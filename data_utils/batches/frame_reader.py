@@ -14,7 +14,7 @@ from data_utils.catalog.dataset_card import catalog_folder, read_card
 
 
 class FrameReader(Protocol):
-    """What a storage format must offer."""
+    """The contract of a storage format."""
 
     def read(self, path: str | Path, indices: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Frames of a video as upright RGB, scaled to cover `size` and cut to its centre.

@@ -64,7 +64,7 @@ def open_catalogs(
 def open_bad_videos(
     data: DataConfig, catalogs: Mapping[str, Catalog], bad_videos_csv: Path, name: str | None = None
 ) -> BadVideos:
-    """The list of the bad videos of a dataset, for those that are found later; arguments as of `open_catalogs`."""
+    """The list of the bad videos of a dataset, for those that are found later; arguments as for `open_catalogs`."""
     listed = sum(catalog.listed for catalog in catalogs.values())
     return BadVideos(bad_videos_csv, listed, data.max_bad_videos, name or str(catalog_folder(data)))
 

@@ -1,4 +1,4 @@
-"""What an epoch reads, and in which order: known before anything is decoded."""
+"""The windows of an epoch and their order, known before anything is decoded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from data_utils.catalog.catalog import Catalog
 
 
 class Window(NamedTuple):
-    """What a decoding process is asked for."""
+    """A window that a decoding process is asked for."""
 
     row: int
     path: str
@@ -62,7 +62,7 @@ class Plan:
         per_video = count(self._frames, self._fps, data.window, data.short_videos)
         self._ends = np.cumsum(per_video)
         self.num_windows = int(self._ends[-1]) if len(self._ends) else 0
-        """Of an epoch."""
+        """Windows of an epoch."""
 
     def __len__(self) -> int:
         """Batches of an epoch; training drops an incomplete last one where there is a full one."""

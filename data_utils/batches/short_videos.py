@@ -1,4 +1,4 @@
-"""Videos that have no window, or only one that holds frames twice: told, and left out where the config says so."""
+"""Reports videos that have no window, or only one that repeats frames, and leaves them out if the config says so."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def without_short(catalog: Catalog, data: DataConfig) -> Catalog:
         longest = int(np.argmax(frames / needed))
         by_time = data.window.frequency_fps is not None
         keys = "window.length / frequency_fps" if by_time else "window.length x frequency"
-        mend = "raise window.frequency_fps" if by_time else "lower window.frequency"
+        remedy = "raise window.frequency_fps" if by_time else "lower window.frequency"
         raise InputError(
             f"window longer than every video: {keys} needs {needed[longest]} frames, the longest video of the split "
-            f"{catalog.split} has {frames[longest]}; lower window.length, {mend}, or set short_videos to loop or pad"
+            f"{catalog.split} has {frames[longest]}; lower window.length, {remedy}, or set short_videos to loop or pad"
         )
     logger.warning(
         "%s: %d of %d videos are shorter than the window's %s frames (short_videos: %s)",

@@ -1,4 +1,4 @@
-"""What loader processes need of the system, asked for before they start: they would die silently, or in the middle.
+"""Checks what loader processes need of the system before they start: they would die silently, or midway.
 
 Batches come through /dev/shm, of which a container may have little; the handles of their memory come through sockets in
 a temporary folder, whose path may not be long.
@@ -55,7 +55,7 @@ def require_shared_memory(data: DataConfig, batch_size: int, batches: int, secon
 
 
 def free_bytes(folder: Path) -> int | None:
-    """What a disk has free for this user; None where there is no such folder."""
+    """Free space of a disk for this user; None if there is no such folder."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

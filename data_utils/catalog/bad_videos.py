@@ -44,7 +44,7 @@ class BadVideos:
             else:
                 _append(self._file, [_HEADER])
         except OSError as error:
-            raise InputError(f"{file} cannot be read: {error.strerror}; mend its rights or remove it") from error
+            raise InputError(f"{file} cannot be read: {error.strerror}; fix its permissions or remove it") from error
 
     def __len__(self) -> int:
         return len(self._reasons)
@@ -72,8 +72,8 @@ class BadVideos:
             reason, count = Counter(self._reasons.values()).most_common(1)[0]
             raise InputError(
                 f"{len(self._reasons)} of {self._total} videos cannot be read, more than max_bad_videos="
-                f"{self._max_share:g} allows; {count} of them: {reason}; {self._file} lists them: mend or remove them, "
-                "or raise max_bad_videos"
+                f"{self._max_share:g} allows; {count} of them: {reason}; {self._file} lists them: repair or remove "
+                "them, or raise max_bad_videos"
             )
         return len(new)
 
@@ -112,5 +112,5 @@ def _rows(file: Path) -> list[dict[str, str]]:
         except csv.Error:
             rows = []
         if not set(COLUMNS) <= set(reader.fieldnames or ()):
-            raise InputError(f"{file} is no list of bad videos ({','.join(COLUMNS)}); remove it")
+            raise InputError(f"{file} is not a list of bad videos ({','.join(COLUMNS)}); remove it")
     return rows

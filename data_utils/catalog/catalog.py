@@ -31,13 +31,13 @@ class Catalog:
     listed: int
     """Videos in the CSV, those that cannot be used included."""
     seek_points: dict[str, tuple[SeekPoint, ...]] = field(default_factory=dict)
-    """Of long videos, by what `stored` says."""
+    """Seek points of long videos, by the column `stored`."""
     format: Format = "video"
     """How the frames are stored."""
     judged_by: dict[str, str] = field(default_factory=dict)
     """By level, lowest first: the column that it is judged by, of whatever kind."""
     annotations: dict[str, Annotation] = field(default_factory=dict)
-    """What is known of the videos beside `labels`, by name: several classes at once, captions, boxes."""
+    """Annotations other than `labels`, by name: several classes at once, captions, boxes."""
 
     @property
     def stored(self) -> NDArray[np.object_]:

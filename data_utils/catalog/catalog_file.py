@@ -1,4 +1,4 @@
-"""Reads `train.csv`, `val.csv` and `test.csv`, and refuses what would later be a riddle or a leak.
+"""Reads `train.csv`, `val.csv` and `test.csv`; rejects files that would cause obscure errors or leak test videos.
 
 A million rows must not take half a minute: columns are checked as a whole, and only where something is wrong is the
 file gone through row by row, for the line that the message names.
@@ -55,9 +55,9 @@ def _require_folder(place: Path, key: str) -> None:
     except (FileNotFoundError, NotADirectoryError):
         folder = False
     except OSError as error:
-        raise InputError(f"{place} cannot be read: {error.strerror}; mend its rights, or set {key}") from error
+        raise InputError(f"{place} cannot be read: {error.strerror}; fix its permissions, or set {key}") from error
     if not folder:
-        raise InputError(f"{place} is no folder; set {key}")
+        raise InputError(f"{place} is not a folder; set {key}")
 
 
 def require_columns(tables: Mapping[str, pd.DataFrame], folder: Path, columns: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def read_csv(file: Path) -> pd.DataFrame:
 
 
 def _delimiter(content: bytes) -> str:
-    """What stands between the cells of a CSV, by its first line that holds something."""
+    """The delimiter of a CSV, judged by its first line that is not empty."""
     header = content.lstrip(b"\r\n").partition(b"\n")[0]
     return next((mark.decode() for mark in (b",", b";", b"\t") if mark in header), ",")
 
@@ -176,13 +176,13 @@ def _read_strictly(content: bytes, file: Path, delimiter: str) -> pd.DataFrame:
 
 
 def _rows(text: str, file: Path, delimiter: str, skipinitialspace: bool = False) -> list[tuple[int, list[str]]]:
-    """The rows that hold something, with the line that each ends on. InputError: it is no CSV."""
+    """The rows that hold something, with the line that each ends on. InputError: it is not valid CSV."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, strict=True, delimiter=delimiter, skipinitialspace=skipinitialspace)
     try:
         return [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise InputError(f"{file}, line {reader.line_num}, is no CSV: {error}") from error
+        raise InputError(f"{file}, line {reader.line_num}, is not valid CSV: {error}") from error
 
 
 def normalise_paths(table: pd.DataFrame, column: str, file: Path) -> None:

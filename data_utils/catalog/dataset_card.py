@@ -1,4 +1,4 @@
-"""What a prepared dataset says of itself: `dataset.json`, beside its CSV files."""
+"""The description of a prepared dataset: `dataset.json`, beside its CSV files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def catalog_folder(data: DataConfig) -> Path:
 
 
 def left_to_dataset(data: DataConfig) -> dict[str, tuple[Any, str]]:
-    """What the config leaves to the dataset: by dotted key the value, and where it comes from.
+    """The values that the config leaves to the dataset: by dotted key the value, and where it comes from.
 
     These are `mean` and `std`, and `flip` of both augmentations, where they are null.
 
@@ -90,7 +90,7 @@ def left_to_dataset(data: DataConfig) -> dict[str, tuple[Any, str]]:
 
 
 def completed(data: AnyData) -> AnyData:
-    """The config with what it leaves to the dataset. InputError: as of `left_to_dataset`."""
+    """The config with what it leaves to the dataset. InputError: see `left_to_dataset`."""
     changes: dict[str, Any] = {}
     for dotted, (value, _) in left_to_dataset(data).items():
         section, _, key = dotted.rpartition(".")

@@ -1,4 +1,4 @@
-"""What the dataset.json of an earlier version leaves unsaid, so that nobody has to make their folders anew."""
+"""Completes the dataset.json of an earlier version, so that folders need not be prepared again."""
 
 from __future__ import annotations
 

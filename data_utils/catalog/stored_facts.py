@@ -35,7 +35,7 @@ def with_stored_facts(table: pd.DataFrame, file: Path, stored_as: Format) -> pd.
         stored_as: the dataset's format, not `video`.
 
     Raises:
-        InputError: a column is missing, or a cell is no such number or place.
+        InputError: a column is missing, or a cell is not a number or place of this kind.
     """
     missing = [column for column in ("stored", *FACTS) if column not in table]
     if missing:
@@ -78,11 +78,11 @@ def _require(place: Path, folder: bool) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{place} is missing; run prepare.py again") from None
     except OSError as error:
-        raise InputError(f"{place} cannot be read: {error.strerror}; mend its rights") from error
+        raise InputError(f"{place} cannot be read: {error.strerror}; fix its permissions") from error
     mode = os.fstat(descriptor).st_mode
     os.close(descriptor)
     if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
-        raise InputError(f"{place} is no {'folder' if folder else 'file'}; run prepare.py again")
+        raise InputError(f"{place} is not a {'folder' if folder else 'file'}; run prepare.py again")
 
 
 def _require_places_in_shards(table: pd.DataFrame, file: Path) -> None:
@@ -91,7 +91,7 @@ def _require_places_in_shards(table: pd.DataFrame, file: Path) -> None:
     wrong = next((row for row, place in enumerate(table["stored"].tolist()) if not is_place(place)), None)
     if wrong is not None:
         raise InputError(
-            f"{file}, line {table.index[wrong]}: '{table['stored'].iloc[wrong]}' in column 'stored' is no shard and "
+            f"{file}, line {table.index[wrong]}: '{table['stored'].iloc[wrong]}' in column 'stored' is not a shard and "
             "number such as shards/00000.h5#0; run prepare.py again"
         )
 
@@ -106,7 +106,7 @@ def _numbers(
     if len(wrong):
         line = table.index[codes == wrong[0]][0]
         raise InputError(
-            f"{file}, line {line}: '{cells[wrong[0]]}' in column '{column}' is no {kind}; run prepare.py again"
+            f"{file}, line {line}: '{cells[wrong[0]]}' in column '{column}' is not a {kind}; run prepare.py again"
         )
     return values[codes]
 

@@ -1,4 +1,4 @@
-"""What all readers of stored frames do with the frames that are asked for."""
+"""The handling of requested frames that all readers of stored frames share."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def encode(frame: NDArray[np.uint8]) -> bytes:
     """The frame [H, W, 3], RGB, as JPEG: the same bytes every time.
 
     Raises:
-        ValueError: it is no such frame.
+        ValueError: it is not such a frame.
         VideoError: it is larger than JPEG allows.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -50,7 +50,7 @@ def decode(data: bytes | memoryview, stored: tuple[int, int], size: tuple[int, i
         size: height and width of the result.
 
     Raises:
-        VideoError: it is no JPEG, or not of the stored size.
+        VideoError: it is not a JPEG, or not of the stored size.
     """
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)

@@ -31,7 +31,7 @@ Rate = float | Callable[[], float]
 
 @dataclass(frozen=True)
 class Part:
-    """What is known of a part without its frames."""
+    """The facts of a part, without its frames."""
 
     file: Path
     height: int
@@ -40,11 +40,11 @@ class Part:
     lengths: NDArray[np.int64]
     """Bytes of each frame."""
     crc32: NDArray[np.uint32]
-    """Of each frame's bytes."""
+    """Checksum of each frame's bytes."""
 
     @property
     def bytes(self) -> int:
-        """Of all frames."""
+        """Size of all frames."""
         return int(self.lengths.sum())
 
     def copy_into(self, target: BinaryIO) -> None:
@@ -89,12 +89,12 @@ def write_part_file(
 
 
 def read_part_file(part: Path) -> Part:
-    """What is known of a part.
+    """Reads the facts of a part.
 
     Raises:
         OSError: it is missing, or not what `write_part_file` leaves.
     """
-    damaged = OSError(f"{part} is no part of a preparation, or damaged; remove it")
+    damaged = OSError(f"{part} is not part of a preparation, or damaged; remove it")
     with part.open("rb") as file:
         size = file.seek(0, 2)
         if size < _END.size:

@@ -118,7 +118,7 @@ def open_index(path: str, kind: str, arrays: Arrays) -> ShardIndex:
             positions = {array: shard[array].id.get_offset() for array in arrays}
             paths = np.array([path.decode("utf-8", "replace") for path in shard["path"][()]], object)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
-        reason = "is cut off" if "truncated" in str(error) else "is no readable HDF5 file"
+        reason = "is cut off" if "truncated" in str(error) else "is not a readable HDF5 file"
         raise VideoError(f"damaged shard: {name} {reason}") from error
     if tables_crc32(tables) != expected or None in positions.values():
         raise VideoError(f"damaged shard: the index of {name} does not fit its check sum")

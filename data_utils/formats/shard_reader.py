@@ -25,14 +25,14 @@ OPEN_SHARDS = 128
 
 @dataclass(frozen=True)
 class ShardFormat:
-    """What a reader must know of a format."""
+    """The facts of a format that a reader needs."""
 
     kind: str
-    """What a shard says that it holds."""
+    """The format that a shard says it holds."""
     arrays: Arrays
-    """What it has with one entry per frame; `crc32` is among them."""
+    """Its arrays with one entry per frame; `crc32` is among them."""
     starts: Callable[[ShardIndex, int, Entries], Sequence[int]]
-    """Of a video, with its part of the arrays: where each frame begins in the file, and where the last one ends."""
+    """Where each frame of a video begins in the file, and where the last one ends; gets its part of the arrays."""
     decode: Callable[[bytes, tuple[int, int], tuple[int, int]], NDArray[np.uint8]]
     """A frame's bytes, and its stored size, to the picture that covers a size, cut to its centre."""
 
@@ -84,7 +84,7 @@ class ShardReader:
     def _video(self, path: str | Path) -> _Video:
         file, _, number = str(path).rpartition("#")
         if not file or not (number.isascii() and number.isdigit()):
-            raise VideoError(f"'{Path(path).name}' is no shard and number such as 00003.h5#17")
+            raise VideoError(f"'{Path(path).name}' is not a shard and number such as 00003.h5#17")
         shard = self._shards.get(file)
         if shard is None:
             shard = self._shards[file] = open_index(file, self._format.kind, self._format.arrays)

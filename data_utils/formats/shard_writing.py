@@ -98,7 +98,7 @@ def _write(file: Path, paths: Sequence[str], parts: Sequence[Part], kind: str, a
 
 
 def _index_bytes(paths: Sequence[str], parts: Sequence[Part]) -> int:
-    """What everything but the frames takes in a shard, at most."""
+    """The largest size of everything in a shard except its frames."""
     return 32_768 + sum(2048 + 8 * len(path) + 16 * len(part.lengths) for path, part in zip(paths, parts, strict=True))
 
 
@@ -113,7 +113,7 @@ def _require_room(target: BinaryIO, frames: int, index: int) -> None:
 def _checksums(
     shard: h5py.File, arrays: Arrays, first: NDArray[np.int64], frames: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Of each video's entries in the arrays, one array after the other."""
+    """Checksums of each video's entries in the arrays, one array after the other."""
     values = [(shard[name][()].astype(kind), more) for name, (kind, more) in arrays.items()]
     sums = []
     for start, count in zip(first.tolist(), frames.tolist(), strict=True):

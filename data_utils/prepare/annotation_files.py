@@ -1,4 +1,4 @@
-"""Lists and tables that come with a download, read so that whatever is wrong with one is told in one line."""
+"""Lists and tables that come with a download, read so that any error in one is reported in one line."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: it cannot be read, or is no JSON.
+        InputError: it cannot be read, or is not valid JSON.
     """
     text = read_text(file)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{file}, line {error.lineno}, is no JSON: {error.msg}; download it again") from None
+        raise InputError(f"{file}, line {error.lineno}, is not valid JSON: {error.msg}; download it again") from None
     except RecursionError:
-        raise InputError(f"{file} is no list or table, but nested deeply; download it again") from None
+        raise InputError(f"{file} is not a list or table, but nested deeply; download it again") from None
 
 
 def read_table(file: Path, columns: Sequence[str] = ()) -> Any:
@@ -77,7 +77,7 @@ def read_table(file: Path, columns: Sequence[str] = ()) -> Any:
 def raw_folder(raw: Path) -> Path:
     """`raw`, which must be a folder; InputError otherwise."""
     if not raw.is_dir():
-        raise InputError(f"{raw} is no folder; set --raw")
+        raise InputError(f"{raw} is not a folder; set --raw")
     return raw
 
 
@@ -85,13 +85,13 @@ def chosen_folder(raw: Path, given: Path | None, usual: Iterable[str], option: s
     """The folder that an option names, below `raw` or anywhere; without it the first of the usual ones, or `raw`.
 
     Raises:
-        InputError: `given` is no folder.
+        InputError: `given` is not a folder.
     """
     if given is not None:
         for folder in (raw / given, given):
             if folder.is_dir():
                 return folder
-        raise InputError(f"{raw / given} is no folder; set {option}")
+        raise InputError(f"{raw / given} is not a folder; set {option}")
     return next((raw / name for name in usual if (raw / name).is_dir()), raw)
 
 
@@ -117,7 +117,7 @@ def path_inside(path: str, raw: Path, where: str) -> str:
     if not path:
         raise InputError(f"{where}: no path; fill it in")
     if "\0" in path or not is_text(path):
-        raise InputError(f"{where}: {path!a} is no path, as no name of a file holds such characters; correct it")
+        raise InputError(f"{where}: {path!a} is not a path, as no name of a file holds such characters; correct it")
     if path != path.strip() and not os.path.lexists(raw / path):
         path = path.strip()
     if "\\" in path and not os.path.lexists(raw / path):

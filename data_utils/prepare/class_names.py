@@ -17,7 +17,7 @@ _LEFT_OUT = re.compile(r"[\s_\-'’‘`()]+")
 
 @lru_cache(maxsize=8192)
 def spelling_key(name: str) -> str:
-    """What is the same for all spellings of a class: letters without case, no spaces, underscores, hyphens."""
+    """Reduces all spellings of a class to one: letters without case, no spaces, underscores, hyphens."""
     name = unicodedata.normalize("NFC", name)
     return _LEFT_OUT.sub("", name).casefold() or name
 
@@ -46,7 +46,7 @@ class ClassNames:
         return list(self._by_key.values())
 
     def find(self, name: str) -> str | None:
-        """The official spelling of `name`; None where it is no class."""
+        """The official spelling of `name`; None where it is not a class."""
         return self._by_key.get(spelling_key(name))
 
     def resolve(self, name: str, where: str) -> str:
@@ -57,11 +57,11 @@ class ClassNames:
             where: file and line that it stands in, for the message.
 
         Raises:
-            InputError: it is no class.
+            InputError: it is not a class.
         """
         found = self.find(name)
         if found is None:
             near = difflib.get_close_matches(spelling_key(name), self._by_key, n=1)
             hint = f"; did you mean '{self._by_key[near[0]]}'?" if near else "; correct it"
-            raise InputError(f"{where}: '{name}' is no class of {self.source}{hint}")
+            raise InputError(f"{where}: '{name}' is not a class of {self.source}{hint}")
         return found

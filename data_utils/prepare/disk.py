@@ -1,4 +1,4 @@
-"""What a download holds, found with one pass over its folders: asking for a million files one by one takes hours."""
+"""Lists a download in one pass over its folders: asking for a million files one by one takes hours."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def walk(
 
     Args:
         root: where to begin; folders behind links count, each once.
-        leave_out: folder that is not looked into: what `prepare.py` writes is no part of the download.
+        leave_out: folder that is not looked into: what `prepare.py` writes is not part of the download.
         into: whether to go into a folder, by its path without a slash at the end.
         strict: False: folders that cannot be read are skipped.
 
@@ -85,7 +85,7 @@ def files_below(root: Path, extensions: Sequence[str], leave_out: Path | None = 
     Args:
         root: where to begin; folders behind links count, each once.
         extensions: lower case; files may be written in any.
-        leave_out: as of `walk`.
+        leave_out: see `walk`.
 
     Returns:
         Paths relative to `root`.
@@ -115,7 +115,7 @@ def missing(raw: Path, paths: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def refuse_bytes(root: Path, paths: Iterable[str]) -> None:
-    """InputError where the name of a file is no UTF-8: no CSV could hold it."""
+    """InputError where the name of a file is not UTF-8: no CSV could hold it."""
     for path in paths:
         if not is_text(path):
             raise InputError(f"{root / ascii(path)}: a file name must be UTF-8; rename it")
@@ -131,12 +131,12 @@ def is_text(value: str) -> bool:
 
 
 def _scanned(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, in the order of the names. InputError where it cannot be read."""
+    """The entries of a folder, sorted by name. InputError: it cannot be read."""
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
+        raise InputError(f"{folder} cannot be read: {error.strerror}; fix its permissions or the disk") from error
 
 
 def _names(folder: Path) -> set[str]:
@@ -145,12 +145,12 @@ def _names(folder: Path) -> set[str]:
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
+        raise InputError(f"{folder} cannot be read: {error.strerror}; fix its permissions or the disk") from error
 
 
 def _identity(folder: Path) -> tuple[int, int]:
     try:
         status = folder.stat()
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
+        raise InputError(f"{folder} cannot be read: {error.strerror}; fix its permissions or the disk") from error
     return status.st_dev, status.st_ino

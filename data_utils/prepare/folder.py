@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-columns", metavar="A,B", help="columns of the CSV to keep: captions, more labels")
     text = "without a CSV: the folder inside the folder of a class is who or what must not be in two splits"
     parser.add_argument("--group-by-folder", action="store_true", help=text)
-    text = "without a CSV: folders are no classes; take the videos of all of them without labels"
+    text = "without a CSV: folders are not classes; take the videos of all of them without labels"
     parser.add_argument("--unlabelled", action="store_true", help=text)
     add_draw_options(parser, val=0.15, test=0.15)
     add_flip_option(parser)
@@ -91,7 +91,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
 
 
 def _from_folder(raw: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Unused], list[str]]:
-    """Videos of all folders below `raw`, what is none, and what to tell of them."""
+    """Videos of all folders below `raw`, what is none, and what to report about them."""
     sources, unused = find_sources(raw, getattr(options, "out", None))
     found = layout_of(sources, raw, labelled=not options.unlabelled)
     if not found.rows:
@@ -141,12 +141,12 @@ def _from_csv(raw: Path, options: argparse.Namespace) -> pd.DataFrame:
 def _share(text: str) -> float:
     share = float(text)
     if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0 and 1")
     return share
 
 
 def _rate(text: str) -> float:
     rate = float(text)
     if not (math.isfinite(rate) and 0 < rate <= 1000):
-        raise argparse.ArgumentTypeError(f"{text} is no number of frames per second above 0, such as 12")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames per second above 0, such as 12")
     return rate

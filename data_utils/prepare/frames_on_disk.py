@@ -19,7 +19,7 @@ MISSING = "missing"
 
 
 class OnDisk(NamedTuple):
-    """What the disk says of listed paths."""
+    """The state of listed paths on the disk."""
 
     reasons: list[str | None]
     """Why a path is absent; None where it is there."""
@@ -61,5 +61,5 @@ def _why_no_frames(folder: Path, listed: int) -> str | None:
     except VideoError as error:
         return str(error)
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {error.strerror}; mend its rights or its disk") from error
+        raise InputError(f"{folder} cannot be read: {error.strerror}; fix its permissions or the disk") from error
     return f"{frames} of {listed} listed frames are there" if frames < listed else None

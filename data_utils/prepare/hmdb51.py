@@ -85,7 +85,7 @@ def _read_lists(lists: Path, split: str) -> tuple[list[tuple[str, str, str, str]
         for number, line in read_lines(file):
             name, use = line.rsplit(None, 1) if len(line.split()) > 1 else ("", line)
             if use not in _USE or not name or "/" in name:
-                raise InputError(f"{file}, line {number}: '{line}' is no `video.avi 0|1|2`; correct it")
+                raise InputError(f"{file}, line {number}: '{line}' is not of the form `video.avi 0|1|2`; correct it")
             if name in seen:
                 raise InputError(f"{file}, line {number}: {name} is in line {seen[name]} already; keep one")
             seen[name] = number
@@ -97,7 +97,7 @@ def _read_lists(lists: Path, split: str) -> tuple[list[tuple[str, str, str, str]
 
 
 def film(name: str, label: str) -> str:
-    """What a clip is cut from: its name without class, codes and counter; names of another form lose the counter."""
+    """The film that a clip is cut from: its name without class, codes and counter; other names lose only that."""
     name = _COUNTER.sub("", posixpath.splitext(name)[0])
     codes = _CODES.search(name)
     if codes is None:

@@ -57,7 +57,7 @@ def list_videos(options: argparse.Namespace) -> Listing:
     test, reasons, notes = _official_val(raw, tests, options.val_solution)
     unknown = test[~test["label"].isin(table["label"].unique())]
     if len(unknown):
-        raise InputError(f"{unknown['path'].iloc[0]}: {unknown['label'].iloc[0]} is no class of {train}; correct it")
+        raise InputError(f"{unknown['path'].iloc[0]}: {unknown['label'].iloc[0]} is not a class of {train}; correct it")
     table = pd.concat([table, test], ignore_index=True)
     names = chosen_file(raw, options.classes) if options.classes else raw / _NAMES
     if options.classes or names.is_file():
@@ -80,7 +80,7 @@ def _class_folder(images: VideoIndex, path: str) -> str:
 def _official_val(
     raw: Path, images: VideoIndex, solution: Path | None
 ) -> tuple[pd.DataFrame, list[str | None], list[str]]:
-    """Rows, why each is absent, and what to tell of them."""
+    """Rows, why each is absent, and what to report about them."""
     columns = ["split", "path", "label"]
     if not images.paths:
         raise InputError(f"{images.folder} holds no images; set --val-images")
@@ -107,7 +107,7 @@ def _solution(file: Path) -> dict[str, str]:
     for line, name, text in zip(table.index, table["ImageId"], table["PredictionString"], strict=True):
         wnid = text.split(" ")[0]
         if not name or not re.fullmatch(r"[\w-]+", wnid):
-            raise InputError(f"{file}, line {line}: no image, or '{wnid}' is no class; correct it")
+            raise InputError(f"{file}, line {line}: no image, or '{wnid}' is not a class; correct it")
         if name in labels:
             raise InputError(f"{file}, line {line}: {name} is listed before; keep one")
         labels[name] = wnid
@@ -120,7 +120,7 @@ def _class_names(file: Path, labels: pd.Series[str]) -> pd.Series[str]:
     for number, line in read_lines(file):
         wnid, _, name = line.partition(" ")
         if not name.strip():
-            raise InputError(f"{file}, line {number}: '{line}' is no `wnid names`; correct it")
+            raise InputError(f"{file}, line {number}: '{line}' is not of the form `wnid names`; correct it")
         names[wnid] = name.strip()
     lacking = sorted(set(labels.unique()) - set(names))
     if lacking:

@@ -122,7 +122,7 @@ def _lists(raw: Path, options: argparse.Namespace, out: Path | None) -> dict[str
 
 
 def _is_list(file: Path) -> bool:
-    """Whether the first line names a column of YouTube's ids: other CSVs are no lists of the crawlers."""
+    """Whether the first line names a column of YouTube's ids: other CSVs are not lists of the crawlers."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             return "id" in {_COLUMNS.get(_column(name)) for name in lines.readline(10_000).split(",")}
@@ -164,7 +164,7 @@ def _by_split(file: Path) -> dict[str, pd.DataFrame]:
 
 
 def _rows(tables: Mapping[str, pd.DataFrame]) -> tuple[list[Row], list[Row], list[str]]:
-    """The rows of all splits under the catalog's names, those of a test without labels, and what to tell of them."""
+    """The rows of all splits under the catalog's names, those of an unlabelled test split, and notes about them."""
     if "train" not in tables or not {"val", "test"} & set(tables):
         raise InputError("there is no list of train, or none of val and test; set --raw, or --train, --val and --test")
     notes: list[str] = []
@@ -217,11 +217,11 @@ def _seconds(text: str, where: str) -> int | None:
     try:
         return int(text) if text.isdecimal() else int(float(text))
     except (ValueError, OverflowError):
-        raise InputError(f"{where}: '{text}' is no time in seconds; correct it") from None
+        raise InputError(f"{where}: '{text}' is not a time in seconds; correct it") from None
 
 
 def _find(index: VideoIndex, rows: list[Row]) -> tuple[list[str], list[str | None], list[str]]:
-    """Path and reason (None where it is there) of each row, and what to tell of them."""
+    """Path and reason (None where it is there) of each row, and what to report about them."""
     keys = {spelling_key(row.label) for row in rows}
     paths = [row.name for row in rows]
     reasons: list[str | None] = [MISSING] * len(rows)

@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What the folders say of all videos."""
+    """The labels, splits and groups that folders give to all videos."""
 
     rows: list[Row]
     unused: list[Unused]
@@ -44,12 +44,12 @@ class Layout(NamedTuple):
 
 
 def layout_of(sources: Sequence[Source], raw: Path, labelled: bool = True) -> Layout:
-    """What the folders that the videos lie in say of them.
+    """Reads labels, splits and groups from the folders that the videos lie in.
 
     Args:
         sources: the videos.
         raw: the download, for notes.
-        labelled: False: folders are no classes, whatever they are called.
+        labelled: False: folders are not classes, whatever they are called.
     """
     unused: list[Unused] = []
     folders = {source.path: source.path.split("/")[:-1] for source in sources}
@@ -119,7 +119,7 @@ def _notes(
     if pictures:
         count = "1 folder" if pictures == 1 else f"{pictures} folders"
         notes.append(
-            f"{count} of numbered pictures count as one video each; pictures that are no frames of a video are for "
+            f"{count} of numbered pictures count as one video each; pictures that are not frames of a video are for "
             "`prepare.py imagenet`"
         )
     return notes

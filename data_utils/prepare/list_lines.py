@@ -42,7 +42,7 @@ class Form(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a line says."""
+    """The content of a line."""
 
     path: str
     label: str
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
 
 def parse(line: str, form: Form) -> Entry | None:
-    """What a line says; None where it does not have the form."""
+    """Parses a line; None if it does not have the form."""
     fields = [field.strip() for field in _split(line, form)]
     if len(fields) != form.fields or not fields[0]:
         return None
@@ -123,7 +123,7 @@ def _names_a_video(line: str, form: Form, raw: Path) -> bool:
         return False
     try:
         return os.path.lexists(raw / path_inside(entry.path, raw, ""))
-    except InputError:  # told when the line is read
+    except InputError:  # reported when the line is read
         return False
 
 
@@ -142,12 +142,14 @@ def _by_looks(file: Path, lines: Sequence[Line], forms: Sequence[Form], raw: Pat
     for number, line in lines:  # the line to blame: the first that fits none
         entries = [parse(line, form) for form in forms]
         if not any(entry is not None and entry.label for entry in entries):
-            raise InputError(f"{file}, line {number}: '{line:.80}' is no {told}; correct it, or set --separator")
+            raise InputError(
+                f"{file}, line {number}: '{line:.80}' is not of the form {told}; correct it, or set --separator"
+            )
         if not any(entry is not None and (_label_is_number(entry) or _looks_like_file(entry)) for entry in entries):
             path = next(entry.path for entry in entries if entry is not None)
             raise InputError(
-                f"{file}, line {number}: '{line:.80}' is no {told} whose video is there; {raw / path} is not; set "
-                "--raw to the folder that the paths begin in, or --separator and --fields"
+                f"{file}, line {number}: '{line:.80}' is not of the form {told}, or its video is missing: there is "
+                f"no {raw / path}; set --raw to the folder that the paths begin in, or --separator and --fields"
             )
     raise InputError(f"{file}: lines differ in what stands between path and label; set --separator")
 

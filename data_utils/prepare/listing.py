@@ -1,4 +1,4 @@
-"""What a dataset module finds in a download: the videos, their split and what they show."""
+"""The listing that a dataset module makes of a download: the videos, their split and what they show."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Listing:
     absent: list[tuple[str, str, str]] = field(default_factory=list)
     """(split, path, reason) of what the lists name and the disk does not hold; not in `table`."""
     notes: list[str] = field(default_factory=list)
-    """What the user should know: one line each."""
+    """Notes for the user, one line each."""
     folders: frozenset[str] = frozenset()
     """The paths that are folders of frames."""
     unused: list[Unused] = field(default_factory=list)
-    """Files of the download that are no video of the dataset, as far as the listing knows a reason."""
+    """Files of the download that are not videos of the dataset, as far as the listing knows a reason."""
     has_walked: bool = False
     """Whether `unused` names all of them."""
 
@@ -64,12 +64,12 @@ def make_listing(
         flip: share of windows that may be mirrored.
         notes: what the user should know.
         folders: paths that are folders of frames.
-        unused: files of the download that are no video of the dataset, as far as they are known.
+        unused: files of the download that are not videos of the dataset, as far as they are known.
         where: file and line that each row stands in, for messages.
         has_walked: whether `unused` names all such files.
 
     Raises:
-        InputError: no training video is on the disk, or something is no UTF-8.
+        InputError: no training video is on the disk, or something is not UTF-8.
     """
     table = table.assign(label=table["label"].map(normal_label))
     why = np.asarray(reasons, object)
@@ -122,7 +122,7 @@ def _missing_notes(table: pd.DataFrame, gone: NDArray[np.bool_]) -> list[str]:
 
 
 def _class_notes(table: pd.DataFrame) -> list[str]:
-    """What to tell of the labels: classes that look like one, videos without any, classes that a split lacks."""
+    """Notes about the labels: classes that look alike, videos without any, classes that a split lacks."""
     notes = []
     classes = set(table["label"].unique()) - {""}
     alike: dict[str, list[str]] = {}

@@ -106,7 +106,8 @@ def _read(raw: Path, given: str, options: argparse.Namespace, notes: list[str]) 
         entry, where = parse(line, form), f"{file}, line {number}"
         if entry is None:
             raise InputError(
-                f"{where}: '{line:.80}' is no {form}, as other lines are; correct it, or set --fields or --separator"
+                f"{where}: '{line:.80}' is not of the form {form}, as other lines are; correct it, or "
+                "set --fields or --separator"
             )
         if entry.start > 1:
             raise InputError(
@@ -161,7 +162,7 @@ def _resolver(file: Path) -> Resolve:
             return classes.resolve(label, where)
         if int(label) not in names:
             low, high = min(names), max(names)
-            raise InputError(f"{where}: label {label} is no class of {file}, which has {low} to {high}; correct it")
+            raise InputError(f"{where}: label {label} is not a class of {file}, which has {low} to {high}; correct it")
         return names[int(label)]
 
     return resolve

@@ -127,7 +127,7 @@ def asked_for(options: argparse.Namespace) -> tuple[dict[str, int], int, Difficu
 
 
 def list_videos(options: argparse.Namespace) -> Listing:
-    """The generated videos, made in `options.raw` where they are missing. InputError: as of `prepare`."""
+    """The generated videos, made in `options.raw` where they are missing. InputError: see `prepare`."""
     prepare(options.raw, *asked_for(options))
     tables = [read_csv(options.raw / f"{split}.csv").assign(split=split) for split in SPLITS]
     table = pd.concat(tables, ignore_index=True)
@@ -144,7 +144,9 @@ def _is_there(root: Path, spec: Mapping[str, object]) -> bool:
     try:
         found = json.loads((root / SPEC_FILE).read_text())
     except (OSError, ValueError):
-        raise InputError(f"{root} exists and is no moving_digits dataset; set dataset.root to another folder") from None
+        raise InputError(
+            f"{root} exists and is not a moving_digits dataset; set dataset.root to another folder"
+        ) from None
     if isinstance(found, dict):
         found = {key: value for key, value in found.items() if key not in _CARD}
     if found != spec:

@@ -89,7 +89,7 @@ def render_hard(
 
 
 def draw_scene(scan: FloatArray, other_scan: FloatArray, program: tuple[str, str], rng: np.random.Generator) -> Scene:
-    """Draws what a video shows; arguments as of `render_hard`."""
+    """Draws what a video shows; arguments as for `render_hard`."""
     side, other_side = rng.uniform(*_SIDE), rng.uniform(*_OTHER_SIDE)
     room = SIZE - other_side
     course = rng.uniform(0, 2 * room, size=2) + _wander(_TURN, rng)

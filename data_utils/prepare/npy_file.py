@@ -41,7 +41,7 @@ def read_npy(file: Path) -> list[str]:
     except _Refused as error:
         raise InputError(f"{file}: {error}; save a one-dimensional array of text or whole numbers") from None
     except Exception:  # a damaged pickle or header raises whatever it likes
-        raise InputError(f"{file} is no whole .npy file; save it again") from None
+        raise InputError(f"{file} is not a complete .npy file; save it again") from None
     try:
         return [_text(value) for value in values]
     except _Refused as error:

@@ -1,6 +1,6 @@
-"""What in a download is a video: a file by its name or, where that says nothing, its content, or a folder of frames.
+"""Finds the videos in a download: a file by its name or, where that says nothing, its content, or a folder of frames.
 
-Every file is either used, or told with the reason why it is not.
+Every file is either used, or listed with the reason why it is not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data_utils.video_files.decoding import TEXT_BYTES, VideoError, first_bytes,
 from data_utils.video_files.frame_folders import Series, frames_among, is_flow, is_image, series_of
 from data_utils.video_files.inspector import Inspector
 
-NO_VIDEO = "no video"
+NO_VIDEO = "not a video"
 UNLABELLED_TEST = "a video of the official test, which has no label"
 _PATIENCE = 60.0
 
@@ -30,7 +30,7 @@ class Source(NamedTuple):
 
 
 class Unused(NamedTuple):
-    """A file of a download that is no video of the dataset."""
+    """A file of a download that is not a video of the dataset."""
 
     path: str
     reason: str
@@ -41,7 +41,7 @@ def find_sources(raw: Path, leave_out: Path | None) -> tuple[list[Source], list[
 
     Args:
         raw: the download.
-        leave_out: what `prepare.py` writes, which is no part of it.
+        leave_out: what `prepare.py` writes, which is not part of it.
 
     Raises:
         InputError: a folder cannot be read.
@@ -132,4 +132,6 @@ def _frames_or_none(names: Sequence[str]) -> Series | None:
 def _why_not(name: str, frames: Series | None) -> str:
     if not is_image(name):
         return NO_VIDEO
-    return "a picture that is no frame of a video" if frames is None else f"a picture beside the frames {frames.name}"
+    return (
+        "a picture that is not a frame of a video" if frames is None else f"a picture beside the frames {frames.name}"
+    )

@@ -94,7 +94,7 @@ def _classes(lists: Path) -> ClassNames:
     file = _needed(lists, "labels")
     content = read_json(file)
     if not isinstance(content, dict) or not all(str(number).isdecimal() for number in content.values()):
-        raise InputError(f"{file} is no table of template and number; download it again")
+        raise InputError(f"{file} is not a table of template and number; download it again")
     return ClassNames(map(_plain, sorted(content, key=lambda template: int(content[template]))), file)
 
 
@@ -106,7 +106,7 @@ def _plain(template: str) -> str:
 def _entries(file: Path) -> list[dict[str, Any]]:
     content = read_json(file)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise InputError(f"{file} is no list of videos; download it again")
+        raise InputError(f"{file} is not a list of videos; download it again")
     if not content:
         raise InputError(f"{file} lists no videos; download it again")
     for number, entry in enumerate(content, 1):
@@ -128,7 +128,7 @@ def _row(entry: dict[str, Any], where: str, classes: ClassNames) -> tuple[str, s
     if caption is None:
         caption = _filled(template, entry.get("placeholders"), where)
     if not isinstance(caption, str):
-        raise InputError(f"{where}: 'label' is no text; download it again")
+        raise InputError(f"{where}: 'label' is not text; download it again")
     return str(entry["id"]), classes.resolve(_plain(template), where), caption
 
 
@@ -141,7 +141,7 @@ def _filled(template: str, placeholders: Any, where: str) -> str:
 
 
 def _tests(lists: Path, classes: ClassNames) -> tuple[Rows, list[str], list[str]]:
-    """The labelled videos of test, the ids of the others, and what to tell of them."""
+    """The labelled videos of test, the ids of the others, and what to report about them."""
     file = _file(lists, "test", ".json")
     entries = _entries(file) if file is not None else []
     if file is not None and all("template" in entry for entry in entries):
@@ -166,7 +166,7 @@ def _answers(file: Path, classes: ClassNames) -> dict[str, str]:
         if number == 1 and name.strip().lower() in ("id", "video_id"):
             continue
         if not separator or not re.fullmatch(r"[\w-]+", name.strip()):
-            raise InputError(f"{where}: '{line}' is no `id;label`; correct it")
+            raise InputError(f"{where}: '{line}' is not of the form `id;label`; correct it")
         if name.strip() in answers:
             raise InputError(f"{where}: {name.strip()} is listed before; keep one")
         answers[name.strip()] = classes.resolve(_plain(label.strip().strip('"')), where)

@@ -111,7 +111,7 @@ def _class_numbers(file: Path) -> dict[str, str]:
     for line, text in read_lines(file):
         number, _, name = text.partition(" ")
         if not number.isdecimal() or not name.strip():
-            raise InputError(f"{file}, line {line}: '{text}' is no `number class`; correct it")
+            raise InputError(f"{file}, line {line}: '{text}' is not of the form `number class`; correct it")
         if name.strip() in numbers:
             raise InputError(f"{file}, line {line}: {name.strip()} is listed before; keep one")
         numbers[name.strip()] = number
@@ -123,7 +123,7 @@ def _parse(line: str, where: str, classes: ClassNames, numbers: Mapping[str, str
     path, _, number = line.partition(" ")
     folder, _, name = path.rpartition("/")
     if not folder or not name or ".." in folder.split("/"):
-        raise InputError(f"{where}: '{line}' is no `Class/video.avi`; correct it")
+        raise InputError(f"{where}: '{line}' is not of the form `Class/video.avi`; correct it")
     label = classes.resolve(folder.split("/")[-1], where)
     if number.strip() not in ("", numbers[label]):
         raise InputError(f"{where}: {label} is class {numbers[label]} of {classes.source}, not {number}; correct it")

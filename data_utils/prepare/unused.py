@@ -1,4 +1,4 @@
-"""What of a download is used by nothing: told with its reason, as a video that is left out silently is never missed."""
+"""Lists unused files of a download with the reason: nobody misses a video that is left out silently."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from data_utils.video_files.frame_folders import is_image
 
 
 def unused_files(raw: Path, leave_out: Path | None, listing: Listing, lists: Iterable[str]) -> list[Unused]:
-    """Every file of a download that is no video of its listing, in the order of the names.
+    """Every file of a download that is not a video of its listing, in the order of the names.
 
     Args:
         raw: the download.
-        leave_out: what `prepare.py` writes, which is no part of it.
+        leave_out: what `prepare.py` writes, which is not part of it.
         listing: its videos, and what it says itself of files that are none.
         lists: files of the download that name its videos.
 

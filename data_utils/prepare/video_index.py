@@ -24,7 +24,7 @@ class VideoIndex:
             raw: what paths are relative to.
             folder: holds the videos, in folders of any depth.
             extensions: of the files to index, lower case.
-            leave_out: folder that is no part of the download; None: there is none.
+            leave_out: folder that is not part of the download; None: there is none.
 
         Raises:
             InputError: `folder` is not inside `raw`, or cannot be read.

@@ -64,7 +64,7 @@ def remove_unfinished(root: Path, parts: tuple[str, ...]) -> None:
 
     Args:
         root: the folder that they were making.
-        parts: as of `whole_folder`; those that lie in `root` already, without the last one, are removed with the rest.
+        parts: see `whole_folder`; those that lie in `root` already, without the last one, are removed with the rest.
     """
     root = root.resolve()
     left = [*root.parent.glob(f"{_escaped(root.name)}{_UNFINISHED}*")] if root.parent.is_dir() else []

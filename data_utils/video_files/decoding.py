@@ -98,7 +98,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     """
     try:
         if is_text(first_bytes(path, TEXT_BYTES)):
-            raise VideoError("damaged or no video: a text file")
+            raise VideoError("damaged or not a video: a text file")
         # Windows are decoded in parallel by processes; threads on top would cost more than they give.
         with av.open(f"file:{path}", metadata_errors="replace", options=_ONLY_CONTAINERS) as container:
             stream = container.streams.best("video")
@@ -114,9 +114,9 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     except OSError as error:  # PyAV's own errors for missing files and rights among them
         raise VideoError((error.strerror or str(error)).lower()) from error
     except av.ArgumentError as error:
-        raise VideoError("damaged or no video: it begins like no container of videos") from error
+        raise VideoError("damaged or not a video: it begins like no container of videos") from error
     except av.FFmpegError as error:
-        raise VideoError(f"damaged or no video: {error.strerror}") from error
+        raise VideoError(f"damaged or not a video: {error.strerror}") from error
 
 
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
@@ -191,5 +191,5 @@ def fit(frame: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter)
 def fit_picture(
     picture: NDArray[np.uint8], size: tuple[int, int], reformatter: VideoReformatter, channels: str = "rgb24"
 ) -> NDArray[np.uint8]:
-    """As `fit`, for an upright picture [H, W, 3] that another decoder gave; `channels`: "rgb24" or "bgr24"."""
+    """Fits, as `fit` does, an upright picture [H, W, 3] that another decoder gave; `channels`: "rgb24" or "bgr24"."""
     return fit(VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=channels), size, reformatter)

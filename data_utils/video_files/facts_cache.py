@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class VerifiedVideos:
-    """What a full decode of videos shows; by path."""
+    """The facts from full decodes of videos, by path."""
 
     table: pd.DataFrame
     """The index holds the paths, the columns FACTS and the files' stamps; zeros for bad videos."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Why a video is bad."""
     seek_points: dict[str, tuple[SeekPoint, ...]] = field(default_factory=dict)
-    """Of long videos."""
+    """Seek points of long videos."""
 
     def updated(self, later: VerifiedVideos) -> VerifiedVideos:
         """All videos of both; `later` knows better."""
@@ -70,7 +70,7 @@ def verified_facts(root: Path, paths: Sequence[str], folder: Path, num_workers: 
 
 
 def verified_videos(root: Path, paths: Sequence[str], folder: Path, num_workers: int) -> VerifiedVideos:
-    """What is known of every video; only new and changed files are decoded.
+    """The facts of every video; only new and changed files are decoded.
 
     Args:
         root: folder that the paths are relative to.
@@ -140,7 +140,7 @@ def _stamps(root: Path, paths: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _load(place: Path) -> VerifiedVideos:
-    """What a file knows; nothing where there is none, or one of another decoder."""
+    """The facts in a cache file; none if there is no file, or one of another decoder."""
     try:
         content = json.loads(place.read_bytes())
         if [content["version"], content["decoder"]] == [_VERSION, av.__version__]:

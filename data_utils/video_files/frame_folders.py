@@ -13,7 +13,7 @@ from typing import NamedTuple
 from data_utils.video_files.decoding import VideoError
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# Words in the names of pictures: of what is no picture of a camera, and of what is.
+# Words in the names of pictures: of what is not a picture of a camera, and of what is.
 _OTHER_THAN_FRAMES = {"flow", "flowx", "flowy", "x", "y", "u", "v", "depth", "mask", "masks", "disparity", "warp"}
 _FLOW = {"flow", "flows", "flowx", "flowy", "opticalflow"}
 _FRAMES = {"img", "image", "images", "frame", "frames", "rgb", "color", "colour"}

@@ -44,7 +44,7 @@ class HelperError(Exception):
 class FaultError(InputError):
     """The process failed in a way that no file explains: this program, or the version of a package, is at fault.
 
-    It is told in one line and ends the run at once: taken for bad videos, it would be repeated for every one of them.
+    It is reported in one line and ends the run at once: taken for bad videos, it would be repeated for each of them.
     """
 
 

@@ -27,7 +27,7 @@ from data_utils.video_files.seek_points import SeekPointFinder
 _DURATION_TOLERANCE = 0.01
 # AVI writers are known to count a frame or two too many in the header.
 _COUNT_TOLERANCE = 0.02
-_TRIED_PACKETS = 100  # until one gives a frame, of a file that may be no video
+_TRIED_PACKETS = 100  # until one gives a frame, of a file that may not be a video
 
 
 FACTS = ("frames", "height", "width", "fps")
@@ -36,12 +36,12 @@ FACTS = ("frames", "height", "width", "fps")
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a full decode shows of a video."""
+    """The facts of a video, from a full decode."""
 
     frames: int
     """Frames that decode."""
     height: int
-    """Of the upright first frame, pixels."""
+    """Height of the upright first frame, pixels."""
     width: int
     fps: float
     """Average frames per second, as they were counted; 0 where the file does not say."""
@@ -50,7 +50,7 @@ class VideoFacts:
 
     @classmethod
     def from_list(cls, values: list[Any]) -> VideoFacts:
-        """What `dataclasses.astuple` and JSON have made of it, as facts again."""
+        """Restores facts from what `dataclasses.astuple` and JSON have made of them."""
         frames, height, width, fps, points = values
         return cls(frames, height, width, fps, tuple(SeekPoint(*point) for point in points))
 
@@ -67,7 +67,7 @@ class CheckedVideo:
         Args:
             path: the video.
             alive: called after every packet, to show that the decoder does not hang.
-            seek_points: whether `facts` shall hold them, for which long videos are decoded twice.
+            seek_points: whether `facts` should hold them, for which long videos are decoded twice.
         """
         self._path, self._alive, self._seek_points = path, alive, seek_points
 
@@ -123,7 +123,7 @@ def is_video(path: str | Path) -> bool:
 
 @dataclass
 class _Count:
-    """What has been seen of a stream."""
+    """The state of reading a stream."""
 
     promised: int
     """Frames that the file's own index or header promises; 0 where it has none."""

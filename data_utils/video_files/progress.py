@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 20.0
 logger = logging.getLogger(__name__)
 
 
-class Progress:
+class VideoProgress:
     """Counts what is done and says when the rest will be."""
 
     def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:
@@ -45,7 +45,7 @@ class Progress:
             notes = f", {note}" if note else ""
             logger.info("%s: %d of %d%s, about %s left", self._what, self._done, self._total, notes, duration(left))
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> VideoProgress:
         return self
 
     def __exit__(

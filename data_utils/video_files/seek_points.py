@@ -47,7 +47,7 @@ class SeekPointFinder:
                 self._usable = False
 
     def verified(self, path: str | Path, alive: Callable[[], None]) -> tuple[SeekPoint, ...]:
-        """Those key frames from which every frame up to the next one decodes as it did from the start.
+        """The key frames from which every frame up to the next one decodes as it did from the start.
 
         Args:
             path: the video whose frames were added.

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from data_utils.video_files.inspection import VideoFacts
 from data_utils.video_files.inspector import COMMAND, Inspector
-from data_utils.video_files.progress import Progress
+from data_utils.video_files.progress import VideoProgress
 
 PATIENCE = 60.0
 
@@ -52,7 +52,7 @@ def verify_videos(
     try:
         for thread in threads:
             thread.start()
-        with Progress("verifying videos", len(paths), "video") as progress:
+        with VideoProgress("verifying videos", len(paths), "video") as progress:
             for _ in paths:
                 result = results.get()
                 if isinstance(result, Exception):

@@ -30,10 +30,10 @@ _RGB[:, 0] = 1.0  # which it is but for rounding; gray stays gray exactly
 
 
 class Draw(NamedTuple):
-    """What is done to all frames of one window; the defaults do nothing."""
+    """The changes to all frames of one window; the defaults change nothing."""
 
     box: Box | None = None
-    """What becomes the whole frame."""
+    """The part of the frame that becomes the whole frame."""
     flip: bool = False
     brightness: float = 1.0
     contrast: float = 1.0
@@ -93,14 +93,14 @@ def augment(
 def draw_all(
     augmentation: Augmentation, keys: Sequence[Sequence[int]], source: Size, size: Size, uncropped: Box | None = None
 ) -> list[Draw]:
-    """What is done to each window; arguments as of `augment`, `source`: height and width of the frames as they are."""
+    """The draw for each window; arguments as for `augment`, and `source`: height and width of the original frames."""
     aspect = relative_aspect(source, size)
     draws = [draw(augmentation, key, aspect) for key in keys]
     return [one if one.box else one._replace(box=uncropped) for one in draws]
 
 
 def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) -> Draw:
-    """What is done to the window with this key: a pure function of the arguments.
+    """The draw for the window with this key: a pure function of the arguments.
 
     Args:
         augmentation: what may be drawn.
@@ -117,6 +117,7 @@ def draw(augmentation: Augmentation, key: Sequence[int], aspect: float = 1.0) ->
     result = Draw(box=drawn_box(crop, aspect, generator) if cropped else None, flip=bool(flipped))
     if jittered:
         strengths = np.array([jitter.brightness, jitter.contrast, jitter.saturation])
+        # A strength above 1 would turn factors negative, and with them pictures into their negatives.
         factors = generator.uniform(np.maximum(0, 1 - strengths), 1 + strengths).tolist()
         hue = generator.uniform(-jitter.hue, jitter.hue)
         result = result._replace(brightness=factors[0], contrast=factors[1], saturation=factors[2], hue=hue)
@@ -136,6 +137,7 @@ def _later_chances(augmentation: Augmentation) -> tuple[float, ...]:
 def _with_later_draws(result: Draw, augmentation: Augmentation, generator: np.random.Generator) -> Draw:
     """The draw with static swap, shift, rotation and noise; as many numbers are drawn whichever of them happen."""
     swapped, shifted, turned, noisy = generator.random(4) < _later_chances(augmentation)
+    # All are drawn whether used or not, so that switching one augmentation on does not change the draws of the others.
     partner, right, down, turn, strength, seed = generator.random(6).tolist()
     if swapped:
         result = result._replace(swap=augmentation.static_swap.mode, partner=partner)
@@ -211,6 +213,7 @@ def _swap(video: Tensor, pixels: Tensor, draws: Sequence[Draw]) -> Tensor:
         return video
     static_BCHW = static_part(pixels)
     static_BCHW = static_BCHW.float().div_(255) if pixels.dtype == torch.uint8 else static_BCHW
+    # Modes are swapped one after the other, but all take the static parts as they were before the first.
     others_B = torch.tensor(partners(draws), device=video.device)
     for mode in sorted({one.swap for one in draws if one.swap}):
         rows = [row for row, one in enumerate(draws) if one.swap == mode]
@@ -242,6 +245,7 @@ def _recolour(video: Tensor, draws: Sequence[Draw]) -> Tensor:
     chroma[:, 1, 2], chroma[:, 2, 1] = -sine, sine
     matrices = (brightness * contrast)[:, None, None] * (_RGB @ chroma @ _YIQ)
     luma = video.mean(dim=(1, 3, 4)) @ like(video, _YIQ[0])
+    # Contrast scales around the mean of the whole window: that of each frame would make it flicker.
     offsets = like(video, brightness * (1 - contrast)) * luma
     recoloured = like(video, matrices)[:, None] @ video.flatten(3)
     return recoloured.add_(offsets[:, None, None, None]).clamp_(0, 1).view_as(video)
@@ -253,6 +257,7 @@ def _blur(video: Tensor, draws: Sequence[Draw]) -> Tensor:
     weights = []
     for size in video.shape[-2:]:
         distances = np.subtract.outer(np.arange(size), np.arange(size))
+        # One matrix per window: sigmas differ, and a convolution would take a kernel size that fits the largest.
         gaussian = np.exp(-(distances**2) / (2 * variances))
         weights.append(like(video, gaussian / gaussian.sum(axis=2, keepdims=True))[:, None])
     blurred = weights[0] @ video.flatten(1, 2) @ weights[1].mT

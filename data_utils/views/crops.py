@@ -58,7 +58,7 @@ def relative_aspect(source: Size, size: Size) -> float:
 
 
 def drawn_box(crop: Crop, aspect: float, generator: np.random.Generator) -> Box:
-    """As torchvision's RandomResizedCrop: the first of ten draws that fits, else the centre at the nearest ratio.
+    """A box as torchvision's RandomResizedCrop draws it: the first of ten that fits, else the centre, nearest in ratio.
 
     Args:
         crop: the ranges; a ratio of 1 keeps the shape of things.
@@ -80,7 +80,7 @@ def drawn_box(crop: Crop, aspect: float, generator: np.random.Generator) -> Box:
 
 
 def fixed_boxes(source: Size, size: Size, eval_crop: EvalCrop) -> list[Box]:
-    """What evaluation sees of a frame, as rectangles of whole pixels.
+    """The parts of a frame that evaluation uses, as rectangles of whole pixels.
 
     Args:
         source: of the frame.

@@ -20,9 +20,9 @@ class Geometry(NamedTuple):
     read: Size
     """Height and width of the frames that were read."""
     size: Size
-    """Those of the view."""
+    """Height and width of the view."""
     box: Box = WHOLE
-    """What of the read frame becomes the view."""
+    """The part of the frame that becomes the view."""
     flip: bool = False
     """Whether it is mirrored."""
     move: Move = STILL

@@ -30,7 +30,7 @@ def normalise(video_BTCHW: Tensor, mean: Sequence[float], std: Sequence[float]) 
 
 
 def to_pixels(video_BTCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """What `normalise` was given: uint8 pixels of the same shape.
+    """Inverts `normalise`: uint8 pixels of the same shape.
 
     Args:
         video_BTCHW: normalised.

@@ -33,10 +33,10 @@ class View:
         window: 0, or 1 for another window of the same video.
         augmentation: what is drawn for it; None: the window as it is.
         time_scale: least and largest share of the window's time span that the view covers; its frames are the nearest
-            ones, as many as ever.
+            ones, without changing their number.
 
     Raises:
-        ValueError: there is no such window, or the time scale is no part of [0, 1].
+        ValueError: there is no such window, or the time scale is not part of [0, 1].
     """
 
     window: int = 0
@@ -47,7 +47,7 @@ class View:
         if self.window not in (0, 1):
             raise ValueError(f"window {self.window}: a batch has the windows 0 and 1")
         if not 0 <= self.time_scale[0] <= self.time_scale[1] <= 1:
-            raise ValueError(f"time_scale {self.time_scale} is no part of [0, 1]")
+            raise ValueError(f"time_scale {self.time_scale} is not part of [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: in
     """The views of a batch; every draw is a pure function of (seed, epoch, row, first frame, number of the view).
 
     Args:
-        batch: on the device that computes; `other` is needed where a view looks at another window. The first frame
-            of a draw is that of the batch's own window, of which an epoch has no second one.
+        batch: on the device that computes; `other` is needed where a view looks at another window. Draws are
+            keyed by the first frame of the batch's own window, which is unique within an epoch.
         views: in the order in which they are wanted.
         data: frame size, mean and std, and `eval_crop` for what no crop is drawn for.
         seed: of the run.
@@ -112,7 +112,7 @@ def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: in
 
 @torch.no_grad()
 def evaluation_views(batch: Batch, data: DataConfig, device: torch.device | str) -> EvaluationViews:
-    """What evaluation sees of the windows of a batch: `eval_crop` of each.
+    """The evaluation views of a batch: `eval_crop` of each window.
 
     Args:
         batch: its rows and frames stay on their device.
@@ -154,7 +154,7 @@ def _frame_size(data: DataConfig) -> Size:
 
 
 def _draws(video_BTCHW: Tensor, view: View, keys: Sequence[Sequence[int]], data: DataConfig) -> list[Draw]:
-    """What is done to each window of a view: what is drawn for it, and the middle crop where no crop is drawn."""
+    """The draw for each window of a view, with the middle crop where no crop is drawn."""
     boxes = _boxes(video_BTCHW, data)
     middle = boxes[0] if boxes else None
     if view.augmentation is None:
@@ -170,7 +170,7 @@ def _geometry(draws: Sequence[Draw], video_BTCHW: Tensor, data: DataConfig) -> t
 
 
 def _boxes(video_BTCHW: Tensor, data: DataConfig) -> list[Box]:
-    """What evaluation crops from frames; none where they are as the model takes them."""
+    """The crops that evaluation takes from frames; none where frames already have the model's size."""
     size, (height, width) = _frame_size(data), video_BTCHW.shape[-2:]
     return [] if size == (height, width) else fixed_boxes((height, width), size, data.eval_crop)
 

@@ -77,7 +77,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold: NumPy and torch scalars as Python's, floats to 6 significant digits, NaN and inf as None."""
+    """The value for JSON: NumPy and torch scalars as Python's, floats to 6 significant digits, NaN and inf as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -63,7 +63,7 @@ def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:
 
 
 def _known_cause(error: BaseException) -> str | None:
-    """What happened, and what helps, of errors that come from the machine; None of all others."""
+    """Explains errors that come from the machine, and what helps; None for all others."""
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError):
         return f"the GPU's memory is full: {_LESS_MEMORY}"

@@ -1,4 +1,4 @@
-"""What a run ran on: enough to tell two runs apart, and to repeat one."""
+"""Records the environment of a run: enough to tell two runs apart, and to repeat one."""
 
 from __future__ import annotations
 

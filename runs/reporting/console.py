@@ -1,4 +1,4 @@
-"""What a stranger sees while a run goes on: its progress, and tables of scores. Nothing of it may end the run."""
+"""The console output of a run: its progress, and tables of scores. No error in it may end the run."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class _Lasting(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        """Of the stream."""
+        """File descriptor of the stream."""
         return self._stream.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Of the stream."""
+        """Encoding of the stream."""
         return self._stream.encoding
 
     def give_up_what_is_left(self) -> None:
@@ -117,7 +117,7 @@ class _Formatter(logging.Formatter):
         return message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
-class Progress:
+class TrainingProgress:
     """A progress bar on a terminal; elsewhere a plain line ten times per run.
 
     Losses, speed and waiting time are means since the last line, so that they can be read.
@@ -168,7 +168,7 @@ class Progress:
         self._windows, self._seconds, self._wait = 0, 0.0, 0.0
         self._losses: dict[str, list[float]] = {}  # resting levels may have none
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TrainingProgress:
         return self
 
     def __exit__(

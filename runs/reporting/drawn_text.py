@@ -95,7 +95,7 @@ def shortened(text: str, cells: int) -> str:
 
 
 def _beginning(text: str, cells: int) -> str:
-    """As much of `text` as fits into `cells` cells."""
+    """The beginning of `text` that fits into `cells` cells."""
     used = 0
     for index, letter in enumerate(text):
         used += width(letter)

@@ -11,11 +11,11 @@ class Monitor:
     """One monitor, which has a value for each level (CKA: for each pair of levels)."""
 
     title: str
-    """Of its column on the console."""
+    """Title of its column on the console."""
     panel: str
-    """Of its panel in `collapse.png`."""
+    """Title of its panel in `collapse.png`."""
     collapse: Literal["falls", "rises"] | None
-    """What the value does in a collapse; None: either may be fine."""
+    """The direction of the value in a collapse; None: either may be fine."""
     meaning: str
     """How to read it: a sentence for the report."""
     share_of_init: float = 0.0
@@ -23,7 +23,7 @@ class Monitor:
     least: float = 0.0
     """An alarm is raised below this, whatever the value at init."""
     below_least: str = ""
-    """What it means to be below `least`."""
+    """The meaning of a value below `least`."""
 
 
 _SHUFFLED = "error against the own target as a share of that against another video's: leaves 1 once predictions"

@@ -64,7 +64,7 @@ def _ways_to_more(train: Catalog, config: Config, windows: int) -> list[str]:
 
 
 def _interval(catalog: Catalog) -> str | None:
-    """What to expect of scores on a split, by its last level's labels."""
+    """Warns how uncertain scores on a split are, judged by its last level's labels."""
     labels = next(iter(catalog.labels.values()), None)
     if labels is None:
         return None

@@ -73,7 +73,7 @@ class ScoreTable:
 
     @property
     def measured(self) -> str:
-        """What the numbers are, and on which videos."""
+        """Says what the numbers are, and on which videos."""
         first = next(result for row in self.rows.values() for result in row if result)
         videos = f"videos of {first.dataset}" if first.dataset else "videos"
         return f"{first.metric} on the test {videos}, {first.unit}"
@@ -154,7 +154,7 @@ def _score_tables(results: Sequence[Result], evaluations: Mapping[str, Mapping[s
 
 
 def _headline(tables: Sequence[ScoreTable]) -> tuple[str, str]:
-    """What the first table says about every level and its own labels: a verdict and a sentence."""
+    """The rows of the first table: for every level and its own labels a verdict and a sentence."""
     own = {
         level: score.verdict
         for table in tables[:1]
@@ -185,7 +185,7 @@ def _collapse_watch(summary: Mapping[str, Any]) -> dict[str, list[float | None]]
 
 
 def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, str]:
-    """What the run cost and what it ran on, in words."""
+    """The cost and the environment of the run, in words."""
 
     def text(key: str, form: str = "{}", scale: float = 1) -> str | None:
         value = summary.get(key)

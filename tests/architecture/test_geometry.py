@@ -34,7 +34,7 @@ def test_neighbours() -> None:
     assert [FOUR.above(level) for level in FOUR.groups] == ["space", "time", "clip", None]
     two = Geometry.of_window(["space", "time"], (16, 24), 8, frames=6, frames_per_clip=6)
     assert two.above("time") is None
-    assert two.below("space") == "backbone"  # its patches, though they are no level of their own
+    assert two.below("space") == "backbone"  # its patches, though they are not a level of their own
     with pytest.raises(KeyError):
         two.below("backbone")
 

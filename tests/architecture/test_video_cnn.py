@@ -79,7 +79,7 @@ def test_torchvision_is_imported_only_by_those_who_need_it() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("extra", [0, 1])
 def test_gradients_are_right_from_the_shortest_window_on(name: VideoCNNName, extra: int) -> None:
-    # oneDNN leaves parts of the gradient unwritten for shorter ones; what is left in memory there shall be noticed.
+    # oneDNN leaves parts of the gradient unwritten for shorter ones; what is left in memory there should be noticed.
     frames = MIN_FRAMES[name] + extra
     cnn = make_cnn(name)
     kinds = {(m.kernel_size, m.stride): m for m in cnn.modules() if isinstance(m, nn.Conv3d) and m.kernel_size[0] > 1}

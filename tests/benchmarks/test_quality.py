@@ -322,7 +322,7 @@ def test_a_damaged_result_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "digits-default-0.json is damaged" in capsys.readouterr().err
     (tmp_path / "digits-default-0.json").write_text("{}")
     assert main(["--table", "--results", str(tmp_path)]) == 2
-    assert "digits-default-0.json is no result of a run (dataset is missing)" in capsys.readouterr().err
+    assert "digits-default-0.json is not a result of a run (dataset is missing)" in capsys.readouterr().err
 
 
 def test_scores_are_those_of_the_checkpoint_that_is_tested() -> None:

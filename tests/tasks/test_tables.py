@@ -1,19 +1,24 @@
-"""A new loss, regulariser or task is a class and one line in its table: a copy of the program is given one of each."""
+"""A loss, a regulariser and a task are each a class and one line in a table: a copy of the program gets one of each."""
 
 from __future__ import annotations
 
 import ast
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.recipes import changed_files, copy_program, files_of, insert
+
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("architecture", "config", "data_utils", "protocols", "runs", "tasks")
 OURS = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
 
+LOSS_FUNCTION = """
+def quartic(prediction, target, scale):
+    return ((prediction - target).float() / scale).pow(4).mean()
+
+"""
 LOSS = '''
 class Quartic(PredictionLoss):
     """The fourth power of errors."""
@@ -22,7 +27,9 @@ class Quartic(PredictionLoss):
     scale: AboveZero = Field(default=1.0, description="error that counts as 1")
 
     def compute(self, prediction, target, centre_D):
-        return ((prediction - target).float() / self.scale).pow(4).mean()
+        from losses import quartic
+
+        return quartic(prediction, target, self.scale)
 
 
 '''
@@ -139,20 +146,13 @@ print("trained")
 """
 
 
-def insert(file: Path, before: str, text: str) -> None:
-    source = file.read_text()
-    assert source.count(before) == 1
-    file.write_text(source.replace(before, text + before))
-
-
-def test_a_loss_a_regularizer_and_a_task_need_one_line_beside_their_class(tmp_path: Path) -> None:
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ROOT.glob("*.py"):
-        shutil.copy(file, tmp_path)
+def test_the_recipes_for_a_loss_and_a_task_touch_the_files_that_they_list(tmp_path: Path) -> None:
+    copy_program(tmp_path)
+    insert(tmp_path / "losses.py", "\ndef variance_term(", LOSS_FUNCTION)
     losses, regularizers = tmp_path / "tasks/prediction_losses.py", tmp_path / "tasks/regularizers.py"
     insert(losses, "LOSSES: tuple", LOSS)
     insert(losses, "    Barlow,\n)", "    Quartic,\n")
+    assert changed_files(tmp_path) == files_of("a loss", "quartic")
     insert(regularizers, "REGULARIZERS: tuple", REGULARIZER)
     insert(regularizers, "    NoRegularizer,\n)", "    Push,\n")
     (tmp_path / "tasks/brightness_settings.py").write_text(TASK)
@@ -160,6 +160,8 @@ def test_a_loss_a_regularizer_and_a_task_need_one_line_beside_their_class(tmp_pa
     table = tmp_path / "tasks/table.py"
     insert(table, "from tasks.hierarchical_settings", "from tasks.brightness_settings import BrightnessSettings\n")
     insert(table, '    "svt": SVTSettings,\n', '    "brightness": BrightnessSettings,\n')
+    listed = files_of("a loss", "quartic") | {"tasks/regularizers.py"} | files_of("a task", "brightness")
+    assert changed_files(tmp_path) == listed
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1] == "trained"

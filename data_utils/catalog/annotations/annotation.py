@@ -1,4 +1,4 @@
-"""What every kind of annotation offers, whatever it says of the videos."""
+"""The contract of every kind of annotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.data import AnnotationKind
 
 
 class Annotation(Protocol):
-    """What is known of the videos of one split, by the catalog's rows: batches carry rows, and this is joined late."""
+    """An annotation of the videos of one split, by the catalog's rows: batches carry rows, and this is joined late."""
 
     @property
     def name(self) -> str:
@@ -20,7 +20,7 @@ class Annotation(Protocol):
 
     @property
     def kind(self) -> AnnotationKind:
-        """What it says."""
+        """The kind of annotation."""
         ...
 
     @property
@@ -29,7 +29,7 @@ class Annotation(Protocol):
         ...
 
     def text(self, row: int) -> str:
-        """What it says of a video, for a caption; empty where it says nothing."""
+        """The text for a video in a figure's caption; empty if nothing is known."""
         ...
 
     def with_rows(self, keep_N: NDArray[np.bool_]) -> Self:

@@ -60,9 +60,9 @@ class Boxes:
     classes: list[str]
     """Names, the same for all splits."""
     ends_N: NDArray[np.int64]
-    """Those of video n are ends[n - 1] to ends[n] of `all`."""
+    """The boxes of video n are ends[n - 1] to ends[n] of `all`."""
     all: VideoBoxes
-    """Of all videos, one after another."""
+    """The boxes of all videos, one after another."""
     kind: Literal["boxes"] = "boxes"
 
     @property

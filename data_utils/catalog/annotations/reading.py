@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Known:
-    """What is known of the videos of a dataset."""
+    """The annotations of a dataset."""
 
     judged_by: dict[str, str]
     """By level: the column that it is judged by."""

@@ -86,7 +86,7 @@ def _with_facts(table: pd.DataFrame, facts: dict[str, np.ndarray[Any, Any]]) -> 
 
 
 def _bad(listing: Listing, reasons: np.ndarray[Any, Any]) -> list[tuple[str, str, str]]:
-    """What is left out: of every split, what cannot be read and then what is not there."""
+    """The videos that are left out: for every split those that cannot be read, then those that are missing."""
     rows = zip(listing.table["split"], listing.table["path"], reasons, strict=True)
     bad = [(split, path, reason) for split, path, reason in rows if reason]
     return sorted([*bad, *listing.absent], key=lambda row: SPLITS.index(row[0]))

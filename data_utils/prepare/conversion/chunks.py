@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ChunkJob:
-    """What a worker must know; it can be pickled and sent to another machine that sees the same folders."""
+    """The job of a worker; it can be pickled and sent to another machine that sees the same folders."""
 
     number: int
     paths: tuple[str, ...]
@@ -45,7 +45,7 @@ class ChunkJob:
     size: int | None
     """Shorter side; None: as it is."""
     again: bool = False
-    """Although there are records: a bad file was mended."""
+    """Although there are records: a bad file was repaired."""
     patience: float = PATIENCE
     """Seconds without progress after which a decoder counts as hanging and is killed."""
     command: tuple[str, ...] | None = None
@@ -147,7 +147,7 @@ def _ask(converter: HelperProcess, job: ChunkJob, path: str, request: dict[str, 
 
 
 def stamp(path: Path) -> list[int]:
-    """Size and time of change: what tells whether a bad file was mended since. Zeros where it cannot be asked."""
+    """Size and time of change: what tells whether a bad file was repaired since. Zeros where it cannot be asked."""
     try:
         status = path.stat()
     except OSError:

@@ -23,7 +23,7 @@ class ConverterPool:
 
     @contextmanager
     def lend(self, patience: float, command: Sequence[str]) -> Iterator[HelperProcess]:
-        """A process for the block; arguments as of HelperProcess. ClosedError: after `stop`."""
+        """A process for the block; arguments as for HelperProcess. ClosedError: after `stop`."""
         kind = (patience, tuple(command))
         with self._lock:
             if self._stopped:
@@ -62,4 +62,4 @@ class ConverterPool:
 
 
 POOL = ConverterPool()
-"""Of this process: joblib's workers reach it whatever runs them."""
+"""The pool of this process: joblib's workers reach it whatever runs them."""

@@ -36,7 +36,7 @@ from data_utils.prepare.conversion.preparation import Preparation
 from data_utils.prepare.conversion.results import Results, Summary, shown
 from data_utils.prepare.listing import Listing
 from data_utils.video_files.frame_folders import is_image
-from data_utils.video_files.progress import Progress
+from data_utils.video_files.progress import VideoProgress
 
 _VERSION = 1  # of what a spec gives; a change makes unfinished folders stale
 _PACKAGES = ("av", "h5py", "joblib", "numpy", "opencv-python-headless", "pandas", "pillow")
@@ -123,7 +123,7 @@ class _Work:
         self._open.discard(number)
 
     def _is_stale(self, records: list[Record]) -> bool:
-        """Whether what was stored is gone, or bad files were mended since."""
+        """Whether what was stored is gone, or bad files were repaired since."""
         places = {str(record["stored"]).partition("#")[0] for record in records if "stored" in record}
         if not all((self._plan.out / place).exists() for place in places):
             return True
@@ -141,7 +141,7 @@ class _Work:
         if left < total:
             logger.info("%d of %d videos are converted already", total - left, total)
         jobs = ((number, self._job(number)) for number in numbers)
-        with Progress("converting", total, "video", total - left) as progress:
+        with VideoProgress("converting", total, "video", total - left) as progress:
             bad = 0
             for number, records in run_jobs(_numbered_chunk, jobs, self._plan.workers):
                 self._take(number, records)
@@ -160,7 +160,7 @@ class _Work:
         total = sum(len(self._chunks[number]) for number in self._own)
         stored = sum(self._results.number_stored(self._chunks[number]) for number in self._own)
         failures = []
-        with Progress("verifying", total, "video") as progress:
+        with VideoProgress("verifying", total, "video") as progress:
             for number, found in run_jobs(_checked_chunk, self._check_jobs(), self._plan.workers):
                 failures += found
                 if found:
@@ -201,7 +201,7 @@ def _refuse_impossible(listing: Listing, table: pd.DataFrame, plan: Preparation)
         if not path.isascii() and any("\ud800" <= character <= "\udfff" for character in path):  # bytes, no UTF-8
             raise InputError(f"{path!a}: a file name must be UTF-8; rename it")
         if posixpath.isabs(path) or posixpath.normpath(path) != path or path.split("/")[0] == "..":
-            raise InputError(f"{shown(path)} is no plain path inside {plan.raw}; list it as one")
+            raise InputError(f"{shown(path)} is not a plain path inside {plan.raw}; list it as one")
         if plan.format == "video" and is_image(path):
             raise InputError(
                 f"{shown(path)} is an image, and format video is for videos: choose packed, frames or hdf5"
@@ -219,7 +219,7 @@ def _refuse_impossible(listing: Listing, table: pd.DataFrame, plan: Preparation)
 
 
 def _spec(listing: Listing, table: pd.DataFrame, plan: Preparation) -> dict[str, Any]:
-    """What decides about the result, but for the contents of the files."""
+    """Everything that decides the result, except for the contents of the files."""
     rows = table.to_csv(index=False, lineterminator="\n").encode()
     counts = table["split"].value_counts().to_dict()
     return {

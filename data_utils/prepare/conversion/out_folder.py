@@ -1,4 +1,4 @@
-"""What `--out` holds while a dataset is being prepared: what is being made, and what is done of it.
+"""The content of `--out` while a dataset is being prepared: what is being made, and what is done.
 
 .prepare/spec.json          what is being made; another one in the same folder is refused
 .prepare/chunk-00003.json   what became of the videos of chunk 3, written when they are in their final place
@@ -61,7 +61,7 @@ def write_file(path: Path, text: str) -> None:
 def unwritable(path: Path, reason: str) -> InputError:
     """The error for what cannot be written."""
     return InputError(
-        f"{path} cannot be written: {reason}; mend that, and the same command goes on where it ended, or choose "
+        f"{path} cannot be written: {reason}; fix that, and the same command goes on where it ended, or choose "
         "another --out"
     )
 
@@ -72,7 +72,7 @@ def claim(out: Path, spec: Mapping[str, Any], made_by: Mapping[str, Any]) -> dic
     Args:
         out: the folder, made where it is missing.
         spec: what decides about the result; of plain JSON values.
-        made_by: versions and the like, told but not compared.
+        made_by: versions and the like, reported but not compared.
 
     Returns:
         `made_by` of the first start.
@@ -88,7 +88,9 @@ def claim(out: Path, spec: Mapping[str, Any], made_by: Mapping[str, Any]) -> dic
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}; mend its rights or choose another --out") from error
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}; fix its permissions or choose another --out"
+        ) from error
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{file} is damaged; remove {out} and start again") from None
     for name in _FINAL:
@@ -130,7 +132,7 @@ def write_records(out: Path, number: int, spec: str, records: list[Record]) -> N
 
 
 def read_records(out: Path, number: int, spec: str) -> list[Record] | None:
-    """What became of a chunk; None where it is open. InputError: the file cannot be read."""
+    """The record of a chunk; None if it is still open. InputError: the file cannot be read."""
     file = chunk_file(out, number)
     try:
         content = json.loads(file.read_bytes())
@@ -138,8 +140,8 @@ def read_records(out: Path, number: int, spec: str) -> list[Record] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}; mend its rights") from error
-    except (ValueError, KeyError, TypeError):  # no write of ours; converting again mends it
+        raise InputError(f"{file} cannot be read: {error.strerror}; fix its permissions") from error
+    except (ValueError, KeyError, TypeError):  # not written by us; converting again fixes it
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a user asks `prepare.py` for, beside the dataset."""
+"""The options of `prepare.py` that hold for all datasets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data_utils.video_files.verify import PATIENCE
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is to be made, and how."""
+    """Describes what to make, and how."""
 
     raw: Path
     out: Path

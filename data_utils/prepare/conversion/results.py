@@ -1,4 +1,4 @@
-"""What became of every video, and what a person wants to know of it all."""
+"""The outcome for every video, and its summary for the user."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Results:
         return int((self.reasons[rows.start : rows.stop] == "").sum())
 
     def sums(self) -> PixelSums:
-        """Of the good training videos."""
+        """Pixel sums of the good training videos."""
         total = PixelSums()
         for values in self._sums.values():
             total.add(values)
@@ -67,7 +67,7 @@ class Results:
 
 @dataclass
 class Summary:
-    """What was made, in numbers."""
+    """The dataset that was made, in numbers."""
 
     name: str
     made: str
@@ -84,12 +84,12 @@ class Summary:
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (0.0, 0.0, 0.0)
     small_splits: list[str] = field(default_factory=list)
-    """What to expect of scores where there are few videos."""
+    """Warns how uncertain scores are where there are few videos."""
     config: str = ""
     """Lines of a config that reads it."""
     bad_videos: Path = Path()
     unused: list[Unused] = field(default_factory=list)
-    """Files of the download that are no video of the dataset."""
+    """Files of the download that are not videos of the dataset."""
     unused_files: Path = Path()
     """Where they are listed."""
 
@@ -154,11 +154,14 @@ class Summary:
             lines.append(f"  {len(videos):>6,}  {reason}: {names}")
         if len(ranked) > _REASONS:
             lines.append(f"  and {len(ranked) - _REASONS} other reasons")
-        return [*lines, f"  all of them: {self.bad_videos}; mended files are tried again, --retry-bad tries all again"]
+        return [
+            *lines,
+            f"  all of them: {self.bad_videos}; repaired files are tried again, --retry-bad tries all again",
+        ]
 
 
 def unused_lines(unused: Sequence[Unused]) -> list[str]:
-    """How many files of a download are no video of the dataset, and why: the commonest reasons first, with names."""
+    """How many files of a download are not videos of the dataset, and why: the commonest reasons first, with names."""
     if not unused:
         return []
     files = "1 file" if len(unused) == 1 else f"{len(unused):,} files"

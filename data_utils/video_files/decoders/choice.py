@@ -1,6 +1,6 @@
 """Which decoder reads the videos: the one that the config names, or the best one that loads here.
 
-A decoder that does not load must be told before the first epoch, in one line, and not by the first batch.
+A decoder that does not load must be reported before the first epoch, in one line, and not by the first batch.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def decoder_for(name: str) -> Decoder:
 
 
 def describe_decoder(name: str) -> dict[str, str]:
-    """What `decoder_for(name)` reads with: the decoder, and versions by name.
+    """Describes what `decoder_for(name)` reads with: the decoder, and versions by name.
 
     For `auto` with torchcodec, PyAV's versions are there as well, as it reads what torchcodec does not.
 
@@ -91,7 +91,7 @@ def _versions(name: str) -> dict[str, str]:
 
 
 def _why_not(name: str) -> str:
-    """Why a decoder does not load and how to mend it, in one line; empty where it loads."""
+    """Why a decoder does not load and how to fix it, in one line; empty where it loads."""
     try:
         module = import_module({"pyav": "av", "opencv": "cv2"}.get(name, name))
     except (ImportError, OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What a file's header says, for decoders that take the wrong part of some files and cannot be told otherwise."""
+"""Reads a file's header, for decoders that take the wrong stream of some files and cannot be told which to take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_utils.video_files.decoding import open_video, packets
 
 @dataclass(frozen=True)
 class Header:
-    """Of the best video stream, and how it stands among others."""
+    """Header of the best video stream, and its place among the others."""
 
     path: str | Path
     container: str

@@ -1,4 +1,4 @@
-"""What a video decoder owes to its reader: exactly the frames that are asked for, or the reason why there are none."""
+"""The contract of a video decoder: exactly the frames that are asked for, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data_utils.video_files.decoding import SeekPoint
 
 @dataclass(frozen=True)
 class Known:
-    """What a full decode by PyAV has found of a video."""
+    """The facts that a full decode by PyAV has found."""
 
     frames: int | None = None
     """Their number; None: not known."""

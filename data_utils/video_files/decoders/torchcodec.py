@@ -56,16 +56,16 @@ def _upright_size(path: str | Path) -> tuple[int, int]:
     except ValueError:  # a header without duration is not enough for the approximate mode
         header = VideoDecoder(str(path), device="cpu").metadata
     if not header.height or not header.width:
-        raise VideoError("damaged or no video: its size is not known")
+        raise VideoError("damaged or not a video: its size is not known")
     return header.height, header.width
 
 
 @contextmanager
 def _errors_as_reasons(path: str | Path) -> Iterator[None]:
-    """What torchcodec raises, JSONDecodeError for a strange header among it, as VideoError of one line."""
+    """Turns torchcodec's errors (for a strange header even JSONDecodeError) into a VideoError of one line."""
     try:
         yield
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         text = " ".join(str(error).replace(str(path), "").split())
         text = re.sub(r"^\w+, \S+:\d+, ", "", text)  # class and line of its source
-        raise VideoError(f"damaged or no video: {text[:200] or type(error).__name__}") from error
+        raise VideoError(f"damaged or not a video: {text[:200] or type(error).__name__}") from error

@@ -265,7 +265,7 @@ def test_what_is_wrong_with_a_prepared_dataset_is_told(
 ) -> None:
     rows = [("val/0.avi", "a", "9", "32", "48", "25.0", "shards/00001.h5#0"), ("b", "a", "x", "1", "1", "1", "s#0")]
     write_csv(prepared / "val.csv", rows, HEADER)
-    with pytest.raises(InputError, match=r"val\.csv, line 3: 'x' in column 'frames' is no whole number"):
+    with pytest.raises(InputError, match=r"val\.csv, line 3: 'x' in column 'frames' is not a whole number"):
         open_catalogs(make_config(prepared), LEVELS, tmp_path / "bad.csv")
     write_csv(prepared / "val.csv", [row[:-1] for row in rows[:1]], HEADER[:-1])
     with pytest.raises(InputError, match=r"val\.csv has no column 'stored'"):

@@ -39,7 +39,7 @@ def test_too_many_end_the_run_after_they_are_listed(tmp_path: Path) -> None:
 def test_files_that_are_no_list_or_cannot_be_written(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="is no list of bad videos"):
+    with pytest.raises(InputError, match="is not a list of bad videos"):
         BadVideos(other, 1, 1, dataset="videos")
     with pytest.raises(InputError, match="cannot be written"):
         BadVideos(tmp_path / "no" / "folder.csv", 1, 1, dataset="videos")

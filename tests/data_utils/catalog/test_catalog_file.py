@@ -52,11 +52,14 @@ WRONG = {
     "blank but for a space": ("path,label\na.mp4,x\n \n", "line 3: 1 cells, but 2 columns"),
     "short row after quoted commas": ('path,label\n"a,b.mp4",x\nc.mp4\n', "line 3: 1 cells, but 2 columns"),
     "short row after a line break": ('path,label\n"a\nb.mp4",x\nc.mp4\n', "line 4: 1 cells, but 2 columns"),
-    "quote never closed": ('path,label\n"a.mp4,x\nb.mp4,x\n', "line 3, is no CSV: unexpected end of data"),
-    "huge cell": (f"path,label\na.mp4,x\n{'b' * 200_000},x\n", "line 3, is no CSV: field larger than field limit"),
+    "quote never closed": ('path,label\n"a.mp4,x\nb.mp4,x\n', "line 3, is not valid CSV: unexpected end of data"),
+    "huge cell": (
+        f"path,label\na.mp4,x\n{'b' * 200_000},x\n",
+        "line 3, is not valid CSV: field larger than field limit",
+    ),
     "header alone": ("path,label", "lists no videos"),
     "null byte": ("path,label\na\0b.mp4,x\n", "line 2: 'a\\x00b.mp4' holds a null byte"),
-    "quotes": ('path,label\n"a"b.mp4,x\n', "line 2, is no CSV"),
+    "quotes": ('path,label\n"a"b.mp4,x\n', "line 2, is not valid CSV"),
     "not UTF-8": ("path,label\nü.mp4,x\n".encode("latin-1"), "line 2, is not UTF-8"),
     "half of a surrogate pair": (b"path,label\na.mp4,x\n\xed\xa0\x80.mp4,x\n", "line 3, is not UTF-8"),
     "binary": (b"\x00\x01\x02\x80" * 50, "is not UTF-8"),
@@ -90,9 +93,9 @@ def test_wrong_files_get_one_line(case: str, folder: Path) -> None:
 
 
 def test_folders_must_be_there(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.catalog"):
+    with pytest.raises(InputError, match=r"nowhere is not a folder; set dataset\.catalog"):
         read_catalog_files(folder / "nowhere", folder)
-    with pytest.raises(InputError, match=r"nowhere is no folder; set dataset\.root"):
+    with pytest.raises(InputError, match=r"nowhere is not a folder; set dataset\.root"):
         read_catalog_files(folder, folder / "nowhere")
 
 
@@ -110,7 +113,7 @@ def test_files_without_the_right_to_read(folder: Path, bound_by_rights: None) ->
     (folder / "closed" / "videos").mkdir(parents=True)
     (folder / "closed").chmod(0)
     for catalogs, root in ((folder / "closed/videos", folder), (folder, folder / "closed/videos")):
-        with pytest.raises(InputError, match=r"closed/videos cannot be read: Permission denied; mend its rights"):
+        with pytest.raises(InputError, match=r"closed/videos cannot be read: Permission denied; fix its permissions"):
             read_catalog_files(catalogs, root)
     with pytest.raises(InputError, match=r"train\.csv cannot be read: Permission denied"):
         read_catalog_files(folder / "closed", folder)

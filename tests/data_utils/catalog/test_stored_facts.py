@@ -45,13 +45,15 @@ def test_facts_become_numbers(stored_as: Format) -> None:
 def test_what_is_no_whole_number_names_its_line(column: str, cell: str) -> None:
     with pytest.raises(InputError) as error:
         with_stored_facts(table(**{column: ["5", "5", cell, cell]}), FILE, "packed")
-    message = f"train.csv, line 4: '{cell}' in column '{column}' is no whole number >= 1; run prepare.py again"
+    message = f"train.csv, line 4: '{cell}' in column '{column}' is not a whole number >= 1; run prepare.py again"
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize("cell", ["abc", "-1", "", "nan", "inf", "-inf", "25 fps"])
 def test_what_is_no_frame_rate_names_its_line(cell: str) -> None:
-    with pytest.raises(InputError, match=r"^train\.csv, line 5: '.*' in column 'fps' is no number >= 0; run prepare"):
+    with pytest.raises(
+        InputError, match=r"^train\.csv, line 5: '.*' in column 'fps' is not a number >= 0; run prepare"
+    ):
         with_stored_facts(table(fps=["25", "0.0", "12", cell]), FILE, "hdf5")
 
 
@@ -63,7 +65,9 @@ def test_a_missing_column_is_told(column: str) -> None:
 
 @pytest.mark.parametrize("cell", ["shards/0.h5", "shards/0.h5#", "shards/0.h5#x", "#3", "a#b#3", "shards/0.h5#-1"])
 def test_what_is_no_place_in_a_shard_names_its_line(cell: str) -> None:
-    with pytest.raises(InputError, match=r"line 3: '.*' in column 'stored' is no shard and number such as shards/0000"):
+    with pytest.raises(
+        InputError, match=r"line 3: '.*' in column 'stored' is not a shard and number such as shards/0000"
+    ):
         with_stored_facts(table(stored=["s#0", cell, "s#2", cell]), FILE, "packed")
 
 
@@ -86,7 +90,7 @@ def test_every_shard_must_be_there(root: Path, stored_as: Format) -> None:
         require_stored_files(root, {"train": table().head(2), "val": table().tail(2)}, stored_as)
     require_stored_files(root, {"train": table().head(2)}, stored_as)
     (root / "shards/00001.h5").mkdir()
-    with pytest.raises(InputError, match=r"shards/00001\.h5 is no file"):
+    with pytest.raises(InputError, match=r"shards/00001\.h5 is not a file"):
         require_stored_files(root, {"train": table()}, stored_as)
 
 
@@ -100,7 +104,7 @@ def test_folders_of_frames_must_be_there(root: Path) -> None:
     with pytest.raises(InputError, match=r"frames/499 is missing; run prepare\.py again$"):
         require_stored_files(root, many, "frames")
     (root / places[-1]).touch()
-    with pytest.raises(InputError, match=r"frames/499 is no folder; run prepare\.py again$"):
+    with pytest.raises(InputError, match=r"frames/499 is not a folder; run prepare\.py again$"):
         require_stored_files(root, many, "frames")
     with pytest.raises(InputError, match=r"frames/0/a is missing"):
         require_stored_files(root, {"train": pd.DataFrame({"stored": ["frames/0/a"]})}, "frames")
@@ -108,11 +112,11 @@ def test_folders_of_frames_must_be_there(root: Path) -> None:
 
 def test_rights_are_told_from_absence(root: Path, bound_by_rights: None) -> None:
     (root / "shards/00001.h5").chmod(0)
-    with pytest.raises(InputError, match=r"shards/00001\.h5 cannot be read: Permission denied; mend its rights$"):
+    with pytest.raises(InputError, match=r"shards/00001\.h5 cannot be read: Permission denied; fix its permissions$"):
         require_stored_files(root, {"train": table()}, "packed")
     (root / "shards").chmod(0)
-    with pytest.raises(InputError, match=r"shards/00000\.h5 cannot be read: Permission denied; mend its rights$"):
+    with pytest.raises(InputError, match=r"shards/00000\.h5 cannot be read: Permission denied; fix its permissions$"):
         require_stored_files(root, {"train": table()}, "packed")
     (root / "frames/a").mkdir(parents=True, mode=0)
-    with pytest.raises(InputError, match=r"frames/a cannot be read: Permission denied; mend its rights$"):
+    with pytest.raises(InputError, match=r"frames/a cannot be read: Permission denied; fix its permissions$"):
         require_stored_files(root, {"train": pd.DataFrame({"stored": ["frames/a"]})}, "frames")

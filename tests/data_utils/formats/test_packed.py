@@ -116,7 +116,7 @@ def test_what_is_no_shard(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="damaged shard: it holds 4 videos, number 4 is wanted"):
         PackedReader().read(tmp_path / "shards/00001.h5#4", np.array([0]), SIZE)
     for place in ("shards/00001.h5", "shards/00001.h5#", "shards/00001.h5#-1", "shards/00001.h5#x"):
-        with pytest.raises(VideoError, match=r"is no shard and number such as 00003\.h5#17|no such file"):
+        with pytest.raises(VideoError, match=r"is not a shard and number such as 00003\.h5#17|no such file"):
             PackedReader().read(tmp_path / place, np.array([0]), SIZE)
     (tmp_path / "shards/00002.h5").mkdir()
     with pytest.raises(VideoError, match="shard"):
@@ -152,8 +152,8 @@ def test_a_part_that_was_not_written_to_its_end_is_no_part(tmp_path: Path) -> No
     assert len(read_part_file(part).lengths) == 9
     for data in (b"", whole[:50], whole[:-1], whole[1:], whole + b"x", whole[:-60] + b"x" + whole[-59:]):
         part.write_bytes(data)
-        with pytest.raises(OSError, match="is no part of a preparation, or damaged; remove it"):
+        with pytest.raises(OSError, match="is not part of a preparation, or damaged; remove it"):
             read_part_file(part)
-        with pytest.raises(OSError, match="is no part"):
+        with pytest.raises(OSError, match="is not part"):
             packed.finish([("a.mp4", part)], tmp_path, 0)
     assert not list((tmp_path / "shards").iterdir())

@@ -41,7 +41,7 @@ def refusal(module: ModuleType, raw: Path, *arguments: object) -> str:
 
 
 def unused_below(raw: Path, listing: Listing) -> dict[str, str]:
-    """Why each file of a download is no video of its listing, by path."""
+    """Why each file of a download is not a video of its listing, by path."""
     return dict(unused_files(raw, None, listing, []))
 
 

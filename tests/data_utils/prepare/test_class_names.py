@@ -50,7 +50,7 @@ def test_what_cannot_be_told_apart_or_found_is_refused() -> None:
     with pytest.raises(InputError, match=r"classes.txt names no classes"):
         ClassNames([], FILE)
     classes = ClassNames(["Archery", "Basketball Dunk"], FILE)
-    with pytest.raises(InputError, match=r"l.txt, line 3: 'basketball_dank' is no class of .*'Basketball Dunk'\?"):
+    with pytest.raises(InputError, match=r"l.txt, line 3: 'basketball_dank' is not a class of .*'Basketball Dunk'\?"):
         classes.resolve("basketball_dank", "l.txt, line 3")
-    with pytest.raises(InputError, match=r"'xyz' is no class of classes.txt; correct it"):
+    with pytest.raises(InputError, match=r"'xyz' is not a class of classes.txt; correct it"):
         classes.resolve("xyz", "l.txt, line 3")

@@ -59,9 +59,9 @@ def test_folders_without_rights_are_told(tmp_path: Path, touch: Any_, bound_by_r
     touch(tmp_path, ["a/1.mp4"])
     (tmp_path / "a").chmod(0)
     try:
-        with pytest.raises(InputError, match="a cannot be read: Permission denied; mend its rights"):
+        with pytest.raises(InputError, match="a cannot be read: Permission denied; fix its permissions"):
             files_below(tmp_path, (".mp4",))
-        with pytest.raises(InputError, match="a cannot be read: Permission denied; mend its rights"):
+        with pytest.raises(InputError, match="a cannot be read: Permission denied; fix its permissions"):
             missing(tmp_path, ["a/1.mp4"])
     finally:
         (tmp_path / "a").chmod(0o755)

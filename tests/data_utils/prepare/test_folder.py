@@ -143,14 +143,14 @@ def test_wrong_input_gets_one_line(tmp_path: Path, refused: Any_) -> None:
     lines = make_csv(tmp_path / "good.csv", good)
     none = make_csv(tmp_path / "none.csv", [])
     cases: list[tuple[Path, list[object], str]] = [
-        (tmp_path / "no", [], "no is no folder; set --raw"),
-        (empty, [], "holds no video and no folder of frames; 'a.txt' is no video; set --raw or --csv"),
+        (tmp_path / "no", [], "no is not a folder; set --raw"),
+        (empty, [], "holds no video and no folder of frames; 'a.txt' is not a video; set --raw or --csv"),
         (one, [], "1 video cannot be dealt to train, val and test, which need one each; add some"),
         (raw, ["--val", "0.5", "--test", "0.5"], "must be above 0 and leave something for train"),
         (raw, ["--group-column", "subject"], "--group-column needs --csv, whose column it is"),
         (raw, ["--csv", same], "line 11: 0.mp4 is listed before, in line 2; keep one"),
         (raw, ["--csv", hole], "line 11: nothing in column 'path'"),
-        (raw, ["--csv", nul], "line 11: 'a\\x00.mp4' is no path, as no name of a file holds such characters"),
+        (raw, ["--csv", nul], "line 11: 'a\\x00.mp4' is not a path, as no name of a file holds such characters"),
         (raw, ["--csv", away], f"line 11: ../x.mp4 is not inside {raw}"),
         (raw, ["--csv", lines, "--label-column", "word"], "has no column 'word', only path, label, subject"),
         (raw, ["--csv", lines, "--group-column", "subject"], "2 groups cannot be dealt"),
@@ -192,7 +192,7 @@ def test_what_ffmpeg_opens_is_a_video_whatever_its_name(tmp_path: Path, listed: 
     (raw / "run" / "empty").touch()
     listing = listed(folder, raw)
     assert len(listing.table) == 10
-    assert dict(listing.unused) == {f"run/{name}": "no video" for name in ("notes.xyz", "noise", "empty")}
+    assert dict(listing.unused) == {f"run/{name}": "not a video" for name in ("notes.xyz", "noise", "empty")}
 
 
 def test_every_file_is_used_or_told(tmp_path: Path, listed: Any_) -> None:

@@ -115,13 +115,13 @@ def test_missing_videos_are_told(raw: Path, listed: Any_) -> None:
 
 def test_wrong_input(raw: Path, tmp_path: Path, refused: Any_, touch: Any_) -> None:
     assert "holds no <class>_test_split3.txt; set --lists" in refused(hmdb51, raw, "--split", "3")
-    assert "is no folder; set --raw" in refused(hmdb51, tmp_path / "no")
+    assert "is not a folder; set --raw" in refused(hmdb51, tmp_path / "no")
     file = raw / "testTrainMulti_7030_splits" / "clap_test_split1.txt"
     good = file.read_text()
     for text, message in {
-        good + "x_0.avi 3\n": "line 34: 'x_0.avi 3' is no `video.avi 0|1|2`",
-        good + "x_0.avi\n": "is no `video.avi 0|1|2`",
-        good + "../x_0.avi 1\n": "is no `video.avi 0|1|2`",
+        good + "x_0.avi 3\n": "line 34: 'x_0.avi 3' is not of the form `video.avi 0|1|2`",
+        good + "x_0.avi\n": "is not of the form `video.avi 0|1|2`",
+        good + "../x_0.avi 1\n": "is not of the form `video.avi 0|1|2`",
         good + f"{clip('film0', 'clap', 0)} 2\n": "is in line 1 already",
         "": "clap_test_split1.txt is empty",
     }.items():

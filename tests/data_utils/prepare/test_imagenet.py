@@ -79,7 +79,7 @@ def test_names_of_the_classes(tmp_path: Path, touch: Any_, listed: Any_, refused
     mapping.write_text("n01440764 tench\n")
     assert "LOC_synset_mapping.txt has no line for n01443537" in refused(imagenet, raw)
     mapping.write_text("n01440764\n")
-    assert "LOC_synset_mapping.txt, line 1: 'n01440764' is no `wnid names`" in refused(imagenet, raw)
+    assert "LOC_synset_mapping.txt, line 1: 'n01440764' is not of the form `wnid names`" in refused(imagenet, raw)
     assert "no.txt is missing" in refused(imagenet, raw, "--classes", "no.txt")
 
 
@@ -97,10 +97,10 @@ def test_wrong_solution(tmp_path: Path, touch: Any_, refused: Any_) -> None:
     good = file.read_text()
     for text, message in {
         good.replace("PredictionString", "Guess"): "has no column 'PredictionString', only ImageId, Guess",
-        good + "x, 1 2\n": "line 8: no image, or '' is no class",
+        good + "x, 1 2\n": "line 8: no image, or '' is not a class",
         good + ",n01440764 1\n": "line 8: no image",
         good + f"{val_names()[0]},n01440764 1 2 3 4\n": "line 8: ILSVRC2012_val_00000001 is listed before",
-        good.replace("n01443537", "n99999999"): "n99999999 is no class of",
+        good.replace("n01443537", "n99999999"): "n99999999 is not a class of",
         "ImageId,PredictionString\n": "lists nothing",
     }.items():
         file.write_text(text)
@@ -108,9 +108,9 @@ def test_wrong_solution(tmp_path: Path, touch: Any_, refused: Any_) -> None:
 
 
 def test_wrong_folders(tmp_path: Path, touch: Any_, refused: Any_) -> None:
-    assert "is no folder; set --raw" in refused(imagenet, tmp_path / "no")
+    assert "is not a folder; set --raw" in refused(imagenet, tmp_path / "no")
     raw = touch(tmp_path, ["train/a.JPEG"])
-    assert "is no folder; set --val-images" in refused(imagenet, raw)
+    assert "is not a folder; set --val-images" in refused(imagenet, raw)
     (raw / "val").mkdir()
     assert "train/a.JPEG is in no folder of a class" in refused(imagenet, raw)
     (raw / "train/a.JPEG").unlink()
@@ -118,7 +118,7 @@ def test_wrong_folders(tmp_path: Path, touch: Any_, refused: Any_) -> None:
     touch(raw, train_files())
     assert "val holds no images; set --val-images" in refused(imagenet, raw)
     touch(raw, ["val/n00000001/a.JPEG"])
-    assert "n00000001 is no class of" in refused(imagenet, raw)
+    assert "n00000001 is not a class of" in refused(imagenet, raw)
     (raw / "val/n00000001/a.JPEG").unlink()
     touch(raw, ["val/n01440764/a.JPEG"])
     Path(os.fsdecode(os.fsencode(raw / "train" / "n01440764") + b"/\xff.JPEG")).touch()

@@ -243,8 +243,8 @@ def test_wrong_lists(tmp_path: Path, touch: Any_, refused: Any_) -> None:
         ([row[:3] for row in good], HEADER[:3], "only one of the columns 'time_start' and 'time_end'"),
         ([*good, ("archery", "", "1", "2", "train")], HEADER, "train.csv, line 32: no youtube_id"),
         ([*good, ("", "x", "1", "2", "train")], HEADER, "train.csv, line 32: no label"),
-        ([*good, ("archery", "x", "soon", "2", "train")], HEADER, "line 32: 'soon' is no time in seconds"),
-        ([*good, ("archery", "x", "inf", "2", "train")], HEADER, "line 32: 'inf' is no time in seconds"),
+        ([*good, ("archery", "x", "soon", "2", "train")], HEADER, "line 32: 'soon' is not a time in seconds"),
+        ([*good, ("archery", "x", "inf", "2", "train")], HEADER, "line 32: 'inf' is not a time in seconds"),
         ([*good, ("Archery", "x", "1", "2", "train")], HEADER, "differ in spelling only"),
         ([(*row, "a") for row in good], (*HEADER, "video_id"), "two columns for one thing"),
         ([], HEADER, "train.csv lists nothing"),
@@ -254,7 +254,7 @@ def test_wrong_lists(tmp_path: Path, touch: Any_, refused: Any_) -> None:
         assert message in refused(kinetics, raw)
     write(raw / "train.csv", good)
     write(raw / "val.csv", [*rows("val"), ("sleeping", "x", "1", "2", "val")])
-    assert "val.csv, line 14: 'sleeping' is no class of" in refused(kinetics, raw)
+    assert "val.csv, line 14: 'sleeping' is not a class of" in refused(kinetics, raw)
     write(raw / "val.csv", rows("val"))
     write(raw / "more" / "kinetics_val.csv", rows("val"))
     assert "are both lists of val; choose with --val" in refused(kinetics, raw)
@@ -265,7 +265,7 @@ def test_wrong_lists(tmp_path: Path, touch: Any_, refused: Any_) -> None:
 
 
 def test_wrong_folders(tmp_path: Path, refused: Any_) -> None:
-    assert "no is no folder; set --raw" in refused(kinetics, tmp_path / "no")
+    assert "no is not a folder; set --raw" in refused(kinetics, tmp_path / "no")
     write_all(tmp_path)
-    assert "is no folder; set --videos" in refused(kinetics, tmp_path, "--videos", "no")
+    assert "is not a folder; set --videos" in refused(kinetics, tmp_path, "--videos", "no")
     assert "holds none of the 30 videos of train" in refused(kinetics, tmp_path)

@@ -71,7 +71,7 @@ def test_folders_of_frames(tmp_path: Path, touch: Any_, listed: Any_, refused: A
     assert [row[1:] for row in absent] == [(folders[0], "2 of 3 listed frames are there")]
     text(file, folders, ["many 7"] * 9)
     message = refused(lists, raw, "--train", file, "--fields", "3")
-    assert "l.txt, line 1: 'frames/video 0 many 7' is no `path frames label`" in message
+    assert "l.txt, line 1: 'frames/video 0 many 7' is not of the form `path frames label`" in message
 
 
 def test_chosen_separator_headers_quotes_blank_lines_and_line_ends(tmp_path: Path, touch: Any_, listed: Any_) -> None:
@@ -128,23 +128,25 @@ def test_wrong_text(raw: Path, tmp_path: Path, refused: Any_) -> None:
     for content, message in {
         "": "l.txt is empty",
         "path,label\n": "l.txt lists no videos",
-        "a/0.mp4\na/1.mp4 0\n": "l.txt, line 1: 'a/0.mp4' is no `path label`",
-        "a/0.mp4 0\na/1.mp4\n": "l.txt, line 2: 'a/1.mp4' is no `path label`",
-        "a/0.mp4 0\na/1.mp4 1\na/2.mp4,0\n": "l.txt, line 3: 'a/2.mp4,0' is no `path label` with blanks between, as",
+        "a/0.mp4\na/1.mp4 0\n": "l.txt, line 1: 'a/0.mp4' is not of the form `path label`",
+        "a/0.mp4 0\na/1.mp4\n": "l.txt, line 2: 'a/1.mp4' is not of the form `path label`",
+        "a/0.mp4 0\na/1.mp4 1\na/2.mp4,0\n": "l.txt, line 3: 'a/2.mp4,0' is not of the form `path label`",
         "x/0.mp4 0\nx/1.mp4,0\n": "l.txt: lines differ in what stands between path and label",
         "a/0.mp4 0\na/1.mp4 0\na//0.mp4 1\n": "l.txt, line 3: a/0.mp4 is in " + f"{file}, line 1 already",
-        "a/0\0.mp4 0\n": "l.txt, line 1: 'a/0\\x00.mp4' is no path, as no name of a file holds such characters",
+        "a/0\0.mp4 0\n": "l.txt, line 1: 'a/0\\x00.mp4' is not a path, as no name of a file holds such characters",
     }.items():
         file.write_text(content)
         assert message in refused(lists, raw, "--train", file)
     file.write_text("a/0.mp4 0\n")
-    assert "line 1: 'a/0.mp4 0' is no `path label`" in refused(lists, raw, "--train", file, "--separator", "tab")
+    assert "line 1: 'a/0.mp4 0' is not of the form `path label`" in refused(
+        lists, raw, "--train", file, "--separator", "tab"
+    )
     assert "l.txt, line 1" in refused(lists, raw, "--train", file, "--fields", "3")
     file.write_bytes(b"caf\xe9.mp4 1\n")
     assert "l.txt is not UTF-8 text" in refused(lists, raw, "--train", file)
     assert "no.txt is missing" in refused(lists, raw, "--train", "no.txt")
     assert "cannot be read" in refused(lists, raw, "--train", tmp_path)
-    assert "is no folder; set --raw" in refused(lists, tmp_path / "no", "--train", file)
+    assert "is not a folder; set --raw" in refused(lists, tmp_path / "no", "--train", file)
     one, two = text(tmp_path / "1.txt"), text(tmp_path / "2.txt", PATHS[3:4], ["0"])
     assert f"{two}, line 1: a/3.mp4 is in {one}, line 4 already" in refused(lists, raw, "--train", one, "--test", two)
     assert "--val-share and --test-share must be above 0" in refused(lists, raw, "--train", one, "--val-share", "0")
@@ -168,7 +170,7 @@ def test_names_of_the_classes(raw: Path, tmp_path: Path, listed: Any_, content: 
 def test_wrong_classes(raw: Path, tmp_path: Path, refused: Any_) -> None:
     classes, file = tmp_path / "classes.txt", text(tmp_path / "l.txt", labels=["0"] * 19 + ["2"])
     for content, message in {
-        "run\njump\n": "l.txt, line 20: label 2 is no class of " + f"{classes}, which has 0 to 1",
+        "run\njump\n": "l.txt, line 20: label 2 is not a class of " + f"{classes}, which has 0 to 1",
         "run\nRun\njump\n": "differ in spelling only",
         "run\nrun\njump\n": "names the class run 2 times",
         "0 run\n0 jump\n2 hop\n": "names the number 0 2 times",
@@ -179,7 +181,7 @@ def test_wrong_classes(raw: Path, tmp_path: Path, refused: Any_) -> None:
     classes.write_text("run\njump\n")
     text(file, labels=["run"] * 19 + ["jmup"])
     message = refused(lists, raw, "--train", file, "--classes", classes)
-    assert "l.txt, line 20: 'jmup' is no class of" in message
+    assert "l.txt, line 20: 'jmup' is not a class of" in message
     assert "did you mean 'jump'?" in message
     assert "no.txt is missing" in refused(lists, raw, "--train", file, "--classes", "no.txt")
 
@@ -276,11 +278,11 @@ def test_wrong_arrays(raw: Path, tmp_path: Path, refused: Any_) -> None:
     np.save(labels, np.array(LABELS))
     for content in (b"", b"no array", labels.read_bytes()[:-9], labels.read_bytes()[:30]):
         labels.write_bytes(content)
-        assert "l.npy is no whole .npy file" in refused(lists, raw, "--train", pair)
+        assert "l.npy is not a complete .npy file" in refused(lists, raw, "--train", pair)
     write_pickle(labels, pickle.dumps(["0"] * 20), 20)
     assert "l.npy: no array of objects" in refused(lists, raw, "--train", pair)
     write_pickle(labels, pickle.dumps(np.array(LABELS, object))[:40], 20)
-    assert "l.npy is no whole .npy file" in refused(lists, raw, "--train", pair)
+    assert "l.npy is not a complete .npy file" in refused(lists, raw, "--train", pair)
     np.save(labels, np.array(LABELS))
     np.save(paths, np.array([*PATHS[:-1], PATHS[0]]))
     assert f"{paths}, entry 19: a/0.mp4 is in {paths}, entry 0 already" in refused(lists, raw, "--train", pair)
@@ -380,7 +382,7 @@ def test_paths_that_no_file_can_have(raw: Path, tmp_path: Path, refused: Any_) -
     for odd, shown in (("a/\ud800.mp4", r"'a/\ud800.mp4'"), ("a/\0b.mp4", r"'a/\x00b.mp4'")):
         np.save(tmp_path / "p.npy", np.array([*PATHS[:-1], odd], object), allow_pickle=True)
         message = refused(lists, raw, "--train", f"{tmp_path / 'p.npy'},{tmp_path / 'l.npy'}")
-        assert f"p.npy, entry 19: {shown} is no path" in message
+        assert f"p.npy, entry 19: {shown} is not a path" in message
 
 
 def test_frames_beside_other_pictures(tmp_path: Path, touch: Any_, listed: Any_, unused: Any_) -> None:
@@ -394,7 +396,7 @@ def test_frames_beside_other_pictures(tmp_path: Path, touch: Any_, listed: Any_,
     reasons = list(unused(raw, listing).values())
     assert {reason: reasons.count(reason) for reason in reasons} == {
         "a picture beside the frames img_#.jpg": 18,
-        "no video": 6,
+        "not a video": 6,
     }
 
 

@@ -301,7 +301,7 @@ def test_a_folder_or_file_of_someone_else_is_kept(tmp_path: Path, spec: str | No
     with pytest.raises(InputError, match=re.escape(str(root))):
         prepare(root)
     assert contents(root) == before
-    with pytest.raises(InputError, match="is no moving_digits dataset"):
+    with pytest.raises(InputError, match="is not a moving_digits dataset"):
         prepare(root / "cat.jpg")
 
 

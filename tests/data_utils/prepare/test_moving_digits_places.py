@@ -47,6 +47,6 @@ def test_what_a_killed_start_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(InputError, match=r"exists and is no moving_digits dataset"):
+    with pytest.raises(InputError, match=r"exists and is not a moving_digits dataset"):
         make(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]

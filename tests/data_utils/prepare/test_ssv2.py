@@ -154,15 +154,15 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
     train, labels = raw / "something-something-v2-train.json", raw / "something-something-v2-labels.json"
     good = [entry(number) for number in IDS["train"]]
     cases: list[tuple[object, str]] = [
-        ({"a": 1}, "train.json is no list of videos"),
-        ([1], "train.json is no list of videos"),
+        ({"a": 1}, "train.json is not a list of videos"),
+        ([1], "train.json is not a list of videos"),
         ([], "train.json lists no videos"),
         ([*good, {"template": TEMPLATES[0]}], "train.json, entry 31: no 'id'"),
         ([*good, {**entry(1), "id": "../1"}], "train.json, entry 31: no 'id'"),
         ([*good, {"id": "1"}], "train.json, entry 31: no 'template'"),
         ([*good, {"id": "1", "template": 3}], "train.json, entry 31: no 'template'"),
-        ([*good, {**entry(1), "label": 3}], "train.json, entry 31: 'label' is no text"),
-        ([*good, {**entry(1), "template": "Eating [something]"}], "entry 31: 'Eating something' is no class of"),
+        ([*good, {**entry(1), "label": 3}], "train.json, entry 31: 'label' is not text"),
+        ([*good, {**entry(1), "template": "Eating [something]"}], "entry 31: 'Eating something' is not a class of"),
         ([{**good[0], "label": "a \ud800"}, *good[1:]], "'a \\ud800' is a caption that no UTF-8 file can hold"),
         ([*good, good[0]], "video 100 is entry 31 of the official list that becomes train and entry 1 of"),
         ([*good, entry(200)], "video 200 is entry 1 of the official list that becomes test and entry 31 of"),
@@ -171,7 +171,7 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
     for content, message in cases:
         dump(train, content)
         assert message in refused(ssv2, raw)
-    for text, message in ((b'[{"id": ', "train.json, line 1, is no JSON"), (b"caf\xe9", "train.json is not UTF-8 text"),
+    for text, message in ((b'[{"id": ', "line 1, is not valid JSON"), (b"caf\xe9", "train.json is not UTF-8 text"),
                           (b"[" * 200_000, "train.json")):  # fmt: skip
         train.write_bytes(text)
         assert message in refused(ssv2, raw)
@@ -179,7 +179,7 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
     assert "holds no something-something-v2-train.json and no train.json; set --lists" in refused(ssv2, raw)
     dump(train, good)
     twice = {**LABELS, "Bending_something so that it deforms": "3"}
-    for content, message in (([], "no table of template and number"), ({"a": "x"}, "no table"), ({}, "no classes"),
+    for content, message in (([], "not a table of template"), ({"a": "x"}, "not a table"), ({}, "no classes"),
                              (twice, "differ in spelling only")):  # fmt: skip
         dump(labels, content)
         assert message in refused(ssv2, raw)
@@ -187,8 +187,8 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
 
 def test_wrong_answers(raw: Path, refused: Any_) -> None:
     for text, message in {
-        "300,Bending\n": "test-answers.csv, line 1: '300,Bending' is no `id;label`",
-        "300;Eating\n": "line 1: 'Eating' is no class",
+        "300,Bending\n": "test-answers.csv, line 1: '300,Bending' is not of the form `id;label`",
+        "300;Eating\n": "line 1: 'Eating' is not a class",
         f"300;{NAMES[0]}\n300;{NAMES[1]}\n": "line 2: 300 is listed before",
         f"100;{NAMES[0]}\n": "video 100 is entry 1 of the official list that becomes test",
         "": "test-answers.csv is empty",
@@ -198,7 +198,7 @@ def test_wrong_answers(raw: Path, refused: Any_) -> None:
 
 
 def test_wrong_folders(raw: Path, tmp_path: Path, touch: Any_, refused: Any_) -> None:
-    assert "is no folder; set --raw" in refused(ssv2, tmp_path / "no")
+    assert "is not a folder; set --raw" in refused(ssv2, tmp_path / "no")
     touch(raw, ["20bn-something-something-v2/copy/100.webm"])
     assert "have one name; choose a folder" in refused(ssv2, raw)
     (tmp_path / "empty").mkdir()

@@ -112,9 +112,9 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
     good = (lists / "trainlist01.txt").read_text()
     first = "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi"
     cases = {
-        good + "Arching/v_Arching_g08_c01.avi 3\n": "trainlist01.txt, line 73: 'Arching' is no class of",
-        good + "v_ApplyEyeMakeup_g08_c09.avi 1\n": "line 73: 'v_ApplyEyeMakeup_g08_c09.avi 1' is no `Class/video.avi`",
-        good + "../ApplyEyeMakeup/v_A_g08_c09.avi 1\n": "is no `Class/video.avi`",
+        good + "Arching/v_Arching_g08_c01.avi 3\n": "trainlist01.txt, line 73: 'Arching' is not a class of",
+        good + "v_ApplyEyeMakeup_g08_c09.avi 1\n": "line 73: 'v_ApplyEyeMakeup_g08_c09.avi 1' is not of the form",
+        good + "../ApplyEyeMakeup/v_A_g08_c09.avi 1\n": "is not of the form `Class/video.avi`",
         good + f"{first} 1\n": "line 73: " + first + " is in ",
         good + "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c09.avi 2\n": "ApplyEyeMakeup is class 1 of",
         good + "ApplyEyeMakeup/strange.avi 1\n": "is not named v_Class_g01_c01.avi",
@@ -132,7 +132,7 @@ def test_wrong_lists(raw: Path, refused: Any_) -> None:
 
 def test_wrong_classes(raw: Path, refused: Any_) -> None:
     for text, message in {
-        "ApplyEyeMakeup\n": "classInd.txt, line 1: 'ApplyEyeMakeup' is no `number class`",
+        "ApplyEyeMakeup\n": "classInd.txt, line 1: 'ApplyEyeMakeup' is not of the form `number class`",
         "1 ApplyEyeMakeup\n2 ApplyEyeMakeup\n": "line 2: ApplyEyeMakeup is listed before",
         "1 ApplyEyeMakeup\n2 Apply Eye Makeup\n": "differ in spelling only",
         "": "classInd.txt is empty",
@@ -144,9 +144,9 @@ def test_wrong_classes(raw: Path, refused: Any_) -> None:
 
 
 def test_wrong_folders(raw: Path, tmp_path: Path, touch: Any_, refused: Any_) -> None:
-    assert "no is no folder; set --raw" in refused(ucf101, tmp_path / "no")
-    assert "is no folder; set --videos" in refused(ucf101, raw, "--videos", "no")
-    assert "is no folder; set --lists" in refused(ucf101, raw, "--lists", "no")
+    assert "no is not a folder; set --raw" in refused(ucf101, tmp_path / "no")
+    assert "is not a folder; set --videos" in refused(ucf101, raw, "--videos", "no")
+    assert "is not a folder; set --lists" in refused(ucf101, raw, "--lists", "no")
     assert "is not inside" in refused(ucf101, raw, "--videos", tmp_path)
     assert "--val-share must be above 0" in refused(ucf101, raw, "--val", "1")
     (tmp_path / "empty").mkdir()

@@ -56,7 +56,7 @@ TRUNCATED = {
     "a.mkv": ("libx264", {}, r"damaged: ends after [\d.]+ of 2\.4 seconds"),
     "a.webm": ("libvpx-vp9", {}, r"damaged: ends after [\d.]+ of 2\.4 seconds"),
     "a.avi": ("mpeg4", {}, r"damaged: \d+ of 60 frames decode"),
-    "index_lost.mp4": ("libx264", {}, "damaged or no video: Invalid data"),
+    "index_lost.mp4": ("libx264", {}, "damaged or not a video: Invalid data"),
 }
 
 
@@ -104,7 +104,7 @@ def test_flipped_bits_that_the_decoder_notices_are_found(tmp_path: Path, write_v
 def test_files_that_are_no_videos(tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("no video at all\n" * 100)
-    with pytest.raises(VideoError, match="damaged or no video"):
+    with pytest.raises(VideoError, match="damaged or not a video"):
         inspect_video(text)
     with pytest.raises(VideoError, match="no such file or directory"):
         inspect_video(tmp_path / "missing.mp4")

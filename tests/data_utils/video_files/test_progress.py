@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data_utils.video_files.progress import Progress, duration
+from data_utils.video_files.progress import VideoProgress, duration
 
 
 def test_duration() -> None:
@@ -19,7 +19,7 @@ def test_duration() -> None:
 def test_lines_tell_how_long_it_will_take(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 30.0, 40.0])
     monkeypatch.setattr("data_utils.video_files.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    with caplog.at_level(logging.INFO), Progress("converting", 100, "video", done=40) as shown:
+    with caplog.at_level(logging.INFO), VideoProgress("converting", 100, "video", done=40) as shown:
         shown.add(10)  # at 10 s: too early for a line
         shown.add(20, "2 bad")  # at 30 s: one video a second
         shown.add(30)
@@ -30,7 +30,7 @@ def test_a_bar_on_a_terminal(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    with caplog.at_level(logging.INFO), Progress("converting", 10, "video", done=4) as shown:
+    with caplog.at_level(logging.INFO), VideoProgress("converting", 10, "video", done=4) as shown:
         shown.add(6, "1 bad")
     assert "10/10" in terminal.getvalue()
     assert "1 bad" in terminal.getvalue()

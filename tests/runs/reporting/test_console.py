@@ -11,7 +11,7 @@ import pytest
 
 from runs.reporting.console import (
     ConsoleHandler,
-    Progress,
+    TrainingProgress,
     lasting_output,
     monitor_table,
     score_table,
@@ -24,7 +24,7 @@ from runs.results import Result
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run_steps(progress: Progress, first: int, last: int) -> None:
+def run_steps(progress: TrainingProgress, first: int, last: int) -> None:
     for step in range(first, last + 1):
         loss = {"space": {"up": 0.5, "down": float(step)}, "time": {"down": 2.0}}
         progress.update(step, loss, windows=30, seconds=0.5, data_wait=0.125)
@@ -33,7 +33,7 @@ def run_steps(progress: Progress, first: int, last: int) -> None:
 def test_plain_lines_with_means_where_the_output_is_no_terminal(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with caplog.at_level(logging.INFO), Progress(20, 0, frames=8) as progress:
+    with caplog.at_level(logging.INFO), TrainingProgress(20, 0, frames=8) as progress:
         run_steps(progress, 1, 20)
     lines = caplog.messages
     assert len(lines) == 10
@@ -43,13 +43,13 @@ def test_plain_lines_with_means_where_the_output_is_no_terminal(
 
 
 def test_a_continued_run_ends_with_its_last_step(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), Progress(25, 19, frames=8) as progress:
+    with caplog.at_level(logging.INFO), TrainingProgress(25, 19, frames=8) as progress:
         run_steps(progress, 20, 25)
     assert [line.split()[1] for line in caplog.messages] == ["20/25", "22/25", "24/25", "25/25"]
 
 
 def test_fewer_than_ten_steps_get_a_line_each(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), Progress(3, 0, frames=8) as progress:
+    with caplog.at_level(logging.INFO), TrainingProgress(3, 0, frames=8) as progress:
         run_steps(progress, 1, 3)
     assert [line.split()[1] for line in caplog.messages] == ["1/3", "2/3", "3/3"]
 
@@ -64,7 +64,7 @@ def test_a_bar_with_losses_speed_and_waiting_on_a_terminal(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    with caplog.at_level(logging.INFO), Progress(20, 10, frames=8) as progress:
+    with caplog.at_level(logging.INFO), TrainingProgress(20, 10, frames=8) as progress:
         run_steps(progress, 11, 20)
     text = terminal.getvalue()
     assert "20/20" in text
@@ -156,10 +156,10 @@ def test_a_table_of_monitors_has_a_row_per_level_and_leaves_out_what_was_not_mea
 # Writes more than a pipe holds, with a progress bar in between, and says at the end on standard error that it lives.
 TALK = """
 import logging, sys
-from runs.reporting.console import Progress, lasting_output, set_up_logging
+from runs.reporting.console import TrainingProgress, lasting_output, set_up_logging
 with lasting_output():
     set_up_logging()
-    with Progress(2000, 0, frames=8) as progress:
+    with TrainingProgress(2000, 0, frames=8) as progress:
         for step in range(1, 2001):
             logging.getLogger("x").info("line %d %s", step, "." * 200)
             print("printed", step)

@@ -208,7 +208,7 @@ def test_bad_videos_are_listed_and_nothing_else_is_lost(
     assert outcome.summary is not None
     reasons = {path: reason for _, path, reason in outcome.summary.bad}
     assert reasons.pop("short.mp4").startswith("damaged: ")
-    assert reasons.pop("text.mp4").startswith("damaged or no video")
+    assert reasons.pop("text.mp4").startswith("damaged or not a video")
     assert reasons == {
         "empty.mp4": "empty file",
         "locked.png": "damaged or no image",
@@ -343,10 +343,10 @@ def test_wrong_input_gets_one_line(raw: Path, paths: list[str], tmp_path: Path) 
     cases = [
         (make_listing([]), plan, "holds none of the listed videos"),
         (make_listing([paths[0], paths[0]]), plan, "is listed twice"),
-        (make_listing(["../x.mp4"]), plan, "is no plain path inside"),
-        (make_listing(["new\nline/../x.mp4"]), plan, "is no plain path inside"),
-        (make_listing(["/x.mp4"]), plan, "is no plain path inside"),
-        (make_listing(["a//x.mp4"]), plan, "is no plain path inside"),
+        (make_listing(["../x.mp4"]), plan, "is not a plain path inside"),
+        (make_listing(["new\nline/../x.mp4"]), plan, "is not a plain path inside"),
+        (make_listing(["/x.mp4"]), plan, "is not a plain path inside"),
+        (make_listing(["a//x.mp4"]), plan, "is not a plain path inside"),
         (make_listing(["\udcff.mp4"]), plan, "must be UTF-8"),
         (make_listing(["a.JPG"]), dataclasses.replace(plan, format="video"), "choose packed, frames or hdf5"),
         (make_listing(paths), dataclasses.replace(plan, out=raw), "lies inside --raw"),

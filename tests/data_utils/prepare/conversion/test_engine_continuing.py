@@ -127,7 +127,7 @@ def test_a_full_disk_is_told_and_continued(
 
             original = out_folder.write_file
             patch.setattr("data_utils.prepare.conversion.catalogs.write_file", full)
-        with pytest.raises(InputError, match=r"cannot be written: No space left on device; mend that") as error:
+        with pytest.raises(InputError, match=r"cannot be written: No space left on device; fix that") as error:
             prepare(listing, dataclasses.replace(plan, command=command))
         assert "\n" not in str(error.value)
     assert not list(plan.out.rglob("*.tmp"))

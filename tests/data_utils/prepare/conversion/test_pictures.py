@@ -191,5 +191,5 @@ def test_what_a_header_tells(name: str, tmp_path: Path, write_video: Callable[..
     path = write_video(tmp_path / name, 20, size=(32, 64), rate=25)
     assert header_facts(path) == (20, 32, 64, 25.0)  # Matroska has no number of frames: packets are counted
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(VideoError, match="no video"):
+    with pytest.raises(VideoError, match="not a video"):
         header_facts(tmp_path / "text.mp4")
