@@ -170,7 +170,7 @@ def test_every_file_of_the_download_is_used_or_told(tmp_path: Path, capsys: pyte
     assert prepare.main(arguments) == 0
     printed = capsys.readouterr().out
     assert "left out: 0 of 10 listed videos\nnot used: 2 files of the download\n" in printed
-    assert "       1  no video: p/notes.txt\n" in printed
+    assert "       1  not a video: p/notes.txt\n" in printed
     assert f"  all of them: {out / 'unused_files.csv'}\n" in printed
     assert sorted(read_csv(out / "unused_files.csv")["path"]) == ["p/notes.txt", "stray.mp4"]
     tables = read_catalog_files(out, out)

@@ -153,7 +153,7 @@ class _Batches:
 
 
 class _Windows(Dataset[tuple[Window, NDArray[np.uint8] | str]]):
-    """Reads windows; holds nothing that grows with the catalog, so processes share no memory that they would copy."""
+    """Reads windows; holds no per-video Python objects, so forked workers do not copy memory (copy-on-write)."""
 
     def __init__(self, reader: FrameReader, size: tuple[int, int]) -> None:
         self._reader, self._size = reader, size
