@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,10 +27,28 @@ def before_an_error(save: Callable[[], None]) -> Iterator[None]:
         yield
     except Exception:
         try:
-            save()
+            with _deaths_of_children_ignored():
+                save()
         except Exception as second:
             logger.warning("what was reached since the last checkpoint could not be saved: %s", second)
         raise
+
+
+@contextmanager
+def _deaths_of_children_ignored() -> Iterator[None]:
+    """Leaves the block alone when child processes end.
+
+    As long as a loader process that has died is known to torch, its handler of SIGCHLD raises for every child that
+    ends, whichever it is; where several die together, that would end the saving.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)  # None: it was not set from Python
 
 
 def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from multiprocessing.connection import Client
 from pathlib import Path
 
@@ -105,3 +107,23 @@ def test_a_connection_to_a_worker_that_is_gone_is_its_death(run: RunFolder, tmp_
     assert ending(gone.value, run)[1].startswith("error: a process that reads videos has died (")
     with pytest.raises(FileNotFoundError):  # any other file that is missing is unexpected
         ending(caught(FileNotFoundError("socket")), run)
+
+
+def test_children_that_die_while_it_is_saved_do_not_end_the_saving() -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed")
+
+    saved = []
+
+    def save() -> None:
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        saved.append(True)
+
+    handler = signal.signal(signal.SIGCHLD, fail)
+    try:
+        with pytest.raises(ZeroDivisionError), before_an_error(save):
+            raise ZeroDivisionError
+        assert saved == [True]
+        assert signal.getsignal(signal.SIGCHLD) is fail
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
