@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 
 from config.errors import InputError
 from runs.checkpoint import load_checkpoint, save_checkpoint, save_encoder, weights_digest
+from tests.full_disk import files_limited_to
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -35,13 +35,8 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint({"step": 1}, path)
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, old[1]))
-    try:
-        with pytest.raises(InputError) as error:
-            save_checkpoint({"step": 2, "weights": torch.zeros(1_000_000)}, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    with files_limited_to(100_000), pytest.raises(InputError) as error:
+        save_checkpoint({"step": 2, "weights": torch.zeros(1_000_000)}, path)
     assert str(error.value).startswith(f"cannot write {path}: File too large")
     assert "\n" not in str(error.value)
     assert load_checkpoint(path) == {"step": 1}

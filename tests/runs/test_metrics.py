@@ -6,7 +6,7 @@ import torch
 
 from config.errors import InputError
 from runs.metrics import MetricLog
-from tests.runs.process.full_disk import files_limited_to
+from tests.full_disk import files_limited_to
 
 
 def test_records_are_lines_that_are_there_at_once(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -58,14 +56,3 @@ def files_below(folder: Path) -> dict[str, bytes]:
     """The content of all files, hidden ones included, by path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """A real write error in the middle of a file, as a full disk gives it: Python ignores the signal of this limit."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)

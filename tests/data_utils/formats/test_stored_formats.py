@@ -17,12 +17,12 @@ from tests.data_utils.formats.stored_videos import (
     FORMATS,
     VIDEOS,
     files_below,
-    files_limited_to,
     parts_of,
     pictures,
     reader_of,
     store,
 )
+from tests.full_disk import files_limited_to
 
 NumberOf = Callable[[NDArray[np.uint8]], int]
 SIZE = (32, 48)

@@ -17,6 +17,7 @@ from data_utils.video_files.decoders import pyav
 from data_utils.video_files.decoders.choice import decoder_for
 from data_utils.video_files.decoding import VideoError, numbered_frames
 from data_utils.video_files.inspection import inspect_video
+from tests.full_disk import files_limited_to
 
 SIZE = (32, 48)
 FORMATS = {
@@ -265,16 +266,12 @@ def test_nothing_is_left_of_a_part_that_fails(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(OSError, match=r"[Ff]ile too large"):
+        with files_limited_to(20_000), pytest.raises(OSError, match=r"[Ff]ile too large"):
             video.write_part(tmp_path / "a.mp4", noise, 25.0)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
     assert not list(tmp_path.iterdir())
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from config.errors import InputError
@@ -60,8 +61,13 @@ def test_a_decoder_that_does_not_start_is_no_fault_of_the_videos() -> None:
 
 
 def test_stopping_early_ends_the_processes() -> None:
-    for _ in verify_videos([Path("good"), Path("hang"), Path("hang")], 2, 3600.0, (sys.executable, "-c", FAKE)):
-        break
+    before = psutil.Process().children()
+    results = verify_videos([Path("good"), Path("hang"), Path("hang")], 2, 3600.0, (sys.executable, "-c", FAKE))
+    next(iter(results))
+    started = [child for child in psutil.Process().children() if child not in before]
+    assert started
+    del results
+    assert not any(child.is_running() for child in started)
 
 
 def test_lines_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

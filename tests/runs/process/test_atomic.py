@@ -9,7 +9,7 @@ import torch
 
 from config.errors import InputError
 from runs.process.atomic import atomic_write, plain, write_json, write_text
-from tests.runs.process.full_disk import files_limited_to
+from tests.full_disk import files_limited_to
 
 
 def test_a_written_file_replaces_the_old_one_and_nothing_else_stays(tmp_path: Path) -> None:
