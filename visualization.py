@@ -20,7 +20,7 @@ from torch import Tensor
 
 from config.schema import Config
 from data_utils.batches.loader import Batch
-from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
+from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.normalise import to_pixels
 from data_utils.views.views import View, make_views, middle_view
@@ -143,10 +143,10 @@ def _draw_grid(
 
 
 def _draw_without_labels(fig: Figure, embedded: Mapping[str, NDArray[np.float64] | str], levels: Sequence[str]) -> None:
-    """A panel per level, all points in the colour of what is unknown."""
+    """A panel per level; all points look like those of one class, as grey dots alone would hardly be seen."""
     for ax, level in zip(fig.subplots(len(levels), 1, squeeze=False)[:, 0], levels, strict=True):
         points = embedded[level]
-        _draw_panel(ax, points, np.full(0 if isinstance(points, str) else len(points), UNKNOWN), 0)
+        _draw_panel(ax, points, np.zeros(0 if isinstance(points, str) else len(points), np.int64), 1)
         ax.set_title(level, parse_math=False)
 
 

@@ -98,12 +98,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     return drawn
 
 
-def test_without_labels_points_have_no_colours(tmp_path: Path, figures: dict[str, Figure]) -> None:
+def test_without_labels_all_points_look_alike_and_can_be_seen(tmp_path: Path, figures: dict[str, Figure]) -> None:
     features = {1: {level: make_features(make_labels(20, 1, ["0", "1"])) for level in ("space", "time")}}
     (path,) = draw_embeddings(features, {}, tmp_path, 0, 20, methods=["pca"])
     assert [ax.get_title() for ax in figures["pca"].axes] == ["space", "time"]
-    assert has_colour(pixels(path), "#cccccc")
-    assert not any(has_colour(pixels(path), colour) for colour in COLOURS[:2])
+    assert has_colour(pixels(path), COLOURS[0])
+    assert not any(has_colour(pixels(path), colour) for colour in COLOURS[1:4])
     FigureCanvasAgg(figures["pca"]).draw()  # type: ignore[no-untyped-call]
     (title,) = [text for text in figures["pca"].findobj(Text) if "features of each level" in text.get_text()]
     box = title.get_window_extent()
