@@ -49,8 +49,14 @@ class LoadedConfig:
         """Things the user should know about the config, one line each."""
         lines = []
         if self.unused:
-            given = ", ".join(f"{dotted} ({label})" for dotted, label in self.unused.items())
-            lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {given}")
+            keys: dict[tuple[str, str], list[str]] = {}
+            for dotted, label in self.unused.items():
+                keys.setdefault((dotted.partition(".")[0], label), []).append(dotted)
+            given = [
+                f"{', '.join(dotted)} ({label})" if len(dotted) <= 2 else f"{len(dotted)} keys of {section} ({label})"
+                for (section, label), dotted in keys.items()
+            ]
+            lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {', '.join(given)}")
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
         return lines

@@ -172,6 +172,8 @@ def test_values_of_sections_that_are_not_used_are_told_with_their_source(tmp_pat
         f"({tmp_path}/own.yaml)"
     )
     assert load(folder=tmp_path).notes() == []
+    many = load(file="svt: {out_dim: 12, hidden_dim: 8, local_views: 1}\n", folder=tmp_path)
+    assert many.notes()[0].endswith(f" does not use 3 keys of svt ({tmp_path}/own.yaml)")
 
 
 def test_wrong_values_of_sections_that_are_not_used_are_still_wrong(tmp_path: Path) -> None:
