@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,19 @@ def number_of(picture: NDArray[np.uint8]) -> int:
     return int((bits << np.arange(BITS)).sum())
 
 
+@contextmanager
+def ordinary_scheduling() -> Iterator[None]:
+    """Undoes what SVT-AV1 does to the thread that encodes with it: where it may, it gives it real-time priority.
+
+    Left so, the tests that follow, and all that they start, take the cores from every other program of the machine.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_video(
     path: Path,
     frames: int = 16,
@@ -49,7 +64,7 @@ def write_video(
 ) -> Path:
     """Writes a video of numbered frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options=container_options or {}) as container:
+    with ordinary_scheduling(), av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = size

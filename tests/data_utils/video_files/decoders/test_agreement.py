@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -154,3 +155,9 @@ def compare(decoder: str, path: Path, facts: VideoFacts, reader: VideoReader, el
         for step in (-1, 1):  # in a film that hardly moves, the wrong frame is as close
             others = np.stack([known[min(max(index + step, 0), last)] for index in indices])
             assert (off <= differences(pictures, others) + 0.05).all()
+
+
+def test_making_av1_leaves_the_process_at_ordinary_priority(tmp_path: Path, write_video: Callable[..., Path]) -> None:
+    before = os.sched_getscheduler(0)
+    write_video(tmp_path / "av1.mp4", size=(64, 64), codec="libsvtav1", options={"preset": "12"})
+    assert os.sched_getscheduler(0) == before == os.SCHED_OTHER
