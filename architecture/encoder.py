@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -20,8 +20,10 @@ class Inputs:
 
     frames: int
     """Frames of a window."""
+    sampling: Literal["dense", "uniform"]
+    """Whether a window takes frames `frequency` apart, or one from each of `frames` equal segments of the video."""
     frequency: int
-    """Distance of two frames of a window, in frames of the video; `frequency_fps`, where given, replaces it."""
+    """Distance of two frames of a dense window, in frames of the video; `frequency_fps`, where given, replaces it."""
     frequency_fps: float | None
     """Frames of a window per second of video, where the distance depends on the video's frame rate."""
     read_size: tuple[int, int]

@@ -85,6 +85,11 @@ class WindowConfig(Section):
     """Which frames of a video the model sees at once."""
 
     length: Positive = Field(description="frames of a window")
+    sampling: Literal["dense", "uniform"] = Field(
+        default="dense",
+        description="dense: frames are `frequency` apart, wherever the window begins; uniform: a window spans all of "
+        "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing",
+    )
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(
         default=None,

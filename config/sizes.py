@@ -52,7 +52,15 @@ def check_sizes(config: Config) -> None:
 
 
 def check_window(config: Config) -> None:
-    """Raises ValueError where the levels cannot be made of a window's frames."""
+    """Raises ValueError where a window's frames cannot be chosen as asked, or the levels cannot be made of them."""
+    for key in ("frequency_fps", "step"):
+        if config.window.sampling == "uniform" and getattr(config.window, key) is not None:
+            refuse(
+                config,
+                f"window.sampling and window.{key} disagree: a uniform window spans the whole video",
+                {f"window.{key}": None},
+                {"window.sampling": "dense"},
+            )
     if config.encoder != "hierarchical" or config.hierarchy is None:
         return
     length, clip, per_clip = config.window.length, config.hierarchy.frames_per_clip, "hierarchy.frames_per_clip"

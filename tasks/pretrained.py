@@ -66,6 +66,7 @@ class TrainedEncoder(nn.Module):
         window, (height, width) = config.window, config.frame_size
         self.inputs = Inputs(
             frames=window.length,
+            sampling=window.sampling,
             frequency=window.frequency,
             frequency_fps=window.frequency_fps,
             read_size=config.read_size,
@@ -79,8 +80,8 @@ class TrainedEncoder(nn.Module):
 
         Args:
             video_BTCHW: [B, T, 3, H, W], RGB: uint8, or float in [0, 1], which is rounded to uint8 as all that the
-                encoder was trained on. T is `inputs.frames`, taken from the video as `inputs.frequency` says; frames
-                may have any size. It may be on another device than the encoder.
+                encoder was trained on. T is `inputs.frames`, taken from the video as `inputs.sampling` says; frames may
+                have any size. It may be on another device than the encoder.
 
         Returns:
             By level, lowest first: [B, units, width].

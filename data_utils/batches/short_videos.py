@@ -8,7 +8,7 @@ import numpy as np
 
 from config.data import DataConfig
 from config.errors import InputError
-from data_utils.batches.windows import repeats_frames, spans
+from data_utils.batches.windows import frames_needed, repeats_frames
 from data_utils.catalog.catalog import Catalog
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def without_short(catalog: Catalog, data: DataConfig) -> Catalog:
             len(fps),
             data.window.frequency_fps,
         )
-    needed = spans(fps, data.window)
+    needed = frames_needed(fps, data.window)
     short = frames < needed
     if not short.any():
         return catalog

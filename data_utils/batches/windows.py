@@ -1,8 +1,14 @@
 """Which frames of a video the model sees at once: pure functions of (seed, epoch, index), so resuming is exact.
 
-Frame k of a window lies `frequency * k` frames of the video behind its first one, or, where `frequency_fps` counts
-(every frame of the window the same time after the last, whatever the video's frame rate), `k * fps / frequency_fps`
-frames: the nearest frame is taken, of two that are as near the later one.
+`dense` sampling: frame k of a window lies `frequency * k` frames of the video behind its first one, or, where
+`frequency_fps` counts (every frame of the window the same time after the last, whatever the video's frame rate),
+`k * fps / frequency_fps` frames: the nearest frame is taken, of two that are as near the later one.
+
+`uniform` sampling: every window spans the whole video, which is cut into `length` equal segments (Temporal Segment
+Networks, Wang et al. 2016, arXiv 1608.00859); a window takes the frame at one place of every segment, the same in all,
+so that its frames are evenly far apart. Windows differ in that place, which is their start: it is counted from the
+beginning of a segment in frames / `length`, which has as many places as the video has frames. A video with fewer frames
+than `length` shows some of them twice.
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ _STARTS, _ORDER, _SECOND = 1, 2, 3
 
 def _by_seconds(window: WindowConfig) -> float | None:
     """Frames of a window per second, where they count; a single frame has no distance to another."""
-    return window.frequency_fps if window.length > 1 else None
+    return window.frequency_fps if window.length > 1 and window.sampling == "dense" else None
 
 
 def without_rate(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
@@ -43,8 +49,8 @@ def repeats_frames(fps: Rates, window: WindowConfig) -> NDArray[np.bool_]:
     return np.asarray(fps, np.float64) < (_by_seconds(window) or 0.0)
 
 
-def _offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
-    """Where frame number `frame` of a window lies behind the window's first, in frames of the video.
+def _dense_offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """Where frame number `frame` of a window of dense sampling lies behind its first, in frames of the video.
 
     Raises:
         ValueError: the frame rate is not known and `frequency_fps` needs it.
@@ -59,23 +65,35 @@ def _offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int6
     return np.asarray(np.floor(exact + 0.5), np.int64)
 
 
-def spans(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
-    """Frames of a video from a window's first frame to its last, both included: one number per frame rate."""
-    return _offset(window.length - 1, fps, window) + 1
+def frames_needed(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """Frames that a video needs for a window: one number per frame rate.
 
-
-def span(fps: float, window: WindowConfig) -> int:
-    """The same for a single video."""
-    return int(spans(fps, window))
+    With dense sampling these are the frames from a window's first to its last, both included; with uniform sampling
+    one frame will do.
+    """
+    if window.sampling == "uniform":
+        return np.ones(np.shape(fps), np.int64)
+    return _dense_offset(window.length - 1, fps, window) + 1
 
 
 # --------------------------------------------------------------------------------------------- how many, and where
 
 
+def _last_start(num_frames: Numbers, fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """The last start of a window: one number per video, negative where none fits."""
+    return np.asarray(num_frames, np.int64) - frames_needed(fps, window)
+
+
+def _step(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
+    """The least distance of two starts: one number per frame rate."""
+    if window.sampling == "uniform":
+        return np.full(np.shape(fps), window.length, np.int64)  # a whole frame
+    return np.full(np.shape(fps), window.step, np.int64) if window.step else frames_needed(fps, window)
+
+
 def num_windows(num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos) -> NDArray[np.int64]:
     """How many windows, `step` apart, fit into videos of `num_frames` frames: one number per video."""
-    reach = spans(fps, window)
-    fitting: NDArray[np.int64] = (np.asarray(num_frames, np.int64) - reach) // (window.step or reach) + 1
+    fitting: NDArray[np.int64] = _last_start(num_frames, fps, window) // _step(fps, window) + 1
     return np.maximum(fitting, 0 if short_videos == "skip" else 1)
 
 
@@ -94,21 +112,21 @@ def num_evaluation_windows(
 
 
 def window_starts(num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos) -> range:
-    """First frames of all windows of a video, `step` apart from frame 0.
+    """The starts of all windows of a video, `step` apart from 0.
 
     A video shorter than the window has none (`skip`) or one (`loop`, `pad`).
     """
-    step = window.step or span(fps, window)
+    step = int(_step(fps, window))
     return range(0, int(num_windows(num_frames, fps, window, short_videos)) * step, step)
 
 
 def training_starts(
     num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos, seed: int, epoch: int, index: int
 ) -> list[int]:
-    """First frames of the windows that one epoch takes from a video, ascending, at least `step` apart.
+    """The starts of the windows that one epoch takes from a video, ascending, at least `step` apart.
 
-    Every start in [0, num_frames - span] can be drawn, and every set of starts that lie `step` apart is equally
-    likely. There are `max_seq_per_video` of them, or as many as fit.
+    Every start at which a window fits can be drawn, and every set of starts that lie `step` apart is equally likely.
+    There are `max_seq_per_video` of them, or as many as fit.
 
     Args:
         num_frames: frames of the video.
@@ -120,26 +138,25 @@ def training_starts(
         index: the video's row in its catalog.
     """
     count = int(num_training_windows(num_frames, fps, window, short_videos))
-    reach = span(fps, window)
-    room = num_frames - reach
-    if count == 0 or room < 0:
+    last = int(_last_start(num_frames, fps, window))
+    if count == 0 or last < 0:
         return [0] * count
     # Without the gaps that the starts must keep, they are `count` distinct numbers: draw those, put the gaps back.
-    gap = (window.step or reach) - 1
+    gap = int(_step(fps, window)) - 1
     generator = np.random.default_rng([seed, epoch, index, _STARTS])
-    distinct = np.sort(generator.choice(room - (count - 1) * gap + 1, size=count, replace=False, shuffle=False))
+    distinct = np.sort(generator.choice(last - (count - 1) * gap + 1, size=count, replace=False, shuffle=False))
     return [int(start) for start in distinct + gap * np.arange(count)]
 
 
 def second_start(
     first: int, num_frames: int, fps: float, window: WindowConfig, seed: int, epoch: int, index: int
 ) -> int:
-    """First frame of another window of the same video: any other start in [0, num_frames - span], equally likely.
+    """The start of another window of the same video: any other start at which one fits, equally likely.
 
     The two may overlap. A video that has a single window gives it again.
 
     Args:
-        first: first frame of the window.
+        first: start of the window.
         num_frames: frames of the video.
         fps: its frames per second.
         window: the config's window.
@@ -147,19 +164,19 @@ def second_start(
         epoch: number of the epoch.
         index: the video's row in its catalog.
     """
-    room = num_frames - span(fps, window)
-    if room <= 0:
+    last = int(_last_start(num_frames, fps, window))
+    if last <= 0:
         return first
-    start = int(np.random.default_rng([seed, epoch, index, first, _SECOND]).integers(room))
+    start = int(np.random.default_rng([seed, epoch, index, first, _SECOND]).integers(last))
     return start + (start >= first)
 
 
 def evaluation_starts(num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos) -> list[int]:
-    """First frames of at most `eval_windows` windows of a video, evenly spread; a single one lies in the middle."""
+    """The starts of at most `eval_windows` windows of a video, evenly spread; a single one lies in the middle."""
     starts = window_starts(num_frames, fps, window, short_videos)
     count = min(len(starts), window.eval_windows)
     if count == 1:
-        return [max(0, num_frames - span(fps, window)) // 2]
+        return [max(0, int(_last_start(num_frames, fps, window))) // 2]
     return [starts[round(position)] for position in np.linspace(0, len(starts) - 1, count)] if count else []
 
 
@@ -168,12 +185,15 @@ def frame_indices(
 ) -> NDArray[np.int64]:
     """The frames of the window that begins at `start`: [T], positions in presentation order.
 
-    Behind the end of a short video `loop` begins again and `pad` repeats the last frame.
+    Behind the end of a video that is too short for dense sampling `loop` begins again and `pad` repeats the last frame.
 
     Raises:
         ValueError: the window does not fit and `short_videos` is `skip`, or its frame rate is needed and not known.
     """
-    indices = start + _offset(np.arange(window.length, dtype=np.int64), fps, window)
+    numbers = np.arange(window.length, dtype=np.int64)
+    if window.sampling == "uniform":
+        return (start + numbers * num_frames) // window.length
+    indices = start + _dense_offset(numbers, fps, window)
     if indices[-1] < num_frames:
         return indices
     if short_videos == "skip":

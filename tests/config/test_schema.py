@@ -48,6 +48,16 @@ NO_INVARIANCE = [f"hierarchical.loss_weights.{level}.invariance=0.0" for level i
             "window.length=4 or hierarchy.frames_per_clip=1",
         ),
         (
+            ["window.sampling=uniform", "window.frequency_fps=6"],
+            "window.sampling and window.frequency_fps disagree: a uniform window spans the whole video; "
+            "window.frequency_fps=null would fit, or window.sampling=dense",
+        ),
+        (
+            ["window.sampling=uniform", "window.step=4"],
+            "window.sampling and window.step disagree: a uniform window spans the whole video; "
+            "window.step=null would fit, or window.sampling=dense",
+        ),
+        (
             ["groups=[space, time]", "window.length=8", "hierarchy.frames_per_clip=4"],
             "groups and window.length disagree: without the level `clip` a window is one clip, but 2 clips of"
             " 4 frames fit into 8; hierarchy.frames_per_clip=8 would fit, or groups=[space,time,clip]",

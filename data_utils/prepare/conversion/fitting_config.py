@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from config.data import WindowConfig
-from data_utils.batches.windows import num_training_windows, num_windows, spans
+from data_utils.batches.windows import frames_needed, num_training_windows, num_windows
 
 _STEPS = 600  # of training: some minutes on two cores
 _LEAST_EPOCHS, _MOST_EPOCHS = 3, 1000
@@ -91,7 +91,7 @@ def _window(facts: pd.DataFrame) -> dict[str, Any]:
     values: dict[str, Any] = {"window": window}
     if length == 4:
         values["frames_per_clip"] = 2
-    if (frames < spans(fps, made)).any():
+    if (frames < frames_needed(fps, made)).any():
         values["short_videos"] = "pad"
     return values
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations, pairwise, product
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,13 +13,12 @@ from data_utils.batches.windows import (
     epoch_order,
     evaluation_starts,
     frame_indices,
+    frames_needed,
     num_evaluation_windows,
     num_training_windows,
     num_windows,
     repeats_frames,
     second_start,
-    span,
-    spans,
     training_starts,
     window_starts,
     without_rate,
@@ -34,9 +34,11 @@ def window(
     drawn: int = 1,
     evaluated: int = 1,
     per_second: float | None = None,
+    sampling: Literal["dense", "uniform"] = "dense",
 ) -> WindowConfig:
     return WindowConfig(
         length=length,
+        sampling=sampling,
         frequency=frequency,
         frequency_fps=per_second,
         step=step,
@@ -153,7 +155,7 @@ def test_a_single_evaluation_window_lies_in_the_middle() -> None:
 
 def test_frame_indices() -> None:
     config = window(4, 3)
-    assert span(FPS, config) == 10
+    assert frames_needed(FPS, config) == 10
     assert frame_indices(2, 12, FPS, config, "skip").tolist() == [2, 5, 8, 11]
     assert frame_indices(0, 5, FPS, config, "loop").tolist() == [0, 3, 1, 4]
     assert frame_indices(0, 5, FPS, config, "pad").tolist() == [0, 3, 4, 4]
@@ -199,7 +201,7 @@ def test_windows_by_seconds_are_those_of_a_naive_enumeration(
 ) -> None:
     offsets = naive_offsets(length, fps, per_second)
     config = window(length, 3, step, drawn=2, evaluated=100, per_second=per_second)
-    assert span(fps, config) == offsets[-1] + 1
+    assert frames_needed(fps, config) == offsets[-1] + 1
     for num_frames in range(1, 45):
         expected = naive_windows(num_frames, offsets, step)
         assert num_windows(num_frames, fps, config, "skip") == len(expected)
@@ -233,7 +235,7 @@ def test_the_same_motion_whatever_the_frame_rate() -> None:
 @pytest.mark.parametrize(("fps", "per_second"), [(25.0, None), (25.0, 10.0), (10.0, 25.0)])
 def test_drawn_starts_are_uniform_and_new_every_epoch(fps: float, per_second: float | None) -> None:
     config = window(6, 2, per_second=per_second)
-    room = 60 - span(fps, config) + 1
+    room = 60 - frames_needed(fps, config) + 1
     starts = [training_starts(60, fps, config, "skip", 5, epoch, 11)[0] for epoch in range(40 * room)]
     assert chisquare(np.bincount(starts, minlength=room)).pvalue > 1e-3
     assert np.mean([one == other for one, other in pairwise(starts)]) < 3 / room
@@ -243,7 +245,7 @@ def test_drawn_starts_are_uniform_and_new_every_epoch(fps: float, per_second: fl
     assert chisquare(np.delete(counts, 7)).pvalue > 1e-3
     # Pairs, `step` apart, are as likely as each other too.
     config = window(3, 2, step=9, drawn=2, per_second=per_second)
-    last = 24 - span(fps, config)
+    last = 24 - frames_needed(fps, config)
     pairs = [(a, b) for a in range(last + 1) for b in range(a + 9, last + 1)]
     draws = [tuple(training_starts(24, fps, config, "skip", 0, epoch, 7)) for epoch in range(40 * len(pairs))]
     assert chisquare([draws.count(pair) for pair in pairs]).pvalue > 1e-3
@@ -254,14 +256,14 @@ def test_counts_by_seconds_are_vectorised_over_videos() -> None:
     config = window(4, step=3, drawn=3, evaluated=2, per_second=10.0)
     generator = np.random.default_rng(0)
     frames, fps = generator.integers(1, 60, 300), generator.choice([5.0, 12.0, 25.0, 29.97, 60.0], 300)
-    assert spans(fps, config).tolist() == [span(float(rate), config) for rate in fps]
+    assert frames_needed(fps, config).tolist() == [frames_needed(float(rate), config) for rate in fps]
     each = list(zip(frames.tolist(), fps.tolist(), strict=True))
     for kept in ("skip", "pad"):
         counts = num_training_windows(frames, fps, config, kept)
         assert counts.tolist() == [len(training_starts(n, f, config, kept, 0, 0, 0)) for n, f in each]
         counts = num_evaluation_windows(frames, fps, config, kept)
         assert counts.tolist() == [len(evaluation_starts(n, f, config, kept)) for n, f in each]
-    assert spans(fps, window(4, 3)).tolist() == [10] * 300  # where the rate has no say
+    assert frames_needed(fps, window(4, 3)).tolist() == [10] * 300  # where the rate has no say
 
 
 def test_a_frame_rate_that_is_needed_must_be_known() -> None:
@@ -269,7 +271,7 @@ def test_a_frame_rate_that_is_needed_must_be_known() -> None:
     timed = window(4, per_second=10.0)
     assert without_rate(rates, timed).tolist() == [True, False, True, True, True]
     assert not without_rate(rates, window(4)).any()
-    assert span(0.0, window(4, 2)) == 7
+    assert frames_needed(0.0, window(4, 2)) == 7
     for wrong in (0.0, float("nan")):
         with pytest.raises(ValueError, match="frame rate is not known"):
             frame_indices(0, 100, wrong, timed, "skip")
@@ -279,5 +281,47 @@ def test_a_frame_rate_that_is_needed_must_be_known() -> None:
     picture = window(1, per_second=10.0)  # a single frame needs no rate
     assert not without_rate(rates, picture).any()
     assert not repeats_frames(rates[:2], picture).any()
-    assert spans(rates, picture).tolist() == [1] * 5
+    assert frames_needed(rates, picture).tolist() == [1] * 5
     assert frame_indices(3, 4, 0.0, picture, "skip").tolist() == [3]
+
+
+# ------------------------------------------------------------------------------------------------- uniform sampling
+
+
+def test_a_uniform_window_has_one_frame_of_every_segment_evenly_far_apart() -> None:
+    config = window(8, frequency=7, step=3, drawn=3, evaluated=4, sampling="uniform")  # the first two have no say
+    for num_frames in range(1, 70):
+        every = [frame_indices(start, num_frames, FPS, config, "skip") for start in range(num_frames)]
+        for frames in every:
+            for number, frame in enumerate(frames):  # the segment's exact bounds, widened to whole frames
+                assert number * num_frames // 8 <= frame < -(-(number + 1) * num_frames // 8)
+            assert np.ptp(np.diff(frames)) <= 1
+        assert {int(frame) for frames in every for frame in frames} == set(range(num_frames))
+
+
+def test_uniform_windows_of_a_short_video_repeat_frames_and_none_is_short() -> None:
+    config = window(8, evaluated=4, sampling="uniform")
+    assert frame_indices(0, 3, FPS, config, "skip").tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert frames_needed(np.array([0.0, FPS]), config).tolist() == [1, 1]
+    assert num_windows(np.array([1, 3, 8, 9, 24]), FPS, config, "skip").tolist() == [1, 1, 1, 2, 3]
+    assert evaluation_starts(1, FPS, config, "skip") == [0]
+
+
+def test_uniform_windows_of_training_differ_by_a_frame_and_take_every_place() -> None:
+    config = window(4, drawn=2, sampling="uniform")
+    seen = set()
+    for epoch in range(400):
+        first, second = training_starts(11, FPS, config, "skip", 0, epoch, 0)
+        assert second - first >= 4
+        one, other = (frame_indices(start, 11, FPS, config, "skip") for start in (first, second))
+        assert (other > one).all()
+        seen |= {first, second}
+        assert second_start(first, 11, FPS, config, 0, epoch, 0) in set(range(11)) - {first}
+    assert seen == set(range(11))
+
+
+def test_uniform_evaluation_windows_are_evenly_spread_and_a_single_one_takes_the_middle() -> None:
+    one, four = (window(4, evaluated=count, sampling="uniform") for count in (1, 4))
+    starts = evaluation_starts(21, FPS, one, "skip")
+    assert frame_indices(starts[0], 21, FPS, one, "skip").tolist() == [2, 7, 13, 18]  # of 0-5, 5-10, 10-15, 15-20
+    assert evaluation_starts(21, FPS, four, "skip") == [0, 8, 12, 20]

@@ -8,7 +8,7 @@ import pytest
 
 from config.load import load_config
 from config.schema import Config
-from data_utils.batches.windows import num_evaluation_windows, num_training_windows, spans
+from data_utils.batches.windows import frames_needed, num_evaluation_windows, num_training_windows
 from data_utils.prepare.conversion.fitting_config import fitting_config
 from protocols.knn import knn_settings
 
@@ -56,7 +56,7 @@ def test_the_config_fits_what_was_found(kind: str, tmp_path: Path) -> None:
     windows = num_training_windows(frames, fps, config.window, config.short_videos)
     assert (windows > 0).all()  # none is skipped
     assert (num_evaluation_windows(frames, fps, config.window, config.short_videos) > 0).all()
-    assert (spans(fps, config.window) <= frames).mean() >= 0.7 or kind == "very short"
+    assert (frames_needed(fps, config.window) <= frames).mean() >= 0.7 or kind == "very short"
     steps = max(1, int(windows.sum()) // config.batch_size) * config.num_epochs
     assert steps >= 500 or kind == "three"
     assert config.num_epochs // config.val_interval <= 20
