@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from config.data import WindowConfig
 from data_utils.batches.windows import frames_needed, num_training_windows, num_windows
@@ -21,6 +22,7 @@ _STEPS_PER_EPOCH = 4  # that a batch should leave, as long as it is not small
 _SMALL_BATCH = 8  # losses over a batch compare its windows
 _SMALLEST_PATCH, _LARGEST_PATCH, _MOST_PATCHES = 4, 16, 96
 _FRAMES_PER_SECOND = 6.0  # of a window: about a second of motion in 8 frames
+_LEAST_FRAMES_PER_SECOND = 3.0  # of a window that spans a whole clip; with fewer, motion is lost
 _MOST_WINDOWS = 4
 _MOST_NEIGHBOURS = 20
 
@@ -68,7 +70,7 @@ def _sizes(facts: pd.DataFrame) -> dict[str, Any]:
 
 
 def _window(facts: pd.DataFrame) -> dict[str, Any]:
-    """The window: about a second of motion, no longer than most videos; by seconds where frame rates differ."""
+    """The window: all of short clips; else about a second of motion, by seconds where frame rates differ."""
     frames, fps = facts["frames"].to_numpy(np.int64), facts["fps"].to_numpy(np.float64)
     if (frames == 1).all():  # pictures: without the level `time`, patches are the units of the lowest level
         return {
@@ -78,6 +80,8 @@ def _window(facts: pd.DataFrame) -> dict[str, Any]:
         }
     usual = int(np.percentile(frames, 25))
     length = 8 if usual >= 8 else 4
+    if (fps > 0).all() and np.percentile(frames / fps, 75) * _LEAST_FRAMES_PER_SECOND <= length:
+        return _whole_clips(frames, fps, length)
     rate = float(np.median(fps))
     wanted = max(1, round(rate / _FRAMES_PER_SECOND)) if rate else 2
     frequency = max(1, min(wanted, (usual - 1) // (length - 1)))
@@ -88,12 +92,23 @@ def _window(facts: pd.DataFrame) -> dict[str, Any]:
     fitting = num_windows(frames, fps, made, "pad")
     window["max_seq_per_video"] = int(min(_MOST_WINDOWS, max(1, np.median(fitting))))
     window["eval_windows"] = int(min(_MOST_WINDOWS, max(1, np.percentile(fitting, 75))))
-    values: dict[str, Any] = {"window": window}
-    if length == 4:
-        values["frames_per_clip"] = 2
+    values = _levels(length) | {"window": window}
     if (frames < frames_needed(fps, made)).any():
         values["short_videos"] = "pad"
     return values
+
+
+def _whole_clips(frames: NDArray[np.int64], fps: NDArray[np.float64], length: int) -> dict[str, Any]:
+    """Windows of `length` frames that span the whole video, whatever its length."""
+    window: dict[str, Any] = {"length": length, "sampling": "uniform", "max_seq_per_video": 1}
+    differing = num_windows(frames, fps, _whole(window), "pad")
+    window["eval_windows"] = int(min(_MOST_WINDOWS, max(1, np.percentile(differing, 75))))
+    return _levels(length) | {"window": window}
+
+
+def _levels(length: int) -> dict[str, Any]:
+    """Frames of a clip, where the default is as long as the window."""
+    return {"frames_per_clip": 2} if length == 4 else {}
 
 
 def _steps(
@@ -111,5 +126,5 @@ def _steps(
 
 def _whole(window: dict[str, Any]) -> WindowConfig:
     """The window with what the config's defaults say of the rest."""
-    rest = {"frequency_fps": None, "step": None, "max_seq_per_video": 1, "eval_windows": 4}
+    rest = {"frequency": 1, "frequency_fps": None, "step": None, "max_seq_per_video": 1, "eval_windows": 4}
     return WindowConfig.model_validate(rest | window)

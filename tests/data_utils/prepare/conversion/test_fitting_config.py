@@ -76,6 +76,15 @@ def test_rates_that_differ_are_asked_for_by_seconds(tmp_path: Path) -> None:
     assert loaded(fitting_config(tmp_path, tmp_path, *make("upright")), tmp_path).window.frequency_fps is None
 
 
+def test_windows_span_the_whole_of_short_clips(tmp_path: Path) -> None:
+    """Of 6 to 27 frames at 15 per second, three quarters are shorter than 1.5 seconds."""
+    config = loaded(fitting_config(tmp_path, tmp_path, *make("mouths")), tmp_path)
+    assert (config.window.sampling, config.window.length, config.window.eval_windows) == ("uniform", 8, 3)
+    assert config.short_videos == "skip"  # which has no say: none is short
+    for kind in ("a phone's", "upright", "hours", "folders of frames"):  # longer ones, and of unknown rate
+        assert loaded(fitting_config(tmp_path, tmp_path, *make(kind)), tmp_path).window.sampling == "dense"
+
+
 def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     nothing = pd.DataFrame({name: [] for name in ("frames", "height", "width", "fps")})
     text = fitting_config(tmp_path / "raw", tmp_path / "out", nothing, pd.Series(["a"]))
