@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from config.curriculum import RANK
+from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.views.views import evaluation_views
@@ -189,6 +191,26 @@ def why_no_choice(plan: Plan, config: Config) -> str | None:
     if not own:  # it needs no labels
         return None
     return too_few_labels([asked[name] for name in own if known[name].is_known.any()])
+
+
+def watched_value(validation: Validation, config: Config) -> float | None:
+    """The value in which a plateau shows: the last level's rank, or its score; None where there is none."""
+    last = config.levels[-1]
+    if config.watch == RANK:
+        return validation.rank.get(last)
+    return mean_score([result for result in validation.results if result.level in (last, None)], config.watch)
+
+
+def check_plateau(plan: Plan, config: Config) -> None:
+    """Raises InputError where training is to end at a plateau of a score that nothing measures."""
+    if config.until != "plateau" or config.watch == RANK:
+        return
+    last, watched = config.levels[-1], plan.find(config.watch)
+    reason = plan.skipped.get(config.watch)
+    if watched is not None and watched.protocol.needs_labels and not watched.labels.get(last):
+        reason = f"{watched.data.name} has no labels for {last}"
+    if reason is not None:
+        raise InputError(f"until=plateau watches {config.watch} of {last}, but {reason}; watch=rank needs no labels")
 
 
 def too_few_labels(judged: Sequence[LabelSet]) -> str | None:

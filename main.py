@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
-from uuid import uuid4
 
 from config.command_line import end_without_experiment, read_command_line
 from runs.process.caches import give_caches_a_place
@@ -34,12 +33,22 @@ import torch
 
 from config.load import LoadedConfig, render_config
 from config.schema import Config
+from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.frame_reader import describe_reading
 from data_utils.batches.loader import Loader
 from data_utils.batches.opening import open_bad_videos, open_catalogs
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
-from eval import FinalTest, Validation, Validator, choosing_score, final_test, why_no_choice
+from eval import (
+    FinalTest,
+    Validation,
+    Validator,
+    check_plateau,
+    choosing_score,
+    final_test,
+    watched_value,
+    why_no_choice,
+)
 from monitors import end_run_on_alarms
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.checkpoint import save_encoder
@@ -63,10 +72,13 @@ from runs.reporting.plan_of_steps import tell_plan
 from runs.reporting.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
+from runs.stage_log import StageLog
+from runs.stages import new_history, note_carry_over, records_before, stages_told
 from runs.step_log import StepLog
 from tasks import build_task
+from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
-from train import Trainer
+from train import Trainer, training_loader
 from visualization import FirstWindows, draw_embeddings, draw_input, draw_looks
 
 logger = logging.getLogger(__name__)
@@ -122,30 +134,48 @@ class Experiment:
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
-    """Config, data, task, [train, validate]*, evaluations, figures. Returns the exit status."""
-    config = loaded.config
+    """Config, data, task, [train, validate]*, evaluations, figures; of a curriculum, every stage up to the training.
+
+    Returns:
+        The exit status.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
     for note in loaded.notes():
         logger.info("config: %s", note)
+    stages = stages_of(loaded, run)
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
-    checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
+    checkpoint = (
+        read_checkpoints(run, [stage.config.model_dump() for stage in stages]) if loaded.config.resume else None
+    )
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
-    experiment = open_experiment(loaded, run, lock, memory, device)
+    first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
+    environment = describe_run(loaded, stages[first].config, run, device)
+    opened = partial(open_experiment, run=run, lock=lock, memory=memory, environment=environment, device=device)
+    check_stages(stages[first:], opened, device)
 
-    task = initial_task(config, experiment.catalogs, device, pretrained=checkpoint is None)
-    with compiling_umap("umap" in config.figures):
-        with StopRequest() as stop:
-            history = train_and_validate(experiment, task, checkpoint, stop)
-        if stop.signal:
-            return 128 + stop.signal
+    with compiling_umap("umap" in stages[-1].config.figures):
+        for number, stage in enumerate(stages[first:], start=first + 1):
+            carried = read_carried(stage.config) if checkpoint is None else None
+            experiment = opened(stage)
+            tell_begin(experiment, number, len(stages))
+            task = initial_task(stage.config, experiment.catalogs, device, pretrained=checkpoint is None)
+            with StopRequest() as stop:
+                history = train_and_validate(experiment, task, checkpoint, carried, seconds_before, stop)
+            if stop.signal:
+                return 128 + stop.signal
+            following = stages[number] if number < len(stages) else None
+            if following or (stage.config.stage and not loaded.stages):  # or it is started alone
+                end_stage(experiment, history, following)
+            checkpoint = None  # the next stage begins
         chosen = take_best_encoder(experiment, task, history)
         # The floor is the encoder that the seed gives, also where training began with the weights of a file.
-        at_init = initial_task(config, experiment.catalogs, device, pretrained=False).encoder
+        at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
+    summary |= stages_told(history, experiment.config, chosen, run)
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
     summary["failed_figures"] = draw_figures(experiment, task, test, records)
     publish(experiment, summary, records, seconds_before)
@@ -153,21 +183,51 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     return 0
 
 
-def open_experiment(
-    loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, device: torch.device
-) -> Experiment:
-    """Writes down what is run, and opens all data that it needs."""
-    config = loaded.config
+def describe_run(loaded: LoadedConfig, config: Config, run: RunFolder, device: torch.device) -> dict[str, Any]:
+    """Writes down what is run, and where.
+
+    Args:
+        loaded: what is run.
+        config: that the reading begins with.
+        run: its folder.
+        device: that computes.
+
+    Returns:
+        What environment.json says.
+    """
     run.error.unlink(missing_ok=True)
     environment = describe_environment(device) | {"reading": describe_reading(config)}
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
+    return environment
+
+
+def open_experiment(
+    loaded: LoadedConfig,
+    run: RunFolder,
+    lock: RunLock,
+    memory: MemoryWatch,
+    environment: dict[str, Any],
+    device: torch.device,
+) -> Experiment:
+    """Opens all data that a run, or one of its stages, needs."""
+    config = loaded.config
     catalogs = open_catalogs(config, config.groups, run.bad_videos)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
-    logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
     # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
     plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
+    check_plateau(plan, config)
     return Experiment(loaded, run, lock, memory, environment, catalogs, plan, bad_videos, device)
+
+
+def tell_begin(experiment: Experiment, number: int, stages: int) -> None:
+    """Logs what a run, or stage `number` of as many, trains on."""
+    config, catalogs = experiment.config, experiment.catalogs
+    if stages > 1:
+        height, width = config.frame_size
+        units = f"{config.window.length} frames of {height} x {width} pixels"
+        logger.info("stage %d of %d: levels %s, windows of %s", number, stages, ", ".join(config.groups), units)
+    logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
 
 def take_best_encoder(experiment: Experiment, task: Task, history: History) -> str:
@@ -175,7 +235,7 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     chosen, scores_chose = history.choice(why_no_choice(experiment.plan, experiment.config))
     logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
     task.load_state_dict(read_best(experiment.run)["task"])
-    description = {"config": experiment.config.model_dump(), "step": history.best_step}
+    description = {"config": experiment.config.model_dump(), "step": history.total_best_step}
     save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
     return chosen
 
@@ -191,10 +251,10 @@ def summarise(
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
-        "epochs": history.epoch,
-        "steps": history.step,
-        "best_step": history.best_step,
-        "bad_steps": history.bad_steps,
+        "epochs": history.first_epoch + history.epoch,
+        "steps": history.total_steps,
+        "best_step": history.total_best_step,
+        "bad_steps": history.bad_steps + sum(stage["bad_steps"] for stage in history.finished),
         "bad_videos": len(experiment.bad_videos),
         "device": device_name(experiment.device),
         "command": experiment.environment["command"],
@@ -228,30 +288,72 @@ def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.dev
 
 
 def train_and_validate(
-    experiment: Experiment, task: Task, checkpoint: dict[str, Any] | None, stop: StopRequest
+    experiment: Experiment,
+    task: Task,
+    checkpoint: dict[str, Any] | None,
+    carried: dict[str, Any] | None,
+    seconds_before: float,
+    stop: StopRequest,
 ) -> History:
-    """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
+    """All epochs, or until a signal asks to stop.
+
+    Args:
+        experiment: a run's, or that of one of its stages.
+        task: with its random init, or the weights of `encoder_checkpoint`.
+        checkpoint: to go on from; None: the training begins.
+        carried: the checkpoint that `carry_from` names, to begin with.
+        seconds_before: wall time of earlier parts of the run.
+        stop: asks for the end.
+    """
     config, run = experiment.config, experiment.run
-    with MetricLog(run.metrics) as log, closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
+    with (
+        MetricLog(run.metrics) as metrics,
+        closing(training_loader(task, experiment.catalogs["train"], config)) as batches,
+    ):
         trainer = Trainer(task, config, len(batches), experiment.device)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
+            log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
             load_weights_of(checkpoint, task, run.last)
             trainer.load_state_dict(checkpoint["trainer"])
             log.drop_after(history.step, history.epoch)
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
-            history = History(at_init=validate_at_init(experiment, task, log).record(), run=uuid4().hex)
+            history = new_history(config, carried, run)
+            history.wall_seconds = seconds_before
+            log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
+            begin(experiment, task, trainer, history, carried, log)
         saver = Saver(run, experiment.lock, config, task, trainer, history)
         if not checkpoint:
             saver.save(run.last)
         with before_an_error(saver.save_what_was_reached):
             train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
     if stop.requested:
-        left = "continues it" if trainer.step < trainer.total_steps else "scores it: nothing is left to train"
+        left = "scores it: nothing is left to train" if history.is_over(config) else "continues it"
         logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
     return history
+
+
+def begin(
+    experiment: Experiment,
+    task: Task,
+    trainer: Trainer,
+    history: History,
+    carried: dict[str, Any] | None,
+    log: StageLog,
+) -> None:
+    """Validates the random init, which is the floor; takes over what is carried, and validates that, too."""
+    if carried is None:
+        history.at_init = validate_at_init(experiment, task, log).record()
+        return
+    account = carry_over(carried, task, trainer, experiment.config)
+    note_carry_over(experiment.run, experiment.config.stage, account)
+    log.take_over(records_before(experiment.config))
+    at_init = validate_at_init(experiment, task, log, kind="random_init")
+    history.at_init = at_init.record()
+    validator = Validator(task, experiment.plan, experiment.config, experiment.device)
+    announce("carried over", validator.run(at_init, log.records()), experiment.plan, log, step=0, epoch=0)
 
 
 def train_epochs(
@@ -260,7 +362,7 @@ def train_epochs(
     trainer: Trainer,
     history: History,
     batches: Loader,
-    log: MetricLog,
+    log: StageLog,
     saver: Saver,
     stop: StopRequest,
 ) -> None:
@@ -276,7 +378,7 @@ def train_epochs(
         experiment.bad_videos.add(train.failures(failed))
 
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
-        while history.epoch < config.num_epochs and not stop.requested:
+        while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
             for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
@@ -288,43 +390,40 @@ def train_epochs(
                 epoch = history.epoch + 1
                 if epoch % config.val_interval == 0 or epoch == config.num_epochs:
                     validation = validator.run(at_init, log.records())
-                    announce(f"epoch {epoch}", validation, plan, log, history.step, epoch)
+                    announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     alarms = validation.alarms
                     if history.is_best(choosing_score(validation.results, config), can_choose):
                         saver.save(run.best)
+                    history.watch(watched_value(validation, config))
                 history.end_epoch()  # after the validation: where that fails, a resumed run does it again
             saver.save(run.last)
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
-                end_run_on_alarms(alarms, history.step)
+                end_run_on_alarms(alarms, history.total_steps)
         if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
             history.best_step = history.step
             saver.save(run.best)
             saver.save(run.last)
 
 
-def validate_at_init(experiment: Experiment, task: Task, log: MetricLog) -> Validation:
+def validate_at_init(experiment: Experiment, task: Task, log: StageLog, kind: str = "validation") -> Validation:
     """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
     config, device = experiment.config, experiment.device
-    if config.encoder_checkpoint:
+    if config.encoder_checkpoint or config.carry_from:
         task = initial_task(config, experiment.catalogs, device, pretrained=False)
     at_init = Validator(task, experiment.plan, config, device).run(None)
-    announce("random init", at_init, experiment.plan, log, step=0, epoch=0)
+    announce("random init", at_init, experiment.plan, log, step=0, epoch=0, kind=kind)
     return at_init
 
 
-def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
-    """The training batches, with a second window of each video where the task's views ask for one."""
-    second_window = any(view.window for view in task.views)
-    return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
-
-
-def announce(title: str, validation: Validation, plan: Plan, log: MetricLog, step: int, epoch: int) -> None:
+def announce(
+    title: str, validation: Validation, plan: Plan, log: StageLog, step: int, epoch: int, kind: str = "validation"
+) -> None:
     """Prints and logs what a validation after `step` steps, the last of epoch number `epoch` (from 1), found."""
     tell_results(validation.results, plan.titles, f"{title}: {{title}} on validation videos, {{unit}}")
     logger.info("%s\n%s", CAPTION, monitor_table(validation.measured()))
     for alarm in validation.alarms:
         logger.warning("alarm: %s", alarm)
-    log.write("validation", step=step, epoch=epoch, **validation.record())
+    log.write(kind, step=step, epoch=epoch, **validation.record())
 
 
 def draw_figures(experiment: Experiment, task: Task, test: FinalTest, records: list[dict[str, Any]]) -> dict[str, str]:

@@ -47,16 +47,19 @@ def build_optimizers(task: Task, config: Config) -> dict[str, torch.optim.Optimi
 
     "Apart" means parameter groups of their own. Every group of an optimizer carries, beside torch's keys, `level`,
     `decays`, whether weight decay is for it, and `lr_share`, its learning rate as a share of the schedule's: `lr_scale`
-    of the level, for predictors that are apart times `pred_multiplier`. Weights of linear layers and convolutions decay
-    by `weight_decay`, whatever their learning rate; norms, biases, positions, tokens and embeddings do not.
+    times `stage_lr` of the level, for predictors that are apart times `pred_multiplier`. Weights of linear layers and
+    convolutions decay by `weight_decay`, whatever their learning rate; norms, biases, positions, tokens and embeddings
+    do not.
 
     Raises:
         InputError: the optimizer refuses its settings.
     """
     decayed = decayed_parameters(task)
+    given = (config.lr_scale, config.stage_lr)
+    scale_of, factor_of = ({str(name): value for name, value in factors.items()} for factors in given)
     groups: dict[str, list[dict[str, Any]]] = {}
     for level, group in task.parameter_groups().items():
-        share = {str(name): scale for name, scale in config.lr_scale.items()}.get(level, 1.0)
+        share = scale_of.get(level, 1.0) * factor_of.get(level, 1.0)
         owner = "all" if config.use_single_optimizer else level
         aside = config.predictor.pred_aside
         parts = [(owner, group.parameters if aside else group.all(), share)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from config.errors import InputError
 from config.schema import Config
 from data_utils.batches.loader import Loader
+from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
 from runs.process.seeds import torch_generator
@@ -87,7 +88,10 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
         self.optimizers = build_optimizers(task, config)
-        self.pace = Pace(config, tuple(self.groups), self.steps_per_epoch, self.total_steps)
+        factors = {str(level): factor for level, factor in config.stage_lr.items()}
+        self.frozen = [level for level in self.groups if factors.get(level) == 0]
+        trained = tuple(level for level in self.groups if level not in self.frozen)
+        self.pace = Pace(config, trained, self.steps_per_epoch, self.total_steps)
         dtype = autocast_dtype(config, device)
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         # One for all optimizers: with one each, gradients that meet in a level would carry different scales.
@@ -100,6 +104,7 @@ class Trainer:
         self._before = RunningStatistics(task)  # from before a step that is not finished
         self._between = RunningStatistics(task)  # from before a pass that is only logged
         self._moving = False  # weights are being changed, or that has failed
+        self._frozen_modules = modules_of(task, (p for level in self.frozen for p in self.groups[level]))
 
     def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
@@ -117,6 +122,8 @@ class Trainer:
             InputError: the loss or gradient of `max_bad_steps` steps in a row was not finite, or there is no loss.
         """
         self.task.train()
+        for module in self._frozen_modules:
+            module.eval()
         parts, number = self.config.num_iters_grad_accum, first_batch
         start = perf_counter()
         step = _Step(start)
@@ -140,6 +147,7 @@ class Trainer:
         """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
         config, active = self.config, self.pace.active(self.step)
         resting = [level for level in self.groups if level not in active]
+        without_gradient = resting if config.explicit_freeze else self.frozen
         if not step.windows:
             self._drop_gradients(self.groups)
             step.first = len(views.rows_B)
@@ -149,8 +157,8 @@ class Trainer:
         torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
         # Relative to the first batch, whose size is known before that of the others; `_finish` divides by the sum.
         share = len(views.rows_B) / step.first
-        # Frozen or not, resting levels stay: their gradients are dropped before the step. Frozen ones cost less.
-        with frozen(p for level in resting if config.explicit_freeze for p in self.groups[level]):
+        # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
+        with frozen(p for level in without_gradient for p in self.groups[level]):
             losses = self._losses(views, part, active if resting else None)
             self.scaler.scale(share * self._total(losses, resting)).backward()
         if resting and config.always_compute_loss:
@@ -297,7 +305,13 @@ class Trainer:
             "bad_in_a_row": self.bad_in_a_row,
             "scaler": self.scaler.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "parameters": self._parameter_names(),
         }
+
+    def _parameter_names(self) -> dict[str, list[str]]:
+        """By optimizer, its parameters in the order of its state_dict: their names in that of the task."""
+        names = {id(parameter): name for name, parameter in self.task.named_parameters()}
+        return {key: [names[id(p)] for p in owned(optimizer)] for key, optimizer in self.optimizers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
@@ -305,6 +319,17 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+    def take_over(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Gives optimizers the states of another training; the schedule and the counts begin anew.
+
+        Args:
+            states: torch's state of each parameter, by its name; those without one begin anew.
+        """
+        for key, names in self._parameter_names().items():
+            groups = self.optimizers[key].state_dict()["param_groups"]
+            known = {number: dict(states[name]) for number, name in enumerate(names) if name in states}
+            self.optimizers[key].load_state_dict({"state": known, "param_groups": groups})
 
 
 class RunningStatistics:
@@ -335,6 +360,12 @@ class RunningStatistics:
         self._kept = {}
 
 
+def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
+    """The training batches, with a second window of each video where the task's views ask for one."""
+    second_window = any(view.window for view in task.views)
+    return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
+
+
 def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
     """The dtype that `mixed_precision` computes in on `device`; None: float32."""
     if not config.use_mixed_precision:
@@ -356,6 +387,17 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def modules_of(task: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Module]:
+    """The modules of `task` all of whose parameters are among these, those without any left out."""
+    known = {id(parameter) for parameter in parameters}
+    found = []
+    for module in task.modules():
+        own = [id(parameter) in known for parameter in module.parameters()]
+        if own and all(own):
+            found.append(module)
+    return found
 
 
 def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from architecture.layouts import Layout
+
 
 def sincos(length: int, dim: int) -> Tensor:
     """Sine-cosine positions [length, dim] (Vaswani et al., 2017, arXiv 1706.03762), of mean square 1."""
@@ -39,6 +41,7 @@ class Positions(nn.Module):
 
     def __init__(self, shape: Sequence[int], dim: int, kind: str) -> None:
         super().__init__()
+        self.layouts = {"table_ND": Layout("grid" if len(shape) == 2 else "row")}
         self.table_ND: Tensor
         if kind == "learned":
             self.table_ND = nn.Parameter(torch.randn(math.prod(shape), dim))

@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from architecture.geometry import CONV_STEM_STRIDE
+from architecture.layouts import Layout
 
 
 def patchify(video_BTCHW: Tensor, patch_size: int) -> Tensor:
@@ -30,6 +31,7 @@ class PatchStem(nn.Module):
     def __init__(self, patch_size: int, dim: int, channels: int = 3, eps: float = 1.0) -> None:
         super().__init__()
         self.patch_size = patch_size
+        self.layouts = {"project.weight": Layout("patch_in", channels)}
         self.norm = nn.LayerNorm(channels * patch_size**2, eps=eps, elementwise_affine=False)
         self.project = nn.Linear(channels * patch_size**2, dim)
 
@@ -65,6 +67,7 @@ class ConvStem(nn.Module):
 
         super().__init__()
         self.cells = patch_size // CONV_STEM_STRIDE
+        self.layouts = {"project.weight": Layout("patch_in", 192)}
         conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=batchnorm_momentum))
         over_time = partial(conv, kernel_size=(3, 1, 1)) if temporal else lambda *_: nn.Identity()
         self.layers = nn.Sequential(

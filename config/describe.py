@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from config.curriculum import CurriculumConfig
 from config.data import DataConfig
 from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
@@ -23,6 +24,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "arch_config.yaml": ArchConfig,
     "data_config.yaml": DataConfig,
     "train_config.yaml": TrainConfig,
+    "train_config.yaml: stages": CurriculumConfig,
 }
 
 _HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
@@ -54,9 +56,9 @@ path of a YAML file; a bare name is looked up in `config/` first.
 def describe() -> str:
     """The page docs/config.md: for every key its type and limits, its default and its meaning."""
     parts = [_INTRODUCTION]
-    for file, section in _SECTIONS.items():
-        defaults = read_file(CONFIG_FOLDER / file)
-        parts.append(f"\n## {file}\n\n{_HEAD}")
+    for title, section in _SECTIONS.items():
+        defaults = read_file(CONFIG_FOLDER / title.partition(":")[0])
+        parts.append(f"\n## {title}\n\n{_HEAD}")
         rows = (_row(key, defaults) for key in walk(section))
         parts.extend(dict.fromkeys(rows))  # keys that all evaluations have are listed once
     for task, settings in TASKS.items():

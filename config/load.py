@@ -6,24 +6,24 @@ import copy
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from config.curriculum import STEP
 from config.earlier import filled, read_earlier
 from config.errors import InputError
 from config.files import CONFIG_FOLDER, label_of, read_file
-from config.keys import CHOICES
+from config.merging import COMMAND_LINE, SCHEMA_DEFAULT, leaves, merge, origin_of
 from config.messages import first_error, shortened
 from config.schema import Config
 from config.spellings import respelled
+from config.stages import StepLayer, check_order, respelled_steps, spell_out, stage_values, without_effect
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
-COMMAND_LINE = "command line"
-SCHEMA_DEFAULT = "default"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class LoadedConfig:
             `default` (the schema's own).
         unused: the same for values that somebody gave in sections that this config does not use.
         vanished: keys and values of an earlier version's config that exist no more.
+        stages: the configs of a curriculum's stages, in their order; none where `use_curriculum` is false.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class LoadedConfig:
     source: dict[str, str]
     unused: dict[str, str] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
+    stages: tuple[LoadedConfig, ...] = ()
 
     def notes(self) -> list[str]:
         """Things the user should know about the config, one line each."""
@@ -59,7 +61,16 @@ class LoadedConfig:
             lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {', '.join(given)}")
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
-        return lines
+        return lines + without_effect(self.source, [stage.source for stage in self.stages])
+
+    def changed(self, label: str, **values: Any) -> LoadedConfig:
+        """The same with other values of some keys of the top, which `label` says the origin of."""
+        source = {key: origin for key, origin in self.source.items() if key.partition(".")[0] not in values}
+        for key, value in values.items():
+            source |= dict.fromkeys(leaves(value, key), label)
+        return replace(
+            self, config=self.config.model_copy(update=values), merged={**self.merged, **values}, source=source
+        )
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfig:
@@ -67,7 +78,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
 
     Where a mapping has `name` (an evaluation: `protocol`) and a later layer changes it, the later mapping replaces it
     whole. A `model_name` of null becomes the custom file's name. Every layer may have the spellings of
-    `config/spellings.py`.
+    `config/spellings.py`. The steps of a curriculum are laid over all that, each for its own stage.
 
     Args:
         name_or_path: a name in `config/`, with or without `.yaml`, or the path of a YAML file.
@@ -81,24 +92,60 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     merged, source = _default_values()
     content = read_file(path)
     vanished: list[str] = []
-    if is_run_config(path):
+    if is_run_config(path) or content.get("stage") is not None:
         earlier = read_earlier(content, label)
         content, vanished = earlier.values, [*earlier.vanished, *earlier.gone]
-        # Not merged: the config of a run is whole, and what it has no entry for, it had none for.
+        # Not merged: the config of a run, or of a stage, is whole: what it has no entry for, it had none for.
         merged = filled(content, Config, merged)
-        source = {dotted: source.get(dotted, SCHEMA_DEFAULT) for dotted in _leaves(merged, "")}
+        source = {dotted: source.get(dotted, SCHEMA_DEFAULT) for dotted in leaves(merged, "")}
+    steps: list[StepLayer] = []
     for name, layer in ((label, content), (COMMAND_LINE, parse_overrides(overrides))):
         today, kept = respelled(layer, name)
-        _merge(merged, today, name, source, kept=kept)
+        steps += respelled_steps(today, name)
+        merge(merged, today, name, source, kept=kept)
     if merged.get("model_name") is None:
         merged["model_name"], source["model_name"] = path.stem, f"name of {label}"
+    whole = copy.deepcopy(merged), dict(source)
+    loaded = _validated(merged, source, tuple(vanished))
+    if not loaded.config.use_curriculum:
+        return loaded
+    return replace(loaded, stages=_stages(loaded, *whole, steps))
+
+
+def _validated(merged: dict[str, Any], source: dict[str, str], vanished: tuple[str, ...] = ()) -> LoadedConfig:
+    """The config of these values, with the schema's defaults. InputError: they are wrong."""
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
-        raise InputError(first_error(error, Config, lambda dotted: _origin(dotted, source))) from None
+        raise InputError(first_error(error, Config, lambda dotted: origin_of(dotted, source))) from None
     unused = _take_out(config.unused_sections(), merged, source)
     _add_defaults(merged, config.model_dump(), source)
-    return LoadedConfig(config, merged, source, unused, tuple(vanished))
+    return LoadedConfig(config, merged, source, unused, vanished)
+
+
+def _stages(
+    loaded: LoadedConfig, merged: dict[str, Any], source: dict[str, str], steps: Sequence[StepLayer]
+) -> tuple[LoadedConfig, ...]:
+    """The configs of all stages of a curriculum.
+
+    Args:
+        loaded: the config as a whole; its steps are spelled out.
+        merged: its values, those of sections that it does not use included.
+        source: where they came from.
+        steps: what its steps are made of.
+
+    Raises:
+        InputError: a stage is wrong, which the message names, or cannot follow the one before it.
+    """
+    stages = []
+    for number in range(1, len(loaded.config.curriculum) + 1):
+        try:
+            stages.append(_validated(*stage_values(merged, source, steps, number)))
+        except InputError as error:
+            raise InputError(f"curriculum.{STEP}{number}: {error}") from None
+    check_order([stage.config for stage in stages])
+    spell_out(loaded.merged, loaded.source, steps, [stage.merged for stage in stages])
+    return tuple(stages)
 
 
 def restore_config(values: object, label: str) -> Config:
@@ -167,7 +214,7 @@ def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
     merged: dict[str, Any] = {}
     source: dict[str, str] = {}
     for name in DEFAULT_FILES:
-        _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
+        merge(merged, read_file(CONFIG_FOLDER / name), name, source)
     return merged, source
 
 
@@ -188,46 +235,8 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         value = parse_yaml(text, f"{COMMAND_LINE}, {shortened(override, 200)}")
         for key in reversed(keys):
             value = {key: value}
-        _merge(nested, value, COMMAND_LINE, {})
+        merge(nested, value, COMMAND_LINE, {})
     return nested
-
-
-def _merge(
-    base: dict[str, Any],
-    change: dict[str, Any],
-    label: str,
-    source: dict[str, str],
-    prefix: str = "",
-    kept: Collection[str] = (),
-) -> None:
-    """Merge `change` into `base`, and note in `source` that its values came from `label`.
-
-    The mappings in `kept` (dotted) are merged key by key even where their `name` changes.
-    """
-    for key, value in change.items():
-        dotted, old = prefix + key, base.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        if old and both and (dotted in kept or not _changes_name(old, value)):
-            _merge(old, value, label, source, f"{dotted}.", kept)
-            continue
-        if key in base:
-            for stale in [known for known in source if known == dotted or known.startswith(f"{dotted}.")]:
-                del source[stale]
-        base[key] = copy.deepcopy(value)
-        source.update(dict.fromkeys(_leaves(value, dotted), label))
-
-
-def _changes_name(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return any(choice in old and choice in new and old[choice] != new[choice] for choice in CHOICES)
-
-
-def _leaves(value: object, dotted: str) -> Iterator[str]:
-    """The dotted keys of the values in `value`; an empty mapping counts as a value."""
-    if isinstance(value, dict) and value:
-        for key, child in value.items():
-            yield from _leaves(child, f"{dotted}.{key}" if dotted else key)
-    else:
-        yield dotted
 
 
 def _take_out(sections: Collection[str], merged: dict[str, Any], source: dict[str, str]) -> dict[str, str]:
@@ -246,22 +255,9 @@ def _add_defaults(merged: dict[str, Any], full: dict[str, Any], source: dict[str
     for key, value in full.items():
         if key not in merged:
             merged[key] = value
-            source.update(dict.fromkeys(_leaves(value, prefix + key), SCHEMA_DEFAULT))
+            source.update(dict.fromkeys(leaves(value, prefix + key), SCHEMA_DEFAULT))
         elif isinstance(value, dict):
             _add_defaults(merged[key], value, source, f"{prefix}{key}.")
-
-
-def _origin(dotted: str, source: dict[str, str]) -> str:
-    """Where the value of `dotted` came from; of a mapping: where its last values did."""
-    whole = dotted.partition("[")[0]  # a list is one value
-    while whole:
-        if whole in source:
-            return source[whole]
-        inside = [label for known, label in source.items() if known.startswith(f"{whole}.")]
-        if inside:
-            return COMMAND_LINE if COMMAND_LINE in inside else inside[-1]
-        whole = whole.rpartition(".")[0]
-    return SCHEMA_DEFAULT
 
 
 def _render(mapping: dict[str, Any], source: dict[str, str], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from architecture.geometry import Geometry
+from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.giants import refuse_giants
@@ -116,7 +117,7 @@ class TrainConfig(Section):
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
+class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -141,6 +142,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, TaskSections):
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_curriculum(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
 
     def _check_turns(self) -> None:

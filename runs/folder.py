@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.curriculum import STAGE_CHECKPOINT
 from config.errors import InputError
 from config.places import place
 
@@ -79,6 +80,15 @@ class RunFolder:
         """The checkpoint with the best validation score."""
         return self.checkpoints / "best.pt"
 
+    def stage(self, number: int) -> Path:
+        """The checkpoint that a stage of a curriculum leaves to the next one."""
+        return self.root / STAGE_CHECKPOINT.format(number)
+
+    @property
+    def carry_over(self) -> Path:
+        """Every tensor of a run that starts from another checkpoint, or stage: where it comes from, JSON."""
+        return self.root / "carry_over.json"
+
     @property
     def figures(self) -> Path:
         """Folder of the figures, PNG."""
@@ -133,7 +143,8 @@ class RunFolder:
             return path in (self.checkpoints, self.figures)
         if path == self.bad_videos:
             return len(self.bad_video_rows()) <= 1
-        return path in (self.config, self.environment, self.lock) or (path == self.metrics and path.stat().st_size == 0)
+        by_itself = (self.config, self.environment, self.carry_over, self.lock)
+        return path in by_itself or (path == self.metrics and path.stat().st_size == 0)
 
     def _require_checkpoint(self) -> None:
         if not self.root.is_dir():

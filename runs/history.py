@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.earlier import differences, read_earlier
 from config.errors import InputError
 from config.evaluations import choosing
+
+if TYPE_CHECKING:
+    from config.schema import Config
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,8 @@ FREE_KEYS = {
     "figures",
     "figure_videos",
     "strict_monitors",
+    "until",
+    "patience",
 }
 
 
@@ -56,6 +61,40 @@ class History:
     """Seconds of them spent waiting for data."""
     wall_seconds: float = 0.0
     """Duration of the whole run so far, earlier parts included."""
+    best_watched: float | None = None
+    """Of what `until: plateau` watches."""
+    waited: int = 0
+    """Validations since then."""
+    first_step: int = 0
+    """Steps of the stages before this one; all other counts are of this stage."""
+    first_epoch: int = 0
+    finished: list[dict[str, Any]] = field(default_factory=list)
+    """The stages before this one; see `runs/stages.py`."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the run, those of earlier stages included."""
+        return self.first_step + self.step
+
+    @property
+    def total_best_step(self) -> int:
+        """The step of the chosen checkpoint, counted in the same way."""
+        return self.first_step + self.best_step
+
+    def watch(self, value: float | None) -> None:
+        """Notes what a validation found of the value in which a plateau shows; None: nothing."""
+        if value is not None and (self.best_watched is None or value > self.best_watched):
+            self.best_watched, self.waited = value, 0
+        else:
+            self.waited += 1
+
+    def is_over(self, config: Config) -> bool:
+        """Whether the training has come to its end, by its epochs or at a plateau."""
+        return self.epoch >= config.num_epochs or self.is_at_plateau(config)
+
+    def is_at_plateau(self, config: Config) -> bool:
+        """Whether the training ends because nothing gets better."""
+        return config.until == "plateau" and self.waited >= config.patience
 
     def count_step(self, step: int, batch: int, windows: int, seconds: float, data_wait: float) -> None:
         """Counts one training step, number `step` of the run, with the epoch's batch number `batch`, from 1."""
@@ -89,25 +128,26 @@ class History:
         """
         if self.best_score is None or why_not:
             reason = why_not or "the checkpoint that it chose was lost"
-            return f"step {self.best_step}, the last one: validation cannot choose, since {reason}", False
+            return f"step {self.total_best_step}, the last one: validation cannot choose, since {reason}", False
         if self.full_scores > 1:
             return (
-                f"step {self.best_step}, the last one that validation scores 100 %, as it does {self.full_scores} "
-                "checkpoints: it cannot choose between them"
+                f"step {self.total_best_step}, the last one that validation scores 100 %, as it does "
+                f"{self.full_scores} checkpoints: it cannot choose between them"
             ), False
-        return f"step {self.best_step}, which validation scores highest ({self.best_score:.1f} %)", True
+        return f"step {self.total_best_step}, which validation scores highest ({self.best_score:.1f} %)", True
 
     def speed(self, frames: int) -> dict[str, float]:
-        """`windows_per_second`, `frames_per_second`, and `data_wait` as a share of the training time.
+        """`windows_per_second`, `frames_per_second`, and `data_wait` as a share of the training time, of all stages.
 
         Args:
             frames: of a window.
         """
-        seconds = max(self.step_seconds, 1e-9)
+        parts = [*self.finished, {**asdict(self), "frames": frames}]
+        seconds = max(sum(part["step_seconds"] for part in parts), 1e-9)
         return {
-            "windows_per_second": self.windows / seconds,
-            "frames_per_second": self.windows * frames / seconds,
-            "data_wait": self.data_wait / seconds,
+            "windows_per_second": sum(part["windows"] for part in parts) / seconds,
+            "frames_per_second": sum(part["windows"] * part["frames"] for part in parts) / seconds,
+            "data_wait": sum(part["data_wait"] for part in parts) / seconds,
         }
 
     def state_dict(self) -> dict[str, Any]:

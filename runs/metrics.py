@@ -59,16 +59,18 @@ class MetricLog:
                     error.strerror or error,
                 )
 
-    def drop_after(self, step: int, epoch: int) -> None:
+    def drop_after(self, step: int, epoch: int, stage: int | None = None) -> None:
         """Remove what a run will do again that is resumed from a checkpoint.
 
         Args:
             step: of the checkpoint. Its own record stays, since a checkpoint is saved after the lines of its step.
             epoch: that the checkpoint has ended: a validation of a later one is done again.
+            stage: of the checkpoint; what a later stage has begun with is done again.
         """
 
         def stays(record: dict[str, Any]) -> bool:
             again = record.get("kind") == "validation" and record.get("epoch", epoch) > epoch
+            again = again or (stage is not None and record.get("stage", stage) > stage)
             return not again and record.get("step", step) <= step
 
         self._file.close()

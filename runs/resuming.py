@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from config.curriculum import STEP
 from config.errors import InputError
 from runs.checkpoint import DamagedError, load_checkpoint
 from runs.folder import RunFolder
@@ -22,20 +23,20 @@ _PARTS = ("task", "trainer", "history", "config")
 _WITHOUT_BEST = "remove it: then resume=true continues, and chooses the best checkpoint among those to come"
 
 
-def read_checkpoints(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any]:
+def read_checkpoints(run: RunFolder, configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of last.pt, once it, best.pt and metrics.jsonl are known to belong to this run and to be complete.
 
     Where best.pt is missing, or is of steps that will be done again, the choice of the best checkpoint begins anew.
 
     Args:
         run: the folder of the run to continue.
-        config: of this start.
+        configs: of this start, one for each stage, or the only one.
 
     Raises:
         InputError: a file is damaged, of another program, another run or another experiment.
     """
     last = _read_last(run)
-    check_same_experiment(last["config"], config, run.last)
+    check_same_experiment(last["config"], config_to_resume(last, configs, run.last), run.last)
     if run.metrics.exists():
         MetricLog.read(run.metrics)
     history = last["history"]
@@ -48,10 +49,10 @@ def read_checkpoints(run: RunFolder, config: Mapping[str, Any]) -> dict[str, Any
 
 def _read_last(run: RunFolder) -> dict[str, Any]:
     try:
-        return _checkpoint(run.last)
+        return read_checkpoint(run.last)
     except DamagedError as error:
         try:
-            step = _checkpoint(run.best)["history"]["step"]
+            step = read_checkpoint(run.best)["history"]["step"]
         except InputError:
             raise InputError(f"{error}; so is {run.best.name}: start anew under another model_name=...") from None
         raise InputError(
@@ -77,12 +78,12 @@ def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None
 def read_best(run: RunFolder) -> dict[str, Any]:
     """The content of best.pt. InputError, with what can be done: it cannot be read."""
     try:
-        return _checkpoint(run.best)
+        return read_checkpoint(run.best)
     except InputError as error:
         raise InputError(f"{error}; {_WITHOUT_BEST}") from None
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of the file. DamagedError: it is not a checkpoint of this program."""
     state = load_checkpoint(path)
     missing = [name for name in _PARTS if not isinstance(state.get(name), Mapping)]
@@ -106,3 +107,41 @@ def load_weights_of(checkpoint: Mapping[str, Any], task: nn.Module, path: Path) 
             "wrote it; continue the run with that version, or start anew under another model_name=..."
         )
     task.load_state_dict(checkpoint["task"])
+
+
+def config_to_resume(last: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], path: Path) -> Mapping[str, Any]:
+    """The config of the stage that a checkpoint was taken in.
+
+    Args:
+        last: the checkpoint.
+        stages: the configs of all stages, as this start has them, or the only one of a run that has none.
+        path: the checkpoint's, for messages.
+
+    Raises:
+        InputError: it is of a run without stages or of a stage that there is not, or a finished stage was another one.
+    """
+    number = last["config"].get("stage")
+    if len(stages) == 1 and stages[0].get("stage") in (None, number):
+        return stages[0]
+    advice = "set it back, or start a new run with another model_name"
+    if number is None:
+        raise InputError(f"resume=true, but use_curriculum is true and was false in {path}; {advice}")
+    if number > len(stages):
+        raise InputError(f"resume=true, but {path} is of stage {number}, and curriculum has {len(stages)}; {advice}")
+    for then, now in zip(last["history"]["finished"], stages, strict=False):
+        step = f"curriculum.{STEP}{then['stage']}"
+        try:
+            check_same_experiment(_start_aside(then["config"]), _start_aside(now), path)
+        except InputError as error:
+            raise InputError(f"{step}: {error}") from None
+        if then["config"]["num_epochs"] != now["num_epochs"]:
+            raise InputError(
+                f"{step}: resume=true, but num_epochs is {now['num_epochs']} and was {then['config']['num_epochs']} in "
+                f"{path}, and this stage has ended; {advice}"
+            )
+    return {**stages[number - 1], "carry_from": last["config"]["carry_from"]}
+
+
+def _start_aside(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without the place of the stage before, which moves with the run's folder."""
+    return {key: value for key, value in config.items() if key != "carry_from"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runs.metrics import MetricLog
+from runs.stage_log import StageLog
 
 if TYPE_CHECKING:
     from train import StepReport
@@ -20,7 +20,7 @@ class StepLog:
         steps_per_epoch: that the trainer takes.
     """
 
-    def __init__(self, log: MetricLog, interval: int, steps_per_epoch: int) -> None:
+    def __init__(self, log: StageLog, interval: int, steps_per_epoch: int) -> None:
         self._log, self._interval, self._steps_per_epoch = log, interval, steps_per_epoch
         self._loss: dict[str, dict[str, float]] = {}
         self._grad_norm: dict[str, float] = {}
@@ -33,5 +33,5 @@ class StepLog:
         ends = report.step % self._steps_per_epoch == 0
         if ends or report.skipped or report.step % self._interval == 0:
             latest: dict[str, Any] = {"loss": self._loss, "grad_norm": self._grad_norm}
-            self._log.write("step", epoch=epoch, **(asdict(report) | latest))
+            self._log.write("step", **(asdict(report) | latest | {"epoch": epoch}))
             self._loss, self._grad_norm = {}, {}

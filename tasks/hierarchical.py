@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class HierarchicalTask(Task):
     Raises:
         InputError: see `load_encoder_checkpoint`.
     """
+
+    copies: ClassVar[Mapping[str, str]] = {"teacher.": "hierarchy."}
 
     def __init__(self, config: Config) -> None:
         super().__init__()

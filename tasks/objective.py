@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from architecture.batch_statistics import mean
 from architecture.heads import Predictor
+from architecture.layouts import Layout
 from config.schema import Config
 from config.section import LevelName
 from losses import mse
@@ -75,6 +76,7 @@ class LevelObjective(nn.Module):
         if "side" in self.predictors:
             self.other_times_NN = other_time_probabilities(self.times, self.settings.std_divisor)
         self._register_centres()
+        self.layouts = self._layouts()
         if isinstance(self.settings.regularizer, ProjectedRegularizer):
             self.guard = CollapseGuard(self.settings.regularizer, config.dim(level), config.batchnorm_momentum)
 
@@ -101,6 +103,19 @@ class LevelObjective(nn.Module):
             # Distances in time run from -(times - 1) to times - 1: one embedding for each.
             predictors["side"] = build(dim, (2 * self.times - 1,))
         return predictors
+
+    def _layouts(self) -> dict[str, Layout]:
+        """By name, which tensors of the predictors stand for places, and how; those that are not there do no harm."""
+        is_frame = self.level == "space"
+        layouts = {
+            "predictors.down.places.0.weight": Layout("grid" if is_frame else "row"),
+            "predictors.down.places.1.weight": Layout("row"),
+            "predictors.side.places.0.weight": Layout("distances"),
+        }
+        if is_frame and self.settings.down_target == "pixels":
+            of_pixels = ("predictors.down.out.2.weight", "predictors.down.out.2.bias", "down_centre_D")
+            layouts |= dict.fromkeys(of_pixels, Layout("patch_out"))
+        return layouts
 
     def _register_centres(self) -> None:
         """The running mean of each direction's targets, where the loss takes one off (DINO, arXiv 2104.14294)."""

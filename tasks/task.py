@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from architecture.layouts import Layout
 from data_utils.views.views import TrainingViews, View
 
 Losses = dict[str, dict[str, Tensor]]
@@ -46,6 +48,9 @@ class Task(nn.Module, ABC):
     It knows nothing of loops, precision and logging; its state_dict is everything that a checkpoint needs of it.
     """
 
+    copies: ClassVar[Mapping[str, str]] = {}
+    """What names of tensors begin with that start as copies (a teacher's), and those of what they are copies of."""
+
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
@@ -73,6 +78,14 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """The parameters of each level by name, lowest first; together all trained parameters, each once."""
+
+    def layouts(self) -> dict[str, Layout]:
+        """By name, the tensors of the state_dict that stand for places: what modules say in an attribute `layouts`."""
+        found: dict[str, Layout] = {}
+        for path, module in self.named_modules():
+            layouts = {} if module is self else getattr(module, "layouts", {})
+            found |= {f"{path}.{name}": layout for name, layout in layouts.items()}
+        return found
 
     def after_step(self, progress: float) -> None:
         """Is called after every optimizer step, for what follows the weights (a teacher).

@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 
 from config.errors import InputError
 from config.files import CONFIG_FOLDER, read_file
-from config.load import COMMAND_LINE, LoadedConfig, find_config, load_config, parse_overrides
+from config.load import LoadedConfig, find_config, load_config, parse_overrides
+from config.merging import COMMAND_LINE
 from config.messages import first_error
 from config.section import Section
 from config.spellings import respelled

@@ -77,7 +77,7 @@ DAMAGE = [empty, flip, nothing_in_it, weights_alone, a_list, a_picture]
 
 
 def test_a_whole_run_is_read(run: RunFolder) -> None:
-    state = read_checkpoints(run, CONFIG)
+    state = read_checkpoints(run, [CONFIG])
     assert state["history"]["step"] == 6
     assert state["history"]["best_score"] == 40
 
@@ -88,10 +88,10 @@ def test_a_damaged_last_checkpoint_is_refused_and_the_advice_works(
 ) -> None:
     damage(run.last)
     with pytest.raises(InputError, match=r"last\.pt") as error:
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
     assert f"copy {run.best} over it: then resume=true continues from step 4" in str(error.value)
     shutil.copy(run.best, run.last)
-    assert read_checkpoints(run, CONFIG)["history"]["step"] == 4
+    assert read_checkpoints(run, [CONFIG])["history"]["step"] == 4
 
 
 def test_where_both_are_damaged_there_is_nothing_to_continue(run: RunFolder) -> None:
@@ -100,7 +100,7 @@ def test_where_both_are_damaged_there_is_nothing_to_continue(run: RunFolder) -> 
     with pytest.raises(
         InputError, match=r"is damaged, or is none; so is best\.pt: start anew under another model_name"
     ):
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
 
 
 @pytest.mark.parametrize("damage", [*DAMAGE, a_pipe])
@@ -110,11 +110,11 @@ def test_a_damaged_best_checkpoint_is_refused_and_the_advice_works(
     damage(run.best)
     advice = r"best\.pt.*; remove it: then resume=true continues"
     with pytest.raises(InputError, match=advice):
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
     with pytest.raises(InputError, match=advice):
         read_best(run)
     run.best.unlink()
-    state = read_checkpoints(run, CONFIG)
+    state = read_checkpoints(run, [CONFIG])
     assert state["history"]["step"] == 6
     assert state["history"]["best_score"] is None
     assert f"{run.best} is missing: the best checkpoint so far (step 4) is lost" in caplog.text
@@ -123,23 +123,23 @@ def test_a_damaged_best_checkpoint_is_refused_and_the_advice_works(
 def test_a_best_checkpoint_of_another_run_is_refused(run: RunFolder) -> None:
     save_checkpoint(make_state(4, run="another"), run.best)
     with pytest.raises(InputError, match=r"best\.pt is of another run than last\.pt; remove it"):
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
     save_checkpoint(make_state(4, task={"weight": torch.zeros(3)}), run.best)
     with pytest.raises(InputError, match=r"best\.pt is of another run than last\.pt; remove it"):
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
 
 
 def test_a_best_checkpoint_of_steps_that_are_done_again_does_not_count(run: RunFolder) -> None:
     """A process was killed between the two saves."""
     save_checkpoint(make_state(9), run.best)
-    assert read_checkpoints(run, CONFIG)["history"]["best_score"] is None
+    assert read_checkpoints(run, [CONFIG])["history"]["best_score"] is None
 
 
 def test_a_run_without_a_validation_yet_needs_no_best_checkpoint(run: RunFolder) -> None:
     run.best.unlink()
     history = History(at_init={}, run="mine", step=2).state_dict()
     save_checkpoint(make_state(2, history=history), run.last)
-    assert read_checkpoints(run, CONFIG)["history"]["step"] == 2
+    assert read_checkpoints(run, [CONFIG])["history"]["step"] == 2
 
 
 def test_a_run_of_an_older_version_is_read(run: RunFolder) -> None:
@@ -147,7 +147,7 @@ def test_a_run_of_an_older_version_is_read(run: RunFolder) -> None:
         state = make_state(step)
         del state["run"], state["history"]["run"], state["history"]["full_scores"]
         torch.save(state, path)
-    assert read_checkpoints(run, CONFIG)["history"]["best_score"] == 40
+    assert read_checkpoints(run, [CONFIG])["history"]["best_score"] == 40
 
 
 def test_another_experiment_and_damaged_metrics_are_refused(run: RunFolder) -> None:
@@ -155,9 +155,9 @@ def test_another_experiment_and_damaged_metrics_are_refused(run: RunFolder) -> N
         read_checkpoints(run, CONFIG | {"batch_size": 16})
     run.metrics.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(InputError, match=r"line 2 is damaged .*; remove that line"):
-        read_checkpoints(run, CONFIG)
+        read_checkpoints(run, [CONFIG])
     run.metrics.write_text('{"step": 1}\n{"step": 3}\n')
-    read_checkpoints(run, CONFIG)
+    read_checkpoints(run, [CONFIG])
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
