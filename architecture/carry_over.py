@@ -103,7 +103,9 @@ def plan_carry_over(old: Mapping[str, Tensor], new: Mapping[str, Tensor], networ
     plan.left = [name for name in old if name not in used]
     lost = [name for name in plan.left if name.startswith(networks.encoder)]
     if lost:
-        raise CarryOverError(f"{lost[0]} has no place any more: layers, stem and positions of a trained encoder stay")
+        raise CarryOverError(
+            f"{lost[0]} has no place any more: levels, layers, stem and positions of a trained encoder stay"
+        )
     return plan
 
 

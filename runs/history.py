@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -83,7 +84,7 @@ class History:
 
     def watch(self, value: float | None) -> None:
         """Notes what a validation found of the value in which a plateau shows; None: nothing."""
-        if value is not None and (self.best_watched is None or value > self.best_watched):
+        if value is not None and math.isfinite(value) and (self.best_watched is None or value > self.best_watched):
             self.best_watched, self.waited = value, 0
         else:
             self.waited += 1

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 from runs.reporting.monitor_table import MONITORS
+from runs.reporting.stage_marks import by_stage, mark_stages, stage_starts
 from runs.results import Result, results_of
 
 TITLE_CELLS = 20  # of a label set's name
@@ -56,23 +57,25 @@ def draw_losses(records: Sequence[Mapping[str, Any]], folder: Path) -> Path | No
     if not steps:
         return None
     with mpl.rc_context(STYLE):
-        return _draw_losses(steps, folder / "loss.png")
+        return _draw_losses(steps, stage_starts(records), folder / "loss.png")
 
 
-def _draw_losses(steps: Sequence[Mapping[str, Any]], path: Path) -> Path:
+def _draw_losses(steps: Sequence[Mapping[str, Any]], starts: Mapping[int, int], path: Path) -> Path:
     levels, groups = _names(steps, "loss"), _names(steps, "grad_norm")
     terms = list(dict.fromkeys(term for level in levels for term in _names(steps, "loss", level)))
     fig = Figure((3.7 * len(levels), 5.2), layout="constrained")
     axes = fig.subplots(2, len(levels), squeeze=False, sharex=True, height_ratios=[3, 1.3])
     for (above, below), level in zip(axes.T, levels, strict=True):
         for term in _names(steps, "loss", level):
-            _plot(above, steps, ("loss", level, term), label=term, color=COLOURS[terms.index(term) % len(COLOURS)])
+            colour = COLOURS[terms.index(term) % len(COLOURS)]
+            _plot_by_stage(above, steps, ("loss", level, term), label=term, color=colour)
         above.set_title(f"loss of {level}")
         _log_if_wide(above)
         above.legend(*above.get_legend_handles_labels())
         for index, group in enumerate([level] if level in groups else groups):
-            _plot(below, steps, ("grad_norm", group), color=["#555555", *COLOURS][index % len(COLOURS)])
+            _plot_by_stage(below, steps, ("grad_norm", group), color=["#555555", *COLOURS][index % len(COLOURS)])
         _log_if_wide(below)
+        mark_stages(above, starts)
         below.set(title="gradient norm", xlabel="step")
     return save_figure(fig, path)
 
@@ -91,11 +94,13 @@ def draw_scores(evaluation: str, title: str, records: Sequence[Mapping[str, Any]
     if not points:
         return None
     with mpl.rc_context(STYLE):
-        return _draw_scores(points, title, folder / f"{evaluation}.png")
+        return _draw_scores(points, title, stage_starts(records), folder / f"{evaluation}.png")
 
 
-def _draw_scores(points: Mapping[tuple[str, str], Sequence[tuple[int, Result]]], title: str, path: Path) -> Path:
-    """A panel for each (level, column) of `points`, which are (step, result)."""
+def _draw_scores(
+    points: Mapping[tuple[str, str], Sequence[tuple[int, Result]]], title: str, starts: Mapping[int, int], path: Path
+) -> Path:
+    """A panel for each (level, column) of `points`, which are (step, result); `starts`: see `stage_starts`."""
     letters = Lettering()
     levels = list(dict.fromkeys(level for level, _ in points))
     columns = {column: letters.text(column, TITLE_CELLS) for _, column in points}
@@ -105,6 +110,7 @@ def _draw_scores(points: Mapping[tuple[str, str], Sequence[tuple[int, Result]]],
     for row, level in zip(axes, levels, strict=True):
         for ax, column in zip(row, columns, strict=True):
             _draw_score(ax, points.get((level, column), []), title)
+            mark_stages(ax, starts)
             ax.set_title(f"{level} \u00b7 {columns[column]}", parse_math=False)
         first = next(results[0][1] for (of, _), results in points.items() if of == level)
         row[0].set_ylabel(f"{first.metric}, {first.unit}")
@@ -129,17 +135,19 @@ def draw_collapse(records: Sequence[Mapping[str, Any]], folder: Path) -> Path | 
     Returns:
         Its path; None where nothing was measured.
     """
-    validations = [record for record in records if record["kind"] == "validation"]
+    validations = [record for record in records if record["kind"] in ("validation", "random_init")]
     if not any(record.get("rank") for record in validations):
         return None
     with mpl.rc_context(STYLE):
-        return _draw_collapse(validations, folder / "collapse.png")
+        return _draw_collapse(validations, stage_starts(records), folder / "collapse.png")
 
 
-def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path:
+def _draw_collapse(validations: Sequence[Mapping[str, Any]], starts: Mapping[int, int], path: Path) -> Path:
     """Colours are the levels', the same in all panels; pairs of levels, which CKA compares, have further ones."""
     # A validation keeps rank and std by themselves and all others in `monitors`: here they are alike.
-    records = [record | (record.get("monitors") or {}) for record in map(dict, validations)]
+    measured = [record | (record.get("monitors") or {}) for record in map(dict, validations)]
+    at_init = [stage[0] for stage in by_stage(measured)]  # what a stage, or the run, begins with
+    records = [record for record in measured if record["kind"] == "validation"]
     shown = [name for name in MONITORS if _names(records, name)]
     names = list(dict.fromkeys(name for monitor in shown for name in _names(records, monitor)))
     rows = -(-len(shown) // 3)
@@ -151,14 +159,13 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path
             colour = COLOURS[index % len(COLOURS)]
             look = {"color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4}
             _plot(ax, records, (monitor, name), label=name, **look)
-            at_init = _values(records, (monitor, name))[0]
-            if np.isfinite(at_init):
-                ax.axhline(at_init, color=colour, linestyle="--", linewidth=0.9, alpha=0.7)
+            _draw_levels(ax, at_init, records[-1]["step"], (monitor, name), colour)
         _log_if_wide(ax)
         if ax.get_yscale() == "linear":
             ax.set_ylim(bottom=0)
         for index, record in enumerate(record for record in records if record.get("alarms")):
             ax.axvline(record["step"], color="#c00000", linewidth=1.5, label=None if index else "alarm")
+        mark_stages(ax, starts)
         ax.set(title=MONITORS[monitor].panel, xlabel="step")
         ax.legend(*ax.get_legend_handles_labels(), fontsize=8)
     for ax in axes[len(shown) :]:
@@ -166,11 +173,35 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], path: Path) -> Path
     return save_figure(fig, path)
 
 
+def _draw_levels(ax: Axes, at_init: Sequence[Mapping[str, Any]], end: int, keys: tuple[str, ...], colour: str) -> None:
+    """The value before training, over the whole width, or over the steps of each stage."""
+    look: dict[str, Any] = {"color": colour, "linestyle": "--", "linewidth": 0.9, "alpha": 0.7}
+    ends = [record["step"] for record in at_init[1:]] + [end]
+    for record, last, value in zip(at_init, ends, _values(at_init, keys), strict=True):
+        if not np.isfinite(value):
+            continue
+        if len(at_init) == 1:
+            ax.axhline(value, **look)
+        else:
+            ax.plot([record["step"], last], [value, value], **look)
+
+
 def _plot(ax: Axes, records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], **look: Any) -> None:
     values = _values(records, keys)
     known = np.isfinite(values)
     if known.any():
         ax.plot(np.array([record["step"] for record in records])[known], values[known], **look)
+
+
+def _plot_by_stage(
+    ax: Axes, records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], label: str | None = None, **look: Any
+) -> None:
+    """A line for each stage, so that none runs through a stage in which a level was frozen."""
+    for part in by_stage(records):
+        known = int(np.isfinite(_values(part, keys)).sum())
+        if known:
+            _plot(ax, part, keys, label=label, **look, marker="." if known == 1 else None)
+            label = None  # once in the legend
 
 
 def _values(records: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> NDArray[np.float64]:

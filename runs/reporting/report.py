@@ -119,6 +119,7 @@ def write_report(
         last_alarms=next((r.get("alarms") or [] for r in reversed(records) if r["kind"] == "validation"), []),
         watch=_collapse_watch(summary),
         facts=_facts(summary, environment),
+        stages=[_stage(stage) for stage in summary.get("stages") or []],
         figures=_figures(run.figures, evaluations),
         failed_figures=summary.get("failed_figures") or {},
         bad_videos=run.bad_video_rows(),
@@ -215,6 +216,23 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
         "Git commit": git and git["commit"] + (" with uncommitted changes" if git["dirty"] else ""),
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def _stage(stage: Mapping[str, Any]) -> dict[str, str]:
+    """A row of the table of stages."""
+    levels = [f"{level} (frozen)" if level in stage["frozen"] else level for level in stage["levels"]]
+    height, width = stage["frame_size"]
+    frames = "a single frame" if stage["frames"] == 1 else f"{stage['frames']} frames"
+    tensors = stage.get("tensors") or {}
+    return {
+        "Levels": ", ".join(levels),
+        "Windows": f"{frames} of {height} x {width} pixels, from {stage['dataset']}",
+        "Training": f"{stage['epochs']:,} epochs, {stage['steps']:,} steps, {_duration(stage['training_seconds'])}",
+        "Ended with": stage["ended"],
+        "Checkpoint": stage["chosen"],
+        "Began with": ", ".join(f"{number} tensors {kind}" for kind, number in tensors.items() if number)
+        or "random init",
+    }
 
 
 def _duration(seconds: float) -> str:
