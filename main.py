@@ -144,10 +144,12 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     for note in loaded.notes():
         logger.info("config: %s", note)
     stages = stages_of(loaded, run)
+    checkpoint = None
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
-    checkpoint = (
-        read_checkpoints(run, [stage.config.model_dump() for stage in stages]) if loaded.config.resume else None
-    )
+    if loaded.config.resume:
+        checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
+    else:
+        read_carried(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
     environment = describe_run(loaded, stages[first].config, run, device)
@@ -156,12 +158,11 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
 
     with compiling_umap("umap" in stages[-1].config.figures):
         for number, stage in enumerate(stages[first:], start=first + 1):
-            carried = read_carried(stage.config) if checkpoint is None else None
             experiment = opened(stage)
             tell_begin(experiment, number, len(stages))
             task = initial_task(stage.config, experiment.catalogs, device, pretrained=checkpoint is None)
             with StopRequest() as stop:
-                history = train_and_validate(experiment, task, checkpoint, carried, seconds_before, stop)
+                history = train_and_validate(experiment, task, checkpoint, seconds_before, stop)
             if stop.signal:
                 return 128 + stop.signal
             following = stages[number] if number < len(stages) else None
@@ -291,7 +292,6 @@ def train_and_validate(
     experiment: Experiment,
     task: Task,
     checkpoint: dict[str, Any] | None,
-    carried: dict[str, Any] | None,
     seconds_before: float,
     stop: StopRequest,
 ) -> History:
@@ -301,7 +301,6 @@ def train_and_validate(
         experiment: a run's, or that of one of its stages.
         task: with its random init, or the weights of `encoder_checkpoint`.
         checkpoint: to go on from; None: the training begins.
-        carried: the checkpoint that `carry_from` names, to begin with.
         seconds_before: wall time of earlier parts of the run.
         stop: asks for the end.
     """
@@ -320,10 +319,8 @@ def train_and_validate(
             log.drop_after(history.step, history.epoch)
             logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
         else:
-            history = new_history(config, carried, run)
+            history, log = begin(experiment, task, trainer, metrics)
             history.wall_seconds = seconds_before
-            log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
-            begin(experiment, task, trainer, history, carried, log)
         saver = Saver(run, experiment.lock, config, task, trainer, history)
         if not checkpoint:
             saver.save(run.last)
@@ -335,25 +332,22 @@ def train_and_validate(
     return history
 
 
-def begin(
-    experiment: Experiment,
-    task: Task,
-    trainer: Trainer,
-    history: History,
-    carried: dict[str, Any] | None,
-    log: StageLog,
-) -> None:
-    """Validates the random init, which is the floor; takes over what is carried, and validates that, too."""
+def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
+    """Validates the random init, which is the floor; takes over what is carried, if anything, and validates that, too."""
+    config, run = experiment.config, experiment.run
+    carried = read_carried(config)
+    history = new_history(config, carried, run)
+    log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
         history.at_init = validate_at_init(experiment, task, log).record()
-        return
-    account = carry_over(carried, task, trainer, experiment.config)
-    note_carry_over(experiment.run, experiment.config.stage, account)
-    log.take_over(records_before(experiment.config))
+        return history, log
+    note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
+    log.take_over(records_before(config))
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
-    validator = Validator(task, experiment.plan, experiment.config, experiment.device)
+    validator = Validator(task, experiment.plan, config, experiment.device)
     announce("carried over", validator.run(at_init, log.records()), experiment.plan, log, step=0, epoch=0)
+    return history, log
 
 
 def train_epochs(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from config.places import place
 from config.schema import Config
 from runs.checkpoint import save_checkpoint
 from runs.folder import RunFolder
@@ -32,7 +33,7 @@ def new_history(config: Config, carried: Mapping[str, Any] | None, run: RunFolde
     if carried is None or not _continues(config, carried):
         return History(at_init={}, run=uuid4().hex)
     before = History.restored(carried["history"], config.clips)
-    same_run = Path(str(config.carry_from)).parent == run.checkpoints
+    same_run = _carried_run(config).root == run.root
     return History(
         at_init={},
         run=before.run if same_run else uuid4().hex,
@@ -48,9 +49,14 @@ def _continues(config: Config, carried: Mapping[str, Any]) -> bool:
     return stage is not None and config.stage == stage + 1
 
 
+def _carried_run(config: Config) -> RunFolder:
+    """The run that `carry_from` is a checkpoint of."""
+    return RunFolder(place(str(config.carry_from), "carry_from").parent.parent)
+
+
 def records_before(config: Config) -> list[dict[str, Any]]:
     """What the run of the stage before has logged; [] where that is not known."""
-    metrics = RunFolder(Path(str(config.carry_from)).parent.parent).metrics
+    metrics = _carried_run(config).metrics
     return MetricLog.read(metrics) if metrics.is_file() else []
 
 

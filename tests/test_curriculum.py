@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,7 @@ def write_curriculum(folder: Path, config: Config) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(
-    tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path, tiny_config: Callable[..., Config]
-) -> Iterator[Program]:
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path, tiny_config: Callable[..., Config]) -> Program:
     """A curriculum that nothing interrupts."""
     folder = tmp_path_factory.mktemp("whole")
     program = Program(folder, write_curriculum(folder, tiny_config(*OVERRIDES, *SCORED, root=tiny_dataset)))
@@ -185,35 +184,48 @@ def test_the_last_stage_is_tested_and_its_encoder_is_that_of_the_run(whole: Prog
 # --------------------------------------------------------------------------------------------------- interrupted
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
-    """The process dies at one of the calls of a function, without a word."""
+def die() -> None:
+    """As a process that is killed: nothing is saved."""
+    raise KeyboardInterrupt
+
+
+def stop() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+# Of stage 1 with 4 steps, 2 with 3 in each of up to 3 epochs, and 3 with 8: one process after another, each ended by
+# the given call of a function.
+PLACES: list[tuple[Any, str, int, Callable[[], None]]] = [
+    (Trainer, "_finish", 3, stop),
+    (curriculum, "leave_to_next_stage", 1, die),  # after the last step of a stage
+    (main, "read_carried", 1, die),  # when it has left its checkpoint
+    (main, "note_carry_over", 1, die),  # before the next one has its first checkpoint
+    (Trainer, "_finish", 5, die),
+    (Trainer, "_finish", 2, stop),
+    (main, "take_best_encoder", 1, die),
+]
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, action: Callable[[], None]) -> None:
     original, left = getattr(owner, name), [call]
 
-    def dies(*arguments: Any, **named: Any) -> Any:
+    def interrupted(*arguments: Any, **named: Any) -> Any:
         left[0] -= 1
         if left[0] == 0:
-            raise KeyboardInterrupt
+            action()
         return original(*arguments, **named)
 
-    monkeypatch.setattr(owner, name, dies)
+    monkeypatch.setattr(owner, name, interrupted)
 
 
-# 4 steps of stage 1, then 3 each of the epochs of stage 2.
-PLACES = {
-    "inside a stage": (Trainer, "_finish", 9),
-    "after the last step of a stage": (curriculum, "leave_to_next_stage", 1),
-    "when a stage has left its checkpoint": (main, "read_carried", 3),
-    "before a stage has its first checkpoint": (main, "note_carry_over", 2),
-}
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_curriculum_that_is_killed_goes_on_and_ends_with_the_same_weights(
-    whole: Program, program: Program, monkeypatch: pytest.MonkeyPatch, place: str
+def test_a_curriculum_that_is_interrupted_again_and_again_ends_with_the_same_weights(
+    whole: Program, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        stop_at(patch, *PLACES[place])
-        assert program() == 130
+    for number, place in enumerate(PLACES):
+        with monkeypatch.context() as patch:
+            interrupt(patch, *place)
+            ended = 130 if place[-1] is die else 143
+            assert program(f"resume={str(number > 0).lower()}") == ended, program.err
     assert not program.run().summary.exists()
     assert program("resume=true") == 0, program.err
     ours, theirs = program.run(), whole.run()
@@ -222,8 +234,7 @@ def test_a_curriculum_that_is_killed_goes_on_and_ends_with_the_same_weights(
     assert weights(ours.last) == weights(theirs.last)
     assert measured(ours) == measured(theirs)
     stages = [json.loads(run.summary.read_text())["stages"] for run in (ours, theirs)]
-    assert [s["steps"] for s in stages[0]] == [s["steps"] for s in stages[1]]
-    assert "Traceback" not in program.err
+    assert [stage["steps"] for stage in stages[0]] == [stage["steps"] for stage in stages[1]]
 
 
 def test_stages_that_start_alone_end_with_the_same_weights(whole: Program, program: Program) -> None:

@@ -28,9 +28,19 @@ def mark_stages(ax: Axes, starts: Mapping[int, int]) -> None:
     for number, step in starts.items():
         if step:
             ax.axvline(step, color="#777777", linestyle=(0, (1, 2)), linewidth=1.1, zorder=0.5)
-        beside = {"xytext": (2, -1), "textcoords": "offset points"}
-        where = {"xycoords": ("data", "axes fraction"), "annotation_clip": True, "ha": "left", "va": "top"}
-        ax.annotate(f"stage {number}", (step, 0.99), **beside, **where, rotation=90, fontsize=7, color="#555555")
+        ax.annotate(
+            f"stage {number}",
+            (step, 0.99),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -1),
+            textcoords="offset points",
+            annotation_clip=True,
+            ha="left",
+            va="top",
+            rotation=90,
+            fontsize=7,
+            color="#555555",
+        )
 
 
 def by_stage(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -152,7 +152,7 @@ def test_a_run_of_an_older_version_is_read(run: RunFolder) -> None:
 
 def test_another_experiment_and_damaged_metrics_are_refused(run: RunFolder) -> None:
     with pytest.raises(InputError, match="batch_size is 16 and was 8"):
-        read_checkpoints(run, CONFIG | {"batch_size": 16})
+        read_checkpoints(run, [CONFIG | {"batch_size": 16}])
     run.metrics.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(InputError, match=r"line 2 is damaged .*; remove that line"):
         read_checkpoints(run, [CONFIG])
