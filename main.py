@@ -333,7 +333,7 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Validates the random init, which is the floor; takes over what is carried, if anything, and validates that, too."""
+    """Validates the random init, which is the floor; takes over what `carry_from` names, and validates that, too."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from config.errors import InputError
+from config.load import restore_config
 from config.schema import Config
 from data_utils.views.views import TrainingViews
-from runs.checkpoint import save_checkpoint
+from runs.checkpoint import load_checkpoint, save_checkpoint
 from runs.process.seeds import seed_everything
 from tasks import build_task
-from tasks.carrying import carry_over, read_carried
+from tasks.carrying import carry_over, networks_of, plan_for, read_carried
 from tasks.hierarchical import HierarchicalTask
 from tasks.task import StepContext, Task
 from tests.tasks.hierarchical_cases import make_batch, moved_groups, total
@@ -306,3 +307,25 @@ def test_the_loss_of_a_level_moves_that_level_alone_in_a_later_stage(later_stage
     losses = later_stage.losses(batch, StepContext(torch.Generator().manual_seed(2)))
     for level, terms in losses.items():
         assert moved_groups(later_stage, total(terms)) == {level}
+
+
+def test_a_run_of_an_older_version_can_be_carried_on(tmp_path: Path) -> None:
+    path = Path(__file__).parents[1] / "runs/run_of_41187a4/checkpoints/best.pt"
+    before = restore_config(load_checkpoint(path)["config"], "best.pt")
+    old = load_checkpoint(path)["task"]
+    new, _, account = carried(before.model_copy(update={"frame_size": [24, 16]}), path)
+    assert account["optimizer"].startswith("the checkpoint is of an older version")
+    assert "hierarchy.levels.space.positions.table_ND" in names_of(account, "resampled")
+    assert torch.equal(new.task.state_dict()["hierarchy.stem.project.weight"], old["hierarchy.stem.project.weight"])
+
+
+@pytest.mark.parametrize("encoder", ["s3d", "r2plus1d_18"])
+def test_encoders_without_levels_are_carried_to_frames_of_any_size(tiny_config: MakeConfig, encoder: str) -> None:
+    small, large = (
+        tiny_config("task=vicreg", f"encoder={encoder}", "window.length=8", f"frame_size={size}")
+        for size in ("[16,24]", "[32,48]")
+    )
+    with torch.device("meta"):  # shapes are all that is asked for
+        before, after = (build_task(config, None) for config in (small, large))  # type: ignore[arg-type]
+    plan = plan_for(before.state_dict(), after, networks_of(after, large, small))
+    assert sorted(plan.carried) == sorted(after.state_dict())
