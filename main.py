@@ -73,7 +73,7 @@ from runs.reporting.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.stage_log import StageLog
-from runs.stages import new_history, note_carry_over, records_before, stages_told
+from runs.stages import how_it_ended, new_history, note_carry_over, records_before, stages_told
 from runs.step_log import StepLog
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
@@ -226,8 +226,9 @@ def tell_begin(experiment: Experiment, number: int, stages: int) -> None:
     config, catalogs = experiment.config, experiment.catalogs
     if stages > 1:
         height, width = config.frame_size
-        units = f"{config.window.length} frames of {height} x {width} pixels"
-        logger.info("stage %d of %d: levels %s, windows of %s", number, stages, ", ".join(config.groups), units)
+        frames = "single frames" if config.window.length == 1 else f"windows of {config.window.length} frames"
+        levels = ", ".join(config.groups)
+        logger.info("stage %d of %d: %s, %s, %d x %d pixels", number, stages, levels, frames, height, width)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
 
@@ -326,6 +327,9 @@ def train_and_validate(
             saver.save(run.last)
         with before_an_error(saver.save_what_was_reached):
             train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
+    if history.is_at_plateau(config):
+        ended = how_it_ended(history, config)
+        logger.info("training has ended with %s, after %d of %d epochs", ended, history.epoch, config.num_epochs)
     if stop.requested:
         left = "scores it: nothing is left to train" if history.is_over(config) else "continues it"
         logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)

@@ -73,13 +73,14 @@ def finished_stage(history: History, config: Config, chosen: str) -> dict[str, A
     return {name: values[name] for name in counted} | {
         "stage": config.stage,
         "chosen": chosen,
-        "ended": _reason(history, config),
+        "ended": how_it_ended(history, config),
         "frames": config.window.length,
         "config": config.model_dump(),
     }
 
 
-def _reason(history: History, config: Config) -> str:
+def how_it_ended(history: History, config: Config) -> str:
+    """By what a training has come to its end, in words: `it has ended with ...`."""
     if history.is_at_plateau(config):
         level, waited = config.levels[-1], f"{config.patience} validations" if config.patience > 1 else "a validation"
         return f"a plateau: {waited} without a better {config.watch} of {level}"

@@ -73,8 +73,12 @@ class Program:
 
 
 def write_curriculum(folder: Path, config: Config) -> Path:
+    """The first stage has a dataset of its own."""
+    pictures = folder / "pictures"
+    shutil.copytree(config.dataset.root, pictures)
+    steps = STEPS | {"step_1": STEPS["step_1"] | {"dataset": {"root": str(pictures)}}}
     file = folder / "steps.yaml"
-    values = config.model_dump() | {"model_name": None, "use_curriculum": True, "curriculum": STEPS}
+    values = config.model_dump() | {"model_name": None, "use_curriculum": True, "curriculum": steps}
     file.write_text(json.dumps(values))  # JSON is YAML
     return file
 
@@ -124,6 +128,7 @@ def test_steps_and_epochs_are_counted_over_all_stages(whole: Program) -> None:
     summary = json.loads(run.summary.read_text())
     stages = summary["stages"]
     assert [stage["levels"][-1] for stage in stages] == ["space", "time", "clip"]
+    assert [Path(stage["dataset"]).name for stage in stages] == ["pictures", "moving_digits", "moving_digits"]
     # 24 videos in batches of 12, 8 and 6.
     steps = [stage["steps"] for stage in stages]
     epochs = [stage["epochs"] for stage in stages]

@@ -227,12 +227,17 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Levels": ", ".join(levels),
         "Windows": f"{frames} of {height} x {width} pixels, from {stage['dataset']}",
-        "Training": f"{stage['epochs']:,} epochs, {stage['steps']:,} steps, {_duration(stage['training_seconds'])}",
+        "Training": f"{_counted(stage['epochs'], 'epoch')}, {_counted(stage['steps'], 'step')}, "
+        f"{_duration(stage['training_seconds'])}",
         "Ended with": stage["ended"],
         "Checkpoint": stage["chosen"],
-        "Began with": ", ".join(f"{number} tensors {kind}" for kind, number in tensors.items() if number)
+        "Began with": ", ".join(f"{_counted(number, 'tensor')} {kind}" for kind, number in tensors.items() if number)
         or "random init",
     }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _duration(seconds: float) -> str:

@@ -73,7 +73,7 @@ def test_every_figure_has_the_borders_and_their_names(figures: dict[str, Figure]
     assert set(figures) == {"loss", "knn", "collapse"}
     for name, figure in figures.items():
         ax = figure.axes[0]
-        borders = [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]]  # type: ignore[index]
+        borders = [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]]  # type: ignore[index, arg-type]
         assert borders == [2, 4], name
         assert [text.get_text() for text in ax.texts] == ["stage 1", "stage 2", "stage 3"]
 
