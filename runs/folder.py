@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import InputError
-from config.places import place
+from config.places import check_run_name, place
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RunFolder:
             InputError: the name cannot name a folder, is taken (`resume=False`), has nothing to continue
                 (`resume=True`), or the folder cannot be written.
         """
-        _check_name(model_name)
+        check_run_name(model_name)
         run = cls(place(save_path, "save_path") / model_name)
         try:
             if resume:
@@ -176,8 +176,3 @@ class RunFolder:
             else:
                 probe.unlink(missing_ok=True)
             raise
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or name in (".", "..") or any(char in "/\\" or not char.isprintable() for char in name):
-        raise InputError(f"model_name: {name!r} cannot name a folder; use letters, digits, '-', '_' and '.'")
