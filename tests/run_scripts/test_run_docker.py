@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.run_scripts.conftest import DockerScripts
 
 def options(call: list[str], name: str) -> list[str]:
     """The values of every `--name value` of a call."""
-    return [value for option, value in zip(call, call[1:], strict=False) if option == f"--{name}"]
+    return [value for option, value in itertools.pairwise(call) if option == f"--{name}"]
 
 
 def mounts(call: list[str]) -> dict[str, tuple[str, bool]]:
