@@ -11,6 +11,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 fail() { echo "prove_without_docker: $*" >&2; exit 2; }
+failed() { # failed WHAT LOG
+    tail -n 20 "$2" >&2
+    fail "$1 failed (see above)"
+}
 step() { printf '\n== %s\n' "$*"; }
 check() { # check WHAT COMMAND ...: says whether it succeeded, and ends the script where it did not
     if "${@:2}"; then echo "ok: $1"; else echo "FAILED: $1"; exit 1; fi
@@ -59,7 +63,7 @@ inside() { engine run --rm --entrypoint "$1" "$HVT_IMAGE" "${@:2}"; }
         sed 's/\\n/ /g' | sort -u -t= -k1,1
 } >"$work/pip.conf"
 build_options=()
-for place in $(sed -nE 's/^[^=]+= //p' "$work/pip.conf" | tr ' ' '\n' | sed 's|^file://||' | grep '^/' | sort -u); do
+for place in $(sed -nE 's/^[^=]+= //p' "$work/pip.conf" | tr ' ' '\n' | sed 's|^file://||; s|/simple/*$||' | grep '^/' | sort -u); do
     [[ ! -e $place ]] || build_options+=(--volume "$place:$place:ro")
 done
 
@@ -73,15 +77,15 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REP
     sed -n "s/^Debian $release main //p" | head -n 1)
 [[ -n $mirror ]] || fail "apt knows no Debian mirror of $release: apt-get update"
 debootstrap --variant=minbase --include=python3,python3-venv,python3-pip "$release" "$work/base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
-    fail "debootstrap failed: $(tail -n 1 "$work/debootstrap.log")"
+    failed debootstrap "$work/debootstrap.log"
 tar -C "$work/base" -c . | engine import - localhost/base >/dev/null
 rm -r "$work/base"
 torch=$(sed -n 's/^torch==//p' "$root/requirements.txt")
 printf '%s\n' 'FROM localhost/base' \
     "RUN --mount=type=secret,id=pip,target=/etc/pip.conf python3 -m pip install --no-cache-dir --break-system-packages torch==$torch" \
     >"$work/Dockerfile"
-engine build --quiet --secret "id=pip,src=$work/pip.conf" "${build_options[@]}" --file "$work/Dockerfile" --tag localhost/base-torch "$work/empty" \
-    >"$work/base.log" 2>&1 || fail "torch could not be installed: $(tail -n 1 "$work/base.log")"
+engine build --secret "id=pip,src=$work/pip.conf" "${build_options[@]}" --file "$work/Dockerfile" --tag localhost/base-torch "$work/empty" \
+    >"$work/base.log" 2>&1 || failed "the installation of torch" "$work/base.log"
 engine run --rm localhost/base-torch python3 -c 'import sys, torch; print("Python", sys.version.split()[0], "torch", torch.__version__)'
 
 # -------------------------------------------------------------------------------------------------- the image
@@ -96,7 +100,7 @@ for file in wandb.key config/wandb.key run_scripts/paths.env .env .git/config da
 done
 seconds=$SECONDS
 PIP_CONFIG_FILE=$work/pip.conf "$copy/run_scripts/build_docker.sh" gpu --build-arg BASE=localhost/base-torch "${build_options[@]}" \
-    >"$work/build.log" 2>&1 || fail "the build failed: $(tail -n 3 "$work/build.log")"
+    >"$work/build.log" 2>&1 || failed "the build" "$work/build.log"
 echo "built in $((SECONDS - seconds)) s"
 seconds=$SECONDS
 PIP_CONFIG_FILE=$work/pip.conf "$copy/run_scripts/build_docker.sh" gpu --build-arg BASE=localhost/base-torch "${build_options[@]}" \
@@ -157,7 +161,7 @@ engine run --rm --user 4321:4321 --read-only --mount "type=bind,source=$work/tmp
 check "with --user, to that one" test "$(stat -c %u:%g "$work/plain/theirs/summary.json")" = 4321:4321
 
 step "the tests of the launcher, inside"
-engine build --quiet --secret "id=pip,src=$work/pip.conf" "${build_options[@]}" --file - --tag localhost/hvt-tests "$work/empty" >"$work/tests.log" 2>&1 <<TESTS || fail "pytest could not be installed: $(tail -n 1 "$work/tests.log")"
+engine build --secret "id=pip,src=$work/pip.conf" "${build_options[@]}" --file - --tag localhost/hvt-tests "$work/empty" >"$work/tests.log" 2>&1 <<TESTS || failed "the installation of pytest" "$work/tests.log"
 FROM $HVT_IMAGE
 USER 0:0
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf python -m pip install --no-cache-dir $(grep -E '^(pytest|hypothesis)==' "$root/requirements-dev.txt" | paste -sd ' ')

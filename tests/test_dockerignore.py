@@ -38,7 +38,7 @@ def left_out() -> pathspec.PathSpec:
     """The rules as git would write them: a pattern of Docker's begins at the root of the repository."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     rooted = [f"!/{line[1:]}" if line.startswith("!") else f"/{line}" for line in lines]
-    return pathspec.PathSpec.from_lines("gitwildmatch", rooted)
+    return pathspec.PathSpec.from_lines("gitignore", rooted)
 
 
 @pytest.mark.parametrize("path", NEVER)
