@@ -66,7 +66,7 @@ container_arguments() {
         arguments+=(--env "HVT_COMMIT=$(commit_of "$HVT_CODE")")
     fi
     if [[ $kind == podman ]]; then arguments+=(--security-opt label=disable); fi # SELinux would hide what is mounted
-    if [[ -z ${WANDB_API_KEY:-} && -s $root/wandb.key ]]; then
+    if [[ -z ${WANDB_API_KEY:-} && -s $root/wandb.key && -r $root/wandb.key ]]; then
         WANDB_API_KEY=$(<"$root/wandb.key")
         export WANDB_API_KEY
     fi

@@ -59,7 +59,7 @@ check_folder() {
         fail "$1: cannot write to $path; name another folder in run_scripts/paths.env"
     rm -f -- "$probe"
     free=$(df -k --output=avail -- "$path" | tail -n 1)
-    ((free / 1024 >= HVT_MIN_FREE_MB)) ||
+    ((free / 1024 >= 10#$HVT_MIN_FREE_MB)) ||
         fail "$1: $path has $((free / 1024)) MB free, less than $HVT_MIN_FREE_MB (HVT_MIN_FREE_MB); make room or name another folder"
 }
 

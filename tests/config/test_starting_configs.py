@@ -38,7 +38,7 @@ def prepared(name: str, folder: Path) -> Path:
             pixels = np.random.default_rng(number).integers(0, 256, (300, 400, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(place / f"{number}.JPEG")
         else:
-            write_video(place / f"{number}.mp4", FRAMES[name], (240, 320), rate=30, first_number=100 * number)
+            write_video(place / f"{number}.mp4", FRAMES[name], (240, 320), "mpeg4", rate=30, first_number=100 * number)
     reader = "imagenet" if name == "imagenet" else "folder"
     with joblib.parallel_config(backend="sequential"):  # processes would take longer to start than this takes
         assert prepare.main([reader, "--raw", str(raw), "--out", str(out), "--size", SHORTER[name]]) == 0
@@ -76,5 +76,5 @@ def test_its_first_lines_say_how_to_begin_and_what_it_takes(name: str) -> None:
     (command,) = (line for line in comment if "prepare.py" in line)
     assert f"--out {config.dataset.root} --size {SHORTER[name]}" in command
     assert min(config.read_size) == int(SHORTER[name])  # nothing is enlarged when it is read
-    for word in ("estimate", "GB", "hours", "not measured"):
+    for word in ("Measured", "estimate", "GB", "not measured"):
         assert word in text
