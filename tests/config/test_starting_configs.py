@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 import prepare
-from config.load import CONFIG_FOLDER, load_config
+from config.files import CONFIG_FOLDER
+from config.load import load_config
 from data_utils.batches.loader import Loader
 from data_utils.batches.opening import open_catalogs
 from data_utils.catalog.dataset_card import completed
