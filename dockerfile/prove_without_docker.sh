@@ -78,7 +78,7 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(COMPONENT) $(REP
 [[ -n $mirror ]] || fail "apt knows no Debian mirror of $release: apt-get update"
 debootstrap --variant=minbase --include=python3,python3-venv,python3-pip "$release" "$work/base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
     failed debootstrap "$work/debootstrap.log"
-tar -C "$work/base" -c . | engine import - localhost/base >/dev/null
+tar -C "$work/base" -c . | engine import --quiet - localhost/base >/dev/null
 rm -r "$work/base"
 torch=$(sed -n 's/^torch==//p' "$root/requirements.txt")
 printf '%s\n' 'FROM localhost/base' \
@@ -115,9 +115,12 @@ check "no file holds a key, a setting, data or a result" test -z "$(inside grep 
 check "nothing tells where packages came from" test -z "$(inside find /etc/pip.conf /opt/hvt/pip.conf -size +0 2>/dev/null)"
 check "torch is there once" test "$(inside find / -xdev -type d -path '*-packages/torch' 2>/dev/null | wc -l)" = 1
 check "no CUDA library was added to the base's torch" test -z "$(inside find /opt/hvt -maxdepth 5 -name 'nvidia*' -o -maxdepth 5 -name triton)"
-inside python -m pip freeze 2>/dev/null | grep -v '^-e' | sort >"$work/installed"
-echo "$(wc -l <"$work/installed") packages; of requirements.txt's $(grep -c == "$root/requirements.txt"), $(grep -E == "$root/requirements.txt" | sort | comm -12 - "$work/installed" | wc -l) are there as pinned; the base brought:"
-grep -E == "$root/requirements.txt" | sort | comm -13 - "$work/installed" | paste -sd ' '
+packages() { tr 'A-Z_' 'a-z-' | grep '==' | sort; } # one spelling of names
+inside python -m pip freeze 2>/dev/null | packages >"$work/installed"
+packages <"$root/requirements.txt" >"$work/pinned"
+echo "$(comm -12 "$work/pinned" "$work/installed" | wc -l) packages as pinned; from the base: $(comm -13 "$work/pinned" "$work/installed" | paste -sd ' ')"
+others='^(torch|triton|setuptools|nvidia-.*|cuda-.*)=='
+check "of what is pinned nothing is missing but torch's CUDA libraries" test -z "$(comm -23 "$work/pinned" "$work/installed" | grep -vE "$others")"
 
 # --------------------------------------------------------------------------------------------------- the runs
 
@@ -127,13 +130,17 @@ step "run_scripts/run_docker.sh cpu quickstart.yaml, with this code mounted read
 check "the results are there" test -s "$work/outputs/quickstart/report.html"
 check "the log has the last line of the run" grep -q "open outputs/quickstart/report.html" "$work/outputs/logs/quickstart.log"
 
-step "the same name again, and a typo: exit status and message get through"
-status=0; "$root/run_scripts/run_docker.sh" cpu quickstart.yaml "$videos" || status=$?
-check "exit status 2" test "$status" = 2
-status=0; "$root/run_scripts/run_docker.sh" cpu quickstart.yaml num_epoch=1 || status=$?
-check "exit status 2" test "$status" = 2
-status=0; "$root/run_scripts/run_docker.sh" cpu quickstart.yaml save_path=lost model_name=lost || status=$?
-check "what would be lost is refused" test "$status" = 2
+step "what is refused: exit status and message get through"
+refused() { # refused WHAT MESSAGE ARGUMENTS ...
+    local status=0
+    "$root/run_scripts/run_docker.sh" cpu quickstart.yaml "$videos" "${@:3}" >"$work/refused.log" 2>&1 || status=$?
+    tail -n 1 "$work/refused.log"
+    check "$1: exit status 2" test "$status" = 2
+    check "$1: the reason is told" grep -q "$2" "$work/refused.log"
+}
+refused "a name that is taken" "run outputs/quickstart exists"
+refused "a typo" "unknown key num_epoch " num_epoch=1
+refused "a place that would be lost" "cannot write to lost/lost: Read-only file system" save_path=lost model_name=lost
 
 step "SIGTERM while it trains, then resume=true"
 "$root/run_scripts/run_docker.sh" cpu quickstart.yaml "$videos" num_epochs=4 val_interval=4 model_name=stopped 'figures=[]' >"$work/stopped.log" 2>&1 &
