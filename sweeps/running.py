@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.errors import InputError
@@ -21,15 +21,12 @@ _NOTE = "the runs stop after their step or validation and save last.pt; Ctrl-C a
 _LOOK = 0.1  # seconds between two looks at the processes
 
 
-def run_all(
-    trainings: Sequence[Training], slots: Sequence[Slot], on_end: Callable[[Training, Outcome], None] | None = None
-) -> tuple[dict[str, Outcome], int | None]:
+def run_all(trainings: Sequence[Training], slots: Sequence[Slot]) -> tuple[dict[str, Outcome], int | None]:
     """Trains every run that is not complete, each slot one at a time.
 
     Args:
         trainings: in the order in which they are started.
         slots: where they run.
-        on_end: is told of each that has ended.
 
     Returns:
         what has become of the runs, by name, in their order; and the number of the signal that ended this, if one did.
@@ -37,7 +34,7 @@ def run_all(
     Raises:
         KeyboardInterrupt: Ctrl-C came twice; all runs have ended.
     """
-    queue = _Queue(trainings, slots, on_end)
+    queue = _Queue(trainings, slots)
     with StopRequest(_NOTE) as stop:
         try:
             is_passed_on = False
@@ -67,16 +64,11 @@ class _Running:
 class _Queue:
     """The runs that are left, those that run, and what has become of the others."""
 
-    def __init__(
-        self,
-        trainings: Sequence[Training],
-        slots: Sequence[Slot],
-        on_end: Callable[[Training, Outcome], None] | None,
-    ) -> None:
+    def __init__(self, trainings: Sequence[Training], slots: Sequence[Slot]) -> None:
         self.outcomes = {training.name: training.found() for training in trainings}
         self.left = deque(training for training in trainings if self.outcomes[training.name].state != "done")
         self.running: list[_Running] = []
-        self._free, self._on_end = deque(slots), on_end
+        self._free = deque(slots)
         self._numbers = {training.name: f"{n} of {len(trainings)}" for n, training in enumerate(trainings, start=1)}
         if complete := len(trainings) - len(self.left):
             logger.info("%d of %d runs are complete already", complete, len(trainings))
@@ -116,5 +108,3 @@ class _Queue:
         words = outcome.state if outcome.state == "done" else f"{outcome.state}: {outcome.reason}"
         level = logging.WARNING if outcome.state == "failed" else logging.INFO
         logger.log(level, "%s, %s: %s (%.0f s)", self._numbers[training.name], training.name, words, seconds)
-        if self._on_end:
-            self._on_end(training, outcome)

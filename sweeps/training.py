@@ -39,6 +39,7 @@ class Training:
         config: what main.py is given: a name in config/ or a path.
         overrides: `key=value` each.
         start_in: the folder that relative paths of the config are meant from; None: that of this process.
+        program: that trains it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Training:
     config: str
     overrides: tuple[str, ...] = ()
     start_in: Path | None = None
+    program: Path = ROOT / "main.py"
 
     @property
     def run(self) -> RunFolder:
@@ -73,7 +75,7 @@ class Training:
             OSError: its log cannot be written.
         """
         resume = "true" if self._has_begun() else "false"
-        arguments = [str(ROOT / "main.py"), self.config, *self.overrides, f"resume={resume}"]
+        arguments = [str(self.program), self.config, *self.overrides, f"resume={resume}"]
         return PythonProcess(arguments, self.log, variables, self.start_in)
 
     def _has_begun(self) -> bool:
