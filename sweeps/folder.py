@@ -11,9 +11,8 @@ from typing import Any
 from config.earlier import differences
 from config.errors import InputError
 from config.load import load_config
+from config.messages import shown
 from config.places import place
-from config.schema import Config
-from config.yaml_text import to_yaml
 from runs.folder import RunFolder
 from runs.history import FREE_KEYS
 from runs.process.atomic import write_json
@@ -157,14 +156,20 @@ def check_runs(folder: SweepFolder, runs: Sequence[PlannedRun]) -> None:
         path = folder.run(run.name).config
         if not path.is_file():
             continue
-        for key, was, now in differences(_dumped(load_config(str(path)).config), _dumped(run.config)):
+        for key, was, now in differences(load_config(str(path)).config.model_dump(), run.config.model_dump()):
             # What is null here, the run took from its dataset.
             if now is not None and key != "seed" and key.partition(".")[0] not in _MAY_DIFFER:
+                key, was, now = _inner_difference(key, was, now)
                 raise InputError(
-                    f"run {path.parent} was made with {key}={to_yaml(was)}, and the sweep now has {to_yaml(now)}: "
+                    f"run {path.parent} was made with {key}={shown(was)}, and the sweep now has {shown(now)}: "
                     "choose another name with --name, or remove the sweep's folder"
                 )
 
 
-def _dumped(config: Config) -> Mapping[str, Any]:
-    return config.model_dump()
+def _inner_difference(key: str, was: object, now: object) -> tuple[str, object, object]:
+    """Of mappings that differ, a key in them that does, with both values."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for inner in (*was, *now):
+            if was.get(inner) != now.get(inner):
+                return _inner_difference(f"{key}.{inner}", was.get(inner), now.get(inner))
+    return key, was, now
