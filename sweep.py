@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from config.errors import InputError
 from runs.process.signals import Ended, EndOnSignal
 from runs.reporting.console import lasting_output, set_up_logging
-from sweeps.commands import Sweep, run_here, show_table, submit_jobs, tell_what_to_do
+from sweeps.commands import PlannedSweep, Sweep, run_here, show_table, submit_jobs, tell_what_to_do
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options = _parser().parse_intermixed_args(arguments)
                 if options.table:
                     return show_table(Sweep.there(options), options.by)
-                sweep = Sweep.planned(options)
+                sweep = PlannedSweep.of(options)
                 if options.slurm:
                     return submit_jobs(sweep, options.slurm_option, options.by)
-                if options.run or options.gpus:
+                if options.run or options.gpus is not None:
                     return run_here(sweep, options.gpus, options.by)
                 return tell_what_to_do(sweep)
         except InputError as error:

@@ -6,7 +6,7 @@ import argparse
 import logging
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.errors import InputError
@@ -16,12 +16,12 @@ from config.load import SWEEP, LoadedConfig, find_config, load_config
 from config.schema import Config
 from config.yaml_text import parse_yaml
 from runs.lock import RunLock
-from runs.process.atomic import write_text
+from runs.process.atomic import replaced_file
 from sweeps.combinations import count
 from sweeps.definition import read_definition
 from sweeps.folder import Manifest, SweepFolder, SweepRun, check_runs, joined
 from sweeps.names import file_safe
-from sweeps.plan import PlannedRun, config_text, plan_runs
+from sweeps.plan import config_text, plan_runs
 from sweeps.running import run_all
 from sweeps.scores import Measure
 from sweeps.slots import here, slots_of
@@ -50,12 +50,33 @@ class Sweep:
     choose_by: str | None
 
     @classmethod
-    def planned(cls, options: argparse.Namespace) -> Sweep:
-        """The sweep that the command line asks for, with the configs of all its runs written.
+    def there(cls, options: argparse.Namespace) -> Sweep:
+        """The sweep of BASE that is there already. InputError: there is none."""
+        base, name = _base(options)
+        folder = SweepFolder.of(base.config.save_path, name)
+        manifest = folder.read()
+        if manifest is None:
+            raise InputError(f"there is no sweep {folder.root}; --name says which one is meant")
+        return cls(name, folder, manifest.runs, base.config.choose_by)
 
-        Raises:
-            InputError: something is wrong with it. Then nothing has been written.
-        """
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A sweep that is known to be right, of which nothing has been written yet.
+
+    Attributes:
+        sweep: what it will be.
+        manifest: its `sweep.json`.
+        texts: of the config files.
+    """
+
+    sweep: Sweep
+    manifest: Manifest
+    texts: dict[Path, str]
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> PlannedSweep:
+        """The sweep that a command line asks for. InputError: something is wrong with it."""
         base, name = _base(options)
         file = find_config(options.base).name
         definition = read_definition(
@@ -68,30 +89,41 @@ class Sweep:
             )
         _ask(count(definition), yes=options.yes)
         root = str(Path(base.config.save_path) / name)
-        runs = plan_runs(options.base, options.overrides, definition, root)
+        planned = plan_runs(options.base, options.overrides, definition, root)
         if options.by:
-            _check_measure(options.by, [run.config for run in runs])
+            _check_measure(options.by, [run.config for run in planned])
         folder = SweepFolder.of(base.config.save_path, name)
         earlier = folder.read()
-        check_runs(folder, runs)
+        check_runs(folder, planned)
         configs = generated_folder(base.config.save_path) / name
-        files = {run.name: configs / f"{run.name}.yaml" for run in runs}
-        _check_free(list(files.values()), root)
-        asked = [SweepRun(run.name, run.values, run.seed, str(files[run.name])) for run in runs]
-        drawn = [key for key in (runs[0].values if runs else {}) if key in definition.drawn_today]
-        manifest = joined(earlier, Manifest(file, list(runs[0].values), drawn, asked), folder)
-        _write(runs, files, name, file, folder, manifest)
-        return cls(name, folder, asked, base.config.choose_by)
+        runs = [SweepRun(run.name, run.values, run.seed, str(configs / f"{run.name}.yaml")) for run in planned]
+        keys = list(planned[0].values)
+        drawn = [key for key in keys if key in definition.drawn_today]
+        manifest = joined(earlier, Manifest(file, keys, drawn, runs), folder)
+        _check_free([Path(run.config) for run in runs], root)
+        texts = {
+            Path(run.config): config_text(of_run, name, file, _from_repository(Path(run.config)))
+            for run, of_run in zip(runs, planned, strict=True)
+        }
+        return cls(Sweep(name, folder, runs, base.config.choose_by), manifest, texts)
 
-    @classmethod
-    def there(cls, options: argparse.Namespace) -> Sweep:
-        """The sweep of BASE that is there already. InputError: there is none."""
-        base, name = _base(options)
-        folder = SweepFolder.of(base.config.save_path, name)
-        manifest = folder.read()
-        if manifest is None:
-            raise InputError(f"there is no sweep {folder.root}; --name says which one is meant")
-        return cls(name, folder, manifest.runs, base.config.choose_by)
+    def write(self) -> Sweep:
+        """Writes the configs, but for those that are the same already, and sweep.json.
+
+        Raises:
+            InputError: that is not possible.
+        """
+        try:
+            self.sweep.folder.root.mkdir(parents=True, exist_ok=True)
+            for file, text in self.texts.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if not file.is_file() or file.read_text(encoding="utf-8") != text:
+                    with replaced_file(file, durable=False) as opened:  # the same command writes it again
+                        opened.write(text.encode())
+        except OSError as error:
+            raise InputError(f"cannot write the configs of the sweep: {error}") from None
+        self.sweep.folder.write(self.manifest)
+        return self.sweep
 
 
 def _base(options: argparse.Namespace) -> tuple[LoadedConfig, str]:
@@ -140,23 +172,6 @@ def _check_free(files: list[Path], root: str) -> None:
                 )
 
 
-def _write(
-    runs: list[PlannedRun], files: dict[str, Path], name: str, base: str, folder: SweepFolder, manifest: Manifest
-) -> None:
-    """Writes the configs, those that are the same already apart, and sweep.json."""
-    try:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        files[runs[0].name].parent.mkdir(parents=True, exist_ok=True)
-        for run in runs:
-            file = files[run.name]
-            text = config_text(run, name, base, _from_repository(file))
-            if not file.is_file() or file.read_text(encoding="utf-8") != text:
-                write_text(file, text)
-    except OSError as error:
-        raise InputError(f"cannot write to {error.filename}: {error.strerror}") from None
-    folder.write(manifest)
-
-
 def _from_repository(file: Path) -> str:
     """A config's path as the launcher is given it in the repository's folder."""
     root = CONFIG_FOLDER.parent
@@ -166,8 +181,9 @@ def _from_repository(file: Path) -> str:
 # ------------------------------------------------------------------------------------------------- the commands
 
 
-def tell_what_to_do(sweep: Sweep) -> int:
-    """Lists the configs, and how they are run."""
+def tell_what_to_do(planned: PlannedSweep) -> int:
+    """Writes the configs and lists them, and how they are run. Returns the exit status."""
+    sweep = planned.write()
     files = [_from_repository(Path(run.config)) for run in sweep.runs]
     for file in files[:_SHOWN]:
         logger.info("%s", file)
@@ -181,36 +197,39 @@ def tell_what_to_do(sweep: Sweep) -> int:
     return 0
 
 
-def run_here(sweep: Sweep, gpus: str | None, by: str | None) -> int:
+def run_here(planned: PlannedSweep, gpus: str | None, by: str | None) -> int:
     """Runs what is not done on this machine, then shows the table. Returns the exit status."""
-    slots = slots_of(gpus) if gpus else here()
+    slots = slots_of(gpus) if gpus is not None else here()
+    sweep = planned.write()
     logger.info("%d runs in %s; what each prints goes to NAME.log there", len(sweep.runs), sweep.folder.root)
     with RunLock(sweep.folder.lock):
         outcomes, number = run_all([sweep.folder.training(run) for run in sweep.runs], slots)
-    status = show_table(sweep, by)
-    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
-    for name in failed:
-        logger.warning("%s failed: %s; its log is %s.log", name, outcomes[name].reason, sweep.folder.root / name)
+    show_table(sweep, by)
+    for name, outcome in outcomes.items():
+        if outcome.state == "failed":
+            logger.warning("%s failed: %s; all that it printed is in %s", name, outcome.reason, f"{name}.log")
     if number is not None:
         logger.info("the sweep was ended; the same command continues it")
         return 128 + number
-    return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else status
+    return 1 if any(outcome.state != "done" for outcome in outcomes.values()) else 0
 
 
-def submit_jobs(sweep: Sweep, given: list[str], by: str | None) -> int:
+def submit_jobs(planned: PlannedSweep, given: list[str], by: str | None) -> int:
     """Submits what is not done as an array of jobs. Returns the exit status."""
     from sweeps.slurm import LOCAL, make_executor, read_options, submit
 
     options = read_options(given)
-    folder = SweepFolder(sweep.folder.root.resolve())
+    folder = SweepFolder(planned.sweep.folder.root.resolve())
     executor = make_executor(folder.jobs / "%j", options)
-    jobs = submit([folder.training(run) for run in sweep.runs], executor)
+    sweep = planned.write()
+    jobs = submit([replace(folder.training(run), start_in=Path.cwd()) for run in sweep.runs], executor)
     if jobs and options.get("cluster") != LOCAL:
         logger.info("submitted %d jobs: %s to %s", len(jobs), jobs[0].job_id, jobs[-1].job_id)
         logger.info("the same command with --table shows what is done; the same command again submits what is not")
         return 0
     failed = [job for job in jobs if job.exception() is not None]
-    return show_table(sweep, by) or (1 if failed else 0)
+    show_table(sweep, by)
+    return 1 if failed else 0
 
 
 def show_table(sweep: Sweep, by: str | None) -> int:

@@ -21,13 +21,14 @@ from tests.sweeps.fake_program import Fake
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Puts an srun and an sbatch on the PATH; the second keeps what it is given. Returns the folder that it keeps it in."""
+    """Puts an srun and an sbatch on the PATH; the second one keeps its scripts in the folder that this returns."""
 
-    def make(answer: str = "Submitted batch job 123", status: int = 0) -> Path:
+    def make(error: str = "") -> Path:
         commands, kept = tmp_path / "bin", tmp_path / "submitted"
         commands.mkdir()
         kept.mkdir()
-        for name, body in (("srun", ""), ("sbatch", f'cp "$1" {kept}/\necho "{answer}"\nexit {status}')):
+        answer = f"echo 'sbatch: error: {error}' >&2\nexit 1" if error else "echo 'Submitted batch job 123'"
+        for name, body in (("srun", ""), ("sbatch", f'cp "$1" {kept}/\n{answer}')):
             (commands / name).write_text(f"#!{shutil.which('sh')}\n{body}\n")
             (commands / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
@@ -54,8 +55,7 @@ def test_the_runs_are_one_array_with_the_options_of_the_user(
         "#SBATCH --array=0-2%2", "#SBATCH --gpus-per-node=1", "#SBATCH --job-name=sweep",
     ):  # fmt: skip
         assert line in lines
-    assert "setup_environment" not in script.read_text()
-    assert f"{sys.executable} -u -m submitit.core._submit" in lines[-2]
+    assert f" {sys.executable} -u -m submitit.core._submit " in script.read_text()
     # The jobs import this repository, wherever they start.
     assert str(Path(__file__).parents[2]) in os.environ["PYTHONPATH"].split(os.pathsep)
 
@@ -70,10 +70,10 @@ def test_nothing_is_submitted_where_all_is_done(cluster: Callable[..., Path], fa
 
 
 def test_what_slurm_says_against_it_is_told(cluster: Callable[..., Path], fake: Fake, tmp_path: Path) -> None:
-    cluster("sbatch: error: invalid partition specified: gpuu' >&2; echo '", status=1)
+    cluster("invalid partition specified: gpuu")
     executor = make_executor(tmp_path / "jobs", read_options(["partition=gpuu"]))
     with pytest.raises(
-        InputError, match="--slurm: the jobs could not be submitted: .*invalid partition specified: gpuu"
+        InputError, match=r"--slurm: the jobs could not be submitted: .*invalid partition specified: gpuu"
     ):
         submit([fake.training("a"), fake.training("b")], executor)
 
@@ -109,7 +109,7 @@ def test_without_slurm_the_user_is_told_what_else_there_is(tmp_path: Path, monke
 
 def test_without_submitit_the_user_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(InputError, match="run_scripts/setup_environment.sh dev installs it"):
+    with pytest.raises(InputError, match=r"run_scripts/setup_environment\.sh dev installs it"):
         make_executor(tmp_path / "jobs", read_options([]))
 
 
