@@ -12,6 +12,7 @@ from typing import Any
 
 from config.errors import InputError
 from config.yaml_text import to_yaml
+from runs.process.atomic import plain
 from sweeps.folder import Manifest, SweepFolder, SweepRun
 from sweeps.names import short_keys
 from sweeps.scores import SPLITS, Measure, RunScores, Score, known_measures, read_scores
@@ -209,9 +210,8 @@ def as_csv(table: Table) -> str:
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(
-            {key: to_yaml(value) if isinstance(value, (list, dict, bool)) else value for key, value in row.items()}
-        )
+        cells = {key: to_yaml(value) if isinstance(value, (list, dict, bool)) else value for key, value in row.items()}
+        writer.writerow(plain(cells))
     return file.getvalue()
 
 

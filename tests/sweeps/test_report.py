@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> SweepFolder:
     return SweepFolder(tmp_path / "a <sweep>")
 
 
-def report_of(folder: SweepFolder, values: dict[tuple[float, str], tuple[float, ...]], fail: bool = False) -> Page:
+def report_of(folder: SweepFolder, values: Mapping[tuple[float, str], tuple[float, ...]], fail: bool = False) -> Page:
     """Three or fewer seeds for each learning rate and isolation; tests score 10 less."""
     runs = [({"lr": lr, "iso": iso}, seed) for (lr, iso), scores in values.items() for seed in range(len(scores))]
     manifest = sweep_of(folder, runs)

@@ -17,14 +17,14 @@ from runs.lock import RunLock
 from sweeps.process import run_python
 from sweeps.running import run_all
 from sweeps.slots import Slot, here, shares_of_cpu
-from sweeps.training import Training, train
+from sweeps.training import Outcome, Training, train
 from tests.sweeps.fake_program import Fake
 
 ROOT = Path(__file__).parents[2]
 
 
-def states(outcomes: dict[str, object]) -> dict[str, str]:
-    return {name: outcome.state for name, outcome in outcomes.items()}  # type: ignore[attr-defined]
+def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name: outcome.state for name, outcome in outcomes.items()}
 
 
 def test_every_run_is_trained_once_one_after_another(fake: Fake) -> None:

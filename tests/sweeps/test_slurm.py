@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,11 +134,10 @@ def test_a_job_near_its_time_limit_saves_and_goes_on_in_its_next_turn(fake: Fake
         pass
 
     def end_turn(number: int, frame: object) -> None:
-        nonlocal later
-        later = job.checkpoint()
+        later.append(job.checkpoint())
         raise EndOfTurn
 
-    later = None
+    later: list[Any] = []
     before = signal.signal(signal.SIGUSR2, end_turn)
     log = fake.folder / "a.log"
 
@@ -155,8 +155,7 @@ def test_a_job_near_its_time_limit_saves_and_goes_on_in_its_next_turn(fake: Fake
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert "stopped at step 3" in log.read_text()
-    assert later is not None
-    assert later.function() == "done"
+    assert later[0].function() == "done"
     assert [start["resume"] for start in fake.starts] == ["false", "true"]
 
 
