@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.errors import InputError
-from config.files import CONFIG_FOLDER
-from config.generated import generated_folder
+from config.files import CONFIG_FOLDER, read_file
+from config.generated import generated_folder, write_config
 from config.load import SWEEP, LoadedConfig, find_config, load_config
 from config.schema import Config
-from config.yaml_text import parse_yaml
 from runs.lock import RunLock
-from runs.process.atomic import replaced_file
 from sweeps.combinations import count
 from sweeps.definition import read_definition
 from sweeps.folder import Manifest, SweepFolder, SweepRun, check_runs, joined
@@ -113,15 +111,13 @@ class PlannedSweep:
         Raises:
             InputError: that is not possible.
         """
+        for file, text in self.texts.items():
+            if not file.is_file() or file.read_text(encoding="utf-8") != text:
+                write_config(file, text)
         try:
             self.sweep.folder.root.mkdir(parents=True, exist_ok=True)
-            for file, text in self.texts.items():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                if not file.is_file() or file.read_text(encoding="utf-8") != text:
-                    with replaced_file(file, durable=False) as opened:  # the same command writes it again
-                        opened.write(text.encode())
         except OSError as error:
-            raise InputError(f"cannot write the configs of the sweep: {error}") from None
+            raise InputError(f"cannot write to {self.sweep.folder.root}: {error.strerror or error}") from None
         self.sweep.folder.write(self.manifest)
         return self.sweep
 
@@ -164,7 +160,7 @@ def _check_free(files: list[Path], root: str) -> None:
     """Raises InputError where another sweep of the same name has its configs."""
     for file in files:
         if file.is_file():
-            lies_in = parse_yaml(file.read_text(encoding="utf-8"), str(file)).get("save_path")
+            lies_in = read_file(file).get("save_path", "another folder")
             if lies_in != root:
                 raise InputError(
                     f"{file.parent} has the configs of another sweep of this name, whose runs lie in {lies_in}; choose "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from config import generated
+from config.errors import InputError
 
 
 def test_they_go_beside_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +35,22 @@ def test_where_neither_can_be_written_it_is_an_error(
 ) -> None:
     tmp_path.chmod(0o500)
     monkeypatch.setattr(generated, "GENERATED", tmp_path / "config/generated")
-    with pytest.raises(PermissionError):
+    with pytest.raises(InputError, match=r"cannot write to .*/outputs/generated: Permission denied; choose another"):
         generated.generated_folder(tmp_path / "outputs")
     tmp_path.chmod(0o700)
+
+
+def test_a_config_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound_by_rights: None
+) -> None:
+    monkeypatch.setattr(generated, "GENERATED", tmp_path)
+    path = generated.write_generated("rates/lr-0.1_s0", "seed: 0\n", tmp_path / "outputs")
+    assert path == tmp_path / "rates/lr-0.1_s0.yaml"
+    assert generated.write_generated("rates/lr-0.1_s0", "seed: 1\n", "outputs") == path
+    assert path.read_text() == "seed: 1\n"
+    path.parent.chmod(0o500)
+    with pytest.raises(InputError, match=r"cannot write .*lr-0\.1_s0\.yaml: Permission denied"):
+        generated.write_generated("rates/lr-0.1_s0", "seed: 2\n", "outputs")
+    path.parent.chmod(0o700)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_text() == "seed: 1\n"

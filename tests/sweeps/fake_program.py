@@ -25,6 +25,11 @@ if do == "fail":
 if do == "die":
     print("step 7", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
+if do == "stubborn":
+    signal.signal(signal.SIGTERM, lambda number, frame: (run.parent / "asked").touch())
+    print("training", flush=True)
+    while True:
+        time.sleep(0.05)
 if do == "wait" and given["resume"] == "false":
     def stop(number, frame):
         (run / "checkpoints/last.pt").touch()

@@ -121,6 +121,26 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(
     assert resumed == {"a": "true", "b": "true", "c": "false"}
 
 
+def test_a_second_ctrl_c_ends_the_runs_at_once(fake: Fake, tmp_path: Path) -> None:
+    program = SWEEP.replace('"wait"', '"stubborn"').replace("outcomes, number =", "try:\n    outcomes, number =")
+    program = program.replace("\nprint(", "\nexcept KeyboardInterrupt:\n    sys.exit(99)\nprint(")
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        logs = [fake.folder / f"{name}.log" for name in "ab"]
+        until(lambda: all(log.exists() and "training" in log.read_text() for log in logs))
+        process.send_signal(signal.SIGINT)
+        until(lambda: (fake.folder / "asked").exists())
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 99, err
+    assert [start["name"] for start in fake.starts] == ["a", "b"]
+    assert all(log.read_text().endswith("sweep.py: the run ended with status 130\n") for log in logs)
+
+
 def test_a_folder_in_use_is_a_failure_and_what_is_in_it_stays(fake: Fake) -> None:
     training = fake.training("a")
     training.run.root.mkdir()
