@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
+SWEEP = "sweep"  # the section of a config file that sweep.py reads: no run ever sees it
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class LoadedConfig:
             `default` (the schema's own).
         unused: the same for values that somebody gave in sections that this config does not use.
         vanished: keys and values of an earlier version's config that exist no more.
+        sweep: the section `sweep` of the custom file as it stands there, unchecked; None where there is none.
     """
 
     config: Config
@@ -44,6 +47,7 @@ class LoadedConfig:
     source: dict[str, str]
     unused: dict[str, str] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
+    sweep: Any = None
 
     def notes(self) -> list[str]:
         """Things the user should know about the config, one line each."""
@@ -59,6 +63,8 @@ class LoadedConfig:
             lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {', '.join(given)}")
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
+        if self.sweep is not None:
+            lines.append(f"this is a single run: the section {SWEEP} of the config is for sweep.py")
         return lines
 
 
@@ -80,6 +86,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     label = label_of(path)
     merged, source = _default_values()
     content = read_file(path)
+    sweep = content.pop(SWEEP, None)
     vanished: list[str] = []
     if is_run_config(path):
         earlier = read_earlier(content, label)
@@ -98,7 +105,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
         raise InputError(first_error(error, Config, lambda dotted: _origin(dotted, source))) from None
     unused = _take_out(config.unused_sections(), merged, source)
     _add_defaults(merged, config.model_dump(), source)
-    return LoadedConfig(config, merged, source, unused, tuple(vanished))
+    return LoadedConfig(config, merged, source, unused, tuple(vanished), sweep)
 
 
 def restore_config(values: object, label: str) -> Config:
@@ -166,9 +173,15 @@ def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
     """The values of the default files, and which file holds each."""
     merged: dict[str, Any] = {}
     source: dict[str, str] = {}
-    for name in DEFAULT_FILES:
-        _merge(merged, read_file(CONFIG_FOLDER / name), name, source)
+    for name, layer in _default_layers().items():
+        _merge(merged, layer, name, source)
     return merged, source
+
+
+@cache
+def _default_layers() -> dict[str, dict[str, Any]]:
+    """The content of the default files. Nobody may change it: a sweep reads hundreds of configs, and these once."""
+    return {name: read_file(CONFIG_FOLDER / name) for name in DEFAULT_FILES}
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
