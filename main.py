@@ -34,6 +34,7 @@ import torch
 
 from config.load import LoadedConfig, render_config
 from config.schema import Config
+from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS, few_videos
 from data_utils.batches.frame_reader import describe_reading
 from data_utils.batches.loader import Loader
 from data_utils.batches.opening import open_bad_videos, open_catalogs
@@ -41,6 +42,7 @@ from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from eval import FinalTest, Validation, Validator, choosing_score, final_test, why_no_choice
 from monitors import end_run_on_alarms
+from protocols.embedded_videos import embed_videos
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.checkpoint import save_encoder
 from runs.completing import complete
@@ -64,6 +66,7 @@ from runs.reporting.report import write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.step_log import StepLog
+from runs.tracking.tracking import Tracking, check_trackers
 from tasks import build_task
 from tasks.task import Task
 from train import Trainer
@@ -87,10 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 loaded = read_command_line(arguments)
                 if loaded is None:
                     return 0
+                check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
-                with RunLock(run.lock) as lock, MemoryWatch() as memory:
-                    return run_experiment(loaded, run, lock, memory)
+                with RunLock(run.lock) as lock, MemoryWatch() as memory, Tracking(loaded.config, run) as tracking:
+                    return run_experiment(loaded, run, lock, memory, tracking)
         except (Exception, KeyboardInterrupt) as error:
             status, line = ending(error, run)
             print(line, file=sys.stderr)
@@ -108,6 +112,7 @@ class Experiment:
     run: RunFolder
     lock: RunLock
     memory: MemoryWatch
+    tracking: Tracking
     environment: dict[str, Any]
     catalogs: dict[str, Catalog]
     plan: Plan
@@ -121,7 +126,7 @@ class Experiment:
         return self.loaded.config
 
 
-def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
+def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
     """Config, data, task, [train, validate]*, evaluations, figures. Returns the exit status."""
     config = loaded.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -131,7 +136,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
     checkpoint = read_checkpoints(run, config.model_dump()) if config.resume else None
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
-    experiment = open_experiment(loaded, run, lock, memory, device)
+    experiment = open_experiment(loaded, run, lock, memory, tracking, device)
 
     task = initial_task(config, experiment.catalogs, device, pretrained=checkpoint is None)
     with compiling_umap("umap" in config.figures):
@@ -149,12 +154,18 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
     summary["failed_figures"] = draw_figures(experiment, task, test, records)
     publish(experiment, summary, records, seconds_before)
+    tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, config.figure_videos))
     announce_results(summary, test, experiment.plan, run)
     return 0
 
 
 def open_experiment(
-    loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, device: torch.device
+    loaded: LoadedConfig,
+    run: RunFolder,
+    lock: RunLock,
+    memory: MemoryWatch,
+    tracking: Tracking,
+    device: torch.device,
 ) -> Experiment:
     """Writes down what is run, and opens all data that it needs."""
     config = loaded.config
@@ -163,11 +174,18 @@ def open_experiment(
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
     catalogs = open_catalogs(config, config.groups, run.bad_videos)
+    if config.debug:
+        logger.warning(
+            "debug: about %d steps an epoch, at most %d videos in validation and test, and no tracking: "
+            "the scores mean nothing",
+            *(TRAINING_STEPS, OTHER_VIDEOS),
+        )
+        catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
     # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
     plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
-    return Experiment(loaded, run, lock, memory, environment, catalogs, plan, bad_videos, device)
+    return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, bad_videos, device)
 
 
 def take_best_encoder(experiment: Experiment, task: Task, history: History) -> str:
@@ -191,6 +209,7 @@ def summarise(
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
+        "debug": config.debug,
         "epochs": history.epoch,
         "steps": history.step,
         "best_step": history.best_step,
@@ -232,7 +251,8 @@ def train_and_validate(
 ) -> History:
     """All epochs, from the first or from where `checkpoint` was taken, or until a signal asks to stop."""
     config, run = experiment.config, experiment.run
-    with MetricLog(run.metrics) as log, closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
+    loader = training_loader(task, experiment.catalogs["train"], config)
+    with MetricLog(run.metrics, experiment.tracking) as log, closing(loader) as batches:
         trainer = Trainer(task, config, len(batches), experiment.device)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:

@@ -85,6 +85,16 @@ class RunFolder:
         return self.root / "figures"
 
     @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files; there only where `tracking` asks for it."""
+        return self.root / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        """Folder of W&B's files; there only where `tracking` asks for it."""
+        return self.root / "wandb"
+
+    @property
     def report(self) -> Path:
         """The report, one self-contained HTML file."""
         return self.root / "report.html"

@@ -26,6 +26,8 @@ FREE_KEYS = {
     "figures",
     "figure_videos",
     "strict_monitors",
+    "tracking",
+    "wandb",
 }
 
 

@@ -1,0 +1,130 @@
+"""Weights & Biases: what is sent there, and when. A thread sends it, so that training never waits for the network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from uuid import uuid4
+
+import psutil
+
+from config.schema import Config
+from runs.folder import RunFolder
+from runs.metric_names import STAGE, final_metrics, metrics_of
+from runs.process.atomic import write_text
+from runs.tracking.background import Background
+from runs.tracking.tracker import EmbeddedVideos, Record
+from runs.tracking.wandb_key import find_key
+from runs.tracking.wandb_session import Session, WandbRun
+
+END_SECONDS = 150.0
+"""For everything at the end of a run together; what takes longer hangs."""
+_HELPER = "wandb-core"
+"""W&B's own process."""
+
+
+class WandbTracker:
+    """Sends a run to W&B, or records it offline in `wandb/` of the run folder; see `Tracker`.
+
+    Args:
+        config: the whole config.
+        run: the run's folder.
+
+    Raises:
+        InputError: the key cannot be read, or `mode: online` finds none.
+    """
+
+    def __init__(self, config: Config, run: RunFolder) -> None:
+        self._config, self._run = config, run
+        self._key = find_key(config.wandb)
+        self._session: Session
+        self._background: Background
+        self._sent: set[tuple[object, ...]] = set()
+        """Records that an earlier part of the run has sent, and that this one logs again."""
+        self._stage_begins: dict[int, int] = {}
+        """By stage of a curriculum, the step after which it began."""
+        self._last_step = 0
+
+    def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
+        """See `Tracker.start`. A run keeps its id; what its earlier parts have sent is not sent again."""
+        file = self._run.wandb / "id.txt"
+        is_known = file.is_file()
+        self._run.wandb.mkdir(exist_ok=True)
+        if not is_known:
+            write_text(file, uuid4().hex + "\n")
+        self._set_environment()
+        self._session = Session(self._about(file.read_text().strip()), self._key, self._config.wandb.mode == "offline")
+        self._background = Background("W&B", self._session.drop)
+        self._background.call(self._session.open)
+        self._sent = {_place(record) for record in dropped} if is_known else set()
+        for record in kept:
+            if is_known:
+                self._count(record)
+            else:
+                self.record(record)
+
+    def record(self, record: Record) -> None:
+        """See `Tracker.record`."""
+        self._count(record)
+        if _place(record) in self._sent:
+            return
+        metrics, step = metrics_of(record), record.get("step", 0)
+        self._background.call(lambda: self._session.log(metrics | {"step": step}, "step"))
+        if stage := record.get(STAGE):  # the same on axes of the stage's own
+            of_stage = {f"stage_{stage}/{name}": value for name, value in metrics.items()}
+            axis = f"stage_{stage}/step"
+            own_step = step - self._stage_begins[stage]
+            self._background.call(lambda: self._session.log(of_stage | {axis: own_step}, axis))
+
+    def results(self, summary: Record, embed: Callable[[], EmbeddedVideos]) -> None:
+        """See `Tracker.results`. W&B has no projector, so `embed` is not asked."""
+        metrics, at = final_metrics(summary), {"step": summary["steps"]}
+        figures = {f"figures/{path.stem}": path for path in sorted(self._run.figures.glob("*.png"))}
+        run = self._run
+        files = [run.config, run.environment, run.metrics, run.summary, run.report, run.bad_videos, *figures.values()]
+        self._background.call(lambda: self._session.summarise(metrics))
+        self._background.call(lambda: self._session.show(figures, at))
+        self._background.call(lambda: self._session.keep(file for file in files if file.is_file()))
+
+    def close(self, finished: bool) -> None:
+        """See `Tracker.close`."""
+        self._background.call(lambda: self._session.close(finished))
+        if not self._background.end(END_SECONDS):
+            _end_helper()  # it would keep the whole program from ending
+            raise TimeoutError(f"W&B did not end within {END_SECONDS:.0f} s")
+
+    def _count(self, record: Record) -> None:
+        if (stage := record.get(STAGE)) is not None:
+            self._stage_begins.setdefault(stage, self._last_step)
+        self._last_step = record.get("step", self._last_step)
+
+    def _about(self, run_id: str) -> WandbRun:
+        settings = self._config.wandb
+        return WandbRun(
+            id=run_id,
+            name=settings.name or str(self._config.model_name),
+            project=settings.project,
+            entity=settings.entity,
+            tags=settings.tags,
+            notes=settings.notes,
+            config=self._config.model_dump(mode="json"),
+            folder=self._run.root.resolve(),
+        )
+
+    def _set_environment(self) -> None:
+        """Keeps W&B's files in the run folder, whatever home folder there is, and keeps it from reporting itself."""
+        for name in ("DATA", "CACHE"):
+            os.environ[f"WANDB_{name}_DIR"] = str(self._run.wandb.resolve() / name.lower())
+        os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+
+def _place(record: Record) -> tuple[object, ...]:
+    return tuple(record.get(key) for key in ("kind", STAGE, "step", "epoch"))
+
+
+def _end_helper() -> None:
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if process.name() == _HELPER:
+                process.kill()
