@@ -124,10 +124,10 @@ _INTRODUCTION = """\
 This page is made from the code: `python -m runs.metric_names > docs/metrics.md`.
 
 Every number has one name, in W&B, in TensorBoard, in the report and here: the way to it in metrics.jsonl, with
-slashes. The record `{"kind": "step", "step": 10, "loss": {"space": {"up": 0.8}}}` has `loss/space/up`. Two words of
+slashes. The record `{"kind": "step", "step": 10, "loss": {"space": {"up": 0.8}}}` has `loss/space/up`. Two words in
 metrics.jsonl are left out of names: `monitors` (what it holds is named like `rank`, which stands beside it), and the
-metric `top1` (`{"knn": {"space": {"digit": {"top1": 17.6}}}}` has `knn/space/digit`). Whatever is not a letter, a digit,
-`_`, `-` or `.` becomes `_`. Numbers that are not finite have no point.
+metric `top1` (`{"knn": {"space": {"digit": {"top1": 17.6}}}}` has `knn/space/digit`). What is neither a letter nor a
+digit nor `_`, `-` or `.` becomes `_`. Numbers that are not finite have no point.
 
 LEVEL is a level (`space`), PAIR two of them (`space-time`), GROUP a group of parameters (mostly those of a level), TERM
 a term of a loss (`up`), EVALUATION a name in `evaluations` (`knn`), LABELS a label set (`digit`), METRIC what is

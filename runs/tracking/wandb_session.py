@@ -57,7 +57,13 @@ class Session:
         self._about, self._key, self._asked_for = run, key, asked_for
         self._axes: set[str] = set()
         self._told = False
-        self._run: wandb.Run
+        self._opened: wandb.Run | None = None
+
+    @property
+    def _run(self) -> wandb.Run:
+        if self._opened is None:
+            raise RuntimeError("a run is opened before it is told anything")
+        return self._opened
 
     def open(self) -> None:
         """Begins the run, or continues it; offline, where there is no key or the server does not answer."""
@@ -65,7 +71,7 @@ class Session:
         if self._key is not None and reason is None:
             logger.info("W&B: %s", self._run.url)
             return
-        self._run = self._begin("offline")
+        self._opened = self._begin("offline")
         sends = f"`wandb sync {self._run.sync_dir}` sends it"
         if reason is not None:
             logger.warning("W&B cannot be reached (%s): the run is recorded offline; %s", reason, sends)
@@ -79,8 +85,7 @@ class Session:
         """Begins the run at the server; otherwise says why that is not possible."""
         before = self._parts()
         try:
-            _knock(self._set_up("online").base_url)
-            self._run = self._begin("online")
+            self._opened = self._begin("online")
         except Exception as error:
             self.drop()  # its process would hold on to the run that was not begun
             for part in self._parts() - before:
@@ -88,12 +93,12 @@ class Session:
             return self._without_key(str(error) or type(error).__name__)
         return None
 
-    def _set_up(self, mode: Literal["online", "offline"]) -> wandb.Settings:
+    def _begin(self, mode: Literal["online", "offline"]) -> wandb.Run:
         import wandb
 
+        about = self._about
         settings = wandb.Settings(
             mode=mode,
-            api_key=self._key,
             init_timeout=START_SECONDS,
             finish_timeout=UPLOAD_SECONDS,
             finish_timeout_raises=True,
@@ -107,14 +112,11 @@ class Session:
             use_dot_wandb=False,
             symlink=False,
         )
-        whole = wandb.setup(settings).settings
-        wandb.termsetup(whole, self)
-        return whole
-
-    def _begin(self, mode: Literal["online", "offline"]) -> wandb.Run:
-        import wandb
-
-        about = self._about
+        server = wandb.setup(settings).settings.base_url
+        wandb.termsetup(settings, self)
+        if mode == "online":
+            _knock(server)
+            settings.api_key = self._key  # not before: with a key, `setup` does not ask for the server's address
         return wandb.init(
             id=about.id,
             resume="allow",
@@ -127,7 +129,7 @@ class Session:
             notes=about.notes,
             config=dict(about.config),
             dir=str(about.folder),
-            settings=self._set_up(mode),
+            settings=settings,
         )
 
     def log(self, metrics: Mapping[str, float], axis: str) -> None:
@@ -187,14 +189,12 @@ class Session:
 
     def error(self, text: str) -> None:
         """Tells that something does not reach the server, the first time."""
-        if self._told:
+        if self._told or self._opened is None:
             self.info(text)
             return
         self._told = True
-        where = self._run.sync_dir
-        logger.warning(
-            "W&B: %s; what was not sent is in %s, and `wandb sync` sends it", _plain(self._without_key(text)), where
-        )
+        said, where = _plain(self._without_key(text)), self._opened.sync_dir
+        logger.warning("W&B: %s; what was not sent is in %s, and `wandb sync` sends it", said, where)
 
     def _parts(self) -> set[Path]:
         """The folders of the run's parts."""
