@@ -43,7 +43,14 @@ def test_the_list_of_folders_is_that_of_the_repository() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "old"), [("a loss", "mse"), ("a dataset", "ucf101"), ("a task", "svt"), ("an evaluation", "knn")]
+    ("recipe", "old"),
+    [
+        ("a loss", "mse"),
+        ("a dataset", "ucf101"),
+        ("a task", "svt"),
+        ("an evaluation", "knn"),
+        ("a tracker", "tensorboard"),
+    ],
 )
 def test_what_exists_was_added_by_the_same_recipe(recipe: str, old: str) -> None:
     assert files_of(recipe, old)

@@ -10,6 +10,7 @@ from types import TracebackType
 from config.errors import InputError
 from config.schema import Config
 from runs.folder import RunFolder
+from runs.process.atomic import plain
 from runs.tracking.settings import TrackerName
 from runs.tracking.tracker import EmbeddedVideos, Record, Tracker
 
@@ -85,7 +86,8 @@ class Tracking:
     def results(self, summary: Record, embed: Callable[[], EmbeddedVideos]) -> None:
         """Shows what the end of the run has left; arguments as for `Tracker.results`."""
         self._finished = True
-        self._each(lambda tracker: tracker.results(summary, embed))
+        written = plain(summary)
+        self._each(lambda tracker: tracker.results(written, embed))
 
     def _each(self, call: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self._trackers.items()):

@@ -48,6 +48,9 @@ class WandbTracker:
 
     def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
         """See `Tracker.start`. A run keeps its id; what its earlier parts have sent is not sent again."""
+        # Here, not in the thread: a process that is forked meanwhile would wait for ever for a half-imported module.
+        import wandb  # noqa: F401
+
         file = self._run.wandb / "id.txt"
         is_known = file.is_file()
         self._run.wandb.mkdir(exist_ok=True)
