@@ -82,12 +82,11 @@ class MetricLog:
             return not again and record.get("step", step) <= step
 
         self._file.close()
-        records = self.read(self._path)
-        kept = [record for record in records if stays(record)]
+        kept = [record for record in self.read(self._path) if stays(record)]
         self._rewrite(kept)
         self._file = self._path.open("ab", buffering=0)
         if self._tracking:
-            self._tracking.continue_after(kept, [record for record in records if not stays(record)])
+            self._tracking.continue_after(kept)
 
     def records(self) -> list[dict[str, Any]]:
         """All records, those included that could not be written yet."""

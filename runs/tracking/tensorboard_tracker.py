@@ -39,17 +39,17 @@ class TensorBoardTracker:
             raise RuntimeError("a tracker is started before it is told anything")
         return self._opened
 
-    def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
+    def start(self, earlier: Sequence[Record]) -> None:
         """See `Tracker.start`. What an earlier part of the run wrote and this one writes again is hidden."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self._run.tensorboard
         is_new = not any(folder.glob("events.*"))
-        step = max((record.get("step", 0) for record in kept), default=0)
+        step = max((record.get("step", 0) for record in earlier), default=0)
         self._opened = SummaryWriter(
             str(folder), purge_step=None if is_new else step, flush_secs=_SECONDS_BETWEEN_FLUSHES
         )
-        for record in kept:
+        for record in earlier:
             # Hidden is all from that step on, the points of the records that stay included.
             if is_new or record.get("step", 0) >= step:
                 self.record(record)

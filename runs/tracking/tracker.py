@@ -31,12 +31,12 @@ class Tracker(Protocol):
     Any method may raise: `Tracking` turns that into one warning and goes on without the tracker.
     """
 
-    def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
+    def start(self, earlier: Sequence[Record]) -> None:
         """Called once, before the first record.
 
         Args:
-            kept: the records of earlier parts of the run; none for a new one.
-            dropped: records that an earlier part logged after its last checkpoint, and that will come again.
+            earlier: the records of earlier parts of the run, none for a new one. What those logged after their last
+                checkpoint is not among them: it comes again.
         """
 
     def record(self, record: Record) -> None:

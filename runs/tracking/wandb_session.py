@@ -25,6 +25,8 @@ KNOCK_SECONDS = 5.0
 """For the server's machine to answer at all."""
 START_SECONDS = 30.0
 """For the server to begin the run; where it does not, the run goes on offline."""
+FLUSH_SECONDS = 1.0
+"""Between writes to the file in the run folder: what came after the last one is lost where everything is killed."""
 UPLOAD_SECONDS = 60.0
 """For what is left to send at the end."""
 
@@ -102,6 +104,7 @@ class Session:
             init_timeout=START_SECONDS,
             finish_timeout=UPLOAD_SECONDS,
             finish_timeout_raises=True,
+            x_transaction_log_flush_interval=FLUSH_SECONDS,
             silent=True,
             console="off",  # the program's own output goes where it always goes
             # What the run folder says already, and says without names and addresses.

@@ -40,14 +40,12 @@ class WandbTracker:
         self._key = find_key(config.wandb)
         self._session: Session
         self._background: Background
-        self._sent: set[tuple[object, ...]] = set()
-        """Records that an earlier part of the run has sent, and that this one logs again."""
         self._stage_begins: dict[int, int] = {}
         """By stage of a curriculum, the step after which it began."""
         self._last_step = 0
 
-    def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
-        """See `Tracker.start`. A run keeps its id; what its earlier parts have sent is not sent again."""
+    def start(self, earlier: Sequence[Record]) -> None:
+        """See `Tracker.start`. A run keeps its id, and what it has sent."""
         # Here, not in the thread: a process that is forked meanwhile would wait for ever for a half-imported module.
         import wandb  # noqa: F401
 
@@ -60,8 +58,7 @@ class WandbTracker:
         self._session = Session(self._about(file.read_text().strip()), self._key, self._config.wandb.mode == "offline")
         self._background = Background("W&B", self._session.drop)
         self._background.call(self._session.open)
-        self._sent = {_place(record) for record in dropped} if is_known else set()
-        for record in kept:
+        for record in earlier:
             if is_known:
                 self._count(record)
             else:
@@ -70,8 +67,6 @@ class WandbTracker:
     def record(self, record: Record) -> None:
         """See `Tracker.record`."""
         self._count(record)
-        if _place(record) in self._sent:
-            return
         metrics, step = metrics_of(record), record.get("step", 0)
         self._background.call(lambda: self._session.log(metrics | {"step": step}, "step"))
         if stage := record.get(STAGE):  # the same on axes of the stage's own
@@ -120,10 +115,6 @@ class WandbTracker:
         for name in ("DATA", "CACHE"):
             os.environ[f"WANDB_{name}_DIR"] = str(self._run.wandb.resolve() / name.lower())
         os.environ["WANDB_ERROR_REPORTING"] = "false"
-
-
-def _place(record: Record) -> tuple[object, ...]:
-    return tuple(record.get(key) for key in ("kind", STAGE, "step", "epoch"))
 
 
 def _end_helper() -> None:

@@ -55,7 +55,7 @@ def videos(labels: dict[str, list[str]]) -> EmbeddedVideos:
 
 def test_numbers_are_shown_by_their_names(tiny_config: MakeConfig, run: RunFolder) -> None:
     tracker = TensorBoardTracker(tiny_config(), run)
-    tracker.start([], [])
+    tracker.start([])
     for record in (validation(0, 0), step(1), step(2), validation(2, 1)):
         tracker.record(record)
     tracker.close(finished=False)
@@ -69,14 +69,14 @@ def test_numbers_are_shown_by_their_names(tiny_config: MakeConfig, run: RunFolde
 def test_a_resumed_run_shows_each_point_once(tiny_config: MakeConfig, run: RunFolder) -> None:
     first = [validation(0, 0), *map(step, (1, 2, 3)), validation(3, 1), *map(step, (4, 5, 6)), validation(6, 2)]
     tracker = TensorBoardTracker(tiny_config(), run)
-    tracker.start([], [])
+    tracker.start([])
     for record in first:
         tracker.record(record)
     tracker.results(SUMMARY, lambda: videos({}))
     tracker.close(finished=True)
     for kept in (6, 7, 8, 9):  # the checkpoint was taken after step 4, 5, 6, and after the validation that follows it
         tracker = TensorBoardTracker(tiny_config(), run)
-        tracker.start(first[:kept], first[kept:])
+        tracker.start(first[:kept])
         for record in first[kept:]:
             tracker.record(record)
         tracker.close(finished=False)
@@ -88,7 +88,7 @@ def test_a_resumed_run_shows_each_point_once(tiny_config: MakeConfig, run: RunFo
 
 def test_a_run_that_it_is_asked_for_later_is_shown_from_its_beginning(tiny_config: MakeConfig, run: RunFolder) -> None:
     tracker = TensorBoardTracker(tiny_config(), run)
-    tracker.start([step(1), step(2)], [step(3)])
+    tracker.start([step(1), step(2)])
     tracker.record(step(3))
     tracker.close(finished=False)
     assert points(run) == {"loss/space/up": [(1, 0.125), (2, 0.25), (3, 0.375)]}
@@ -97,7 +97,7 @@ def test_a_run_that_it_is_asked_for_later_is_shown_from_its_beginning(tiny_confi
 def test_results_figures_and_videos_are_shown_at_the_end(tiny_config: MakeConfig, run: RunFolder) -> None:
     Image.new("RGBA", (5, 4), (10, 20, 30, 255)).save(run.figures / "loss.png")
     tracker = TensorBoardTracker(tiny_config(), run)
-    tracker.start([], [])
+    tracker.start([])
     tracker.results(SUMMARY, lambda: videos({"motion": ["up", "down", "left|up"]}))
     tracker.results(SUMMARY | {"best_step": 6}, lambda: videos({"motion": ["up", "down", "left|up"]}))
     tracker.close(finished=True)
@@ -125,7 +125,7 @@ def test_results_figures_and_videos_are_shown_at_the_end(tiny_config: MakeConfig
 
 def test_videos_without_labels_are_told_apart_by_their_path(tiny_config: MakeConfig, run: RunFolder) -> None:
     tracker = TensorBoardTracker(tiny_config(), run)
-    tracker.start([], [])
+    tracker.start([])
     tracker.results(SUMMARY, lambda: videos({}))
     tracker.close(finished=True)
     assert (run.tensorboard / "00004/space/metadata.tsv").read_text() == "a.mp4\nb c.mp4\nd .mp4\n"

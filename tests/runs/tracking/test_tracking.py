@@ -31,8 +31,8 @@ class Recorder:
         if what == self._fails_at:
             raise OSError("no\nserver")
 
-    def start(self, kept: Sequence[Record], dropped: Sequence[Record]) -> None:
-        self._note("start", [r["step"] for r in kept], [r["step"] for r in dropped])
+    def start(self, earlier: Sequence[Record]) -> None:
+        self._note("start", [record["step"] for record in earlier])
 
     def record(self, record: Record) -> None:
         self._note("record", record["step"])
@@ -68,7 +68,7 @@ def test_they_hear_what_is_logged_and_start_with_the_first_record(
         log.write("step", step=1)
         log.write("step", step=2)
         every.results({}, lambda: pytest.fail("nobody asked"))
-    assert first.told == [("start", [], []), ("record", 1), ("record", 2), ("results",), ("close", True)]
+    assert first.told == [("start", []), ("record", 1), ("record", 2), ("results",), ("close", True)]
     assert second.told == first.told
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_ends_before_its_first_record_leaves_nothing_of_them(
     assert first.told == []
 
 
-def test_a_resumed_run_tells_them_what_it_keeps_and_what_it_does_again(
+def test_a_resumed_run_tells_them_what_it_keeps(
     tiny_config: MakeConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with MetricLog(run.metrics) as log:
@@ -91,7 +91,7 @@ def test_a_resumed_run_tells_them_what_it_keeps_and_what_it_does_again(
     with every, MetricLog(run.metrics, every) as log:
         log.drop_after(2, 0)
         log.write("step", step=3)
-    assert first.told == [("start", [1, 2], [3]), ("record", 3), ("close", False)]
+    assert first.told == [("start", [1, 2]), ("record", 3), ("close", False)]
 
 
 @pytest.mark.parametrize("fails_at", ["start", "record", "results", "close"])

@@ -237,7 +237,7 @@ def until_it_has_begun(tracking: Tracking) -> None:
     assert begun.wait(300)
 
 
-def test_a_resumed_run_keeps_its_id_and_sends_nothing_twice(
+def test_a_resumed_run_keeps_its_id_and_what_it_has_sent(
     tiny_config: MakeConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -245,13 +245,12 @@ def test_a_resumed_run_keeps_its_id_and_sends_nothing_twice(
     with WandbServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         with Tracking(config, run) as tracking:
-            tracking.continue_after([step(1)], [])  # asked for late: it gets what was logged before
+            tracking.continue_after([step(1)])  # asked for late: it gets what was logged before
             tracking.record(step(2))
             tracking.record(step(3))
         with Tracking(config, run) as tracking:
-            tracking.continue_after([step(1), step(2)], [step(3)])
-            for number in (3, 4):
-                tracking.record(step(number))
+            tracking.continue_after([step(1), step(2), step(3)])
+            tracking.record(step(4))
     assert [row["step"] for row in rows(server)] == [1, 2, 3, 4]
     assert len({begun["name"] for begun in server.sent("UpsertBucket")}) == 1
     assert len(server.sent("RunResumeStatus")) == 2
