@@ -135,23 +135,24 @@ class Session:
             settings=settings,
         )
 
-    def log(self, metrics: Mapping[str, float], axis: str) -> None:
-        """Logs numbers, one of which is their `axis`."""
+    def log(self, metrics: Mapping[str, float], axis: str, row: int) -> None:
+        """Logs numbers, one of which is their `axis`; W&B passes over a `row` before those that it has."""
         for name in metrics:
             if name not in self._axes:
                 self._axes.add(name)
                 self._run.define_metric(name, step_metric=None if name == axis else axis, hidden=name == axis)
-        self._run.log(dict(metrics))
+        self._run.log(dict(metrics), step=row, commit=True)
 
     def summarise(self, metrics: Mapping[str, float]) -> None:
         """Shows numbers of the run as a whole."""
         self._run.summary.update(dict(metrics))
 
-    def show(self, figures: Mapping[str, Path], at: Mapping[str, float]) -> None:
+    def show(self, figures: Mapping[str, Path], at: Mapping[str, float], row: int) -> None:
         """Shows pictures by name, at a place of an axis."""
         import wandb
 
-        self._run.log({name: wandb.Image(str(path)) for name, path in figures.items()} | dict(at))
+        pictures = {name: wandb.Image(str(path)) for name, path in figures.items()}
+        self._run.log(pictures | dict(at), step=row, commit=True)
 
     def keep(self, files: Iterable[Path]) -> None:
         """Keeps files of the run folder as one artifact."""

@@ -20,6 +20,8 @@ from runs.tracking.wandb_session import Session, WandbRun
 
 END_SECONDS = 150.0
 """For everything at the end of a run together; what takes longer hangs."""
+_ROWS = 2
+"""Of a record: its own, and that of its stage."""
 _HELPER = "wandb-core"
 """W&B's own process."""
 
@@ -43,6 +45,8 @@ class WandbTracker:
         self._stage_begins: dict[int, int] = {}
         """By stage of a curriculum, the step after which it began."""
         self._last_step = 0
+        self._row = -1
+        """Of the table that W&B keeps of a run: it takes them in ascending order, and each once."""
 
     def start(self, earlier: Sequence[Record]) -> None:
         """See `Tracker.start`. A run keeps its id, and what it has sent."""
@@ -60,29 +64,29 @@ class WandbTracker:
         self._background.call(self._session.open)
         for record in earlier:
             if is_known:
-                self._count(record)
+                self._place(record)
             else:
                 self.record(record)
 
     def record(self, record: Record) -> None:
         """See `Tracker.record`."""
-        self._count(record)
-        metrics, step = metrics_of(record), record.get("step", 0)
-        self._background.call(lambda: self._session.log(metrics | {"step": step}, "step"))
+        row, step = self._place(record), record.get("step", 0)
+        metrics = metrics_of(record)
+        self._background.call(lambda: self._session.log(metrics | {"step": step}, "step", row))
         if stage := record.get(STAGE):  # the same on axes of the stage's own
             of_stage = {f"stage_{stage}/{name}": value for name, value in metrics.items()}
             axis = f"stage_{stage}/step"
             own_step = step - self._stage_begins[stage]
-            self._background.call(lambda: self._session.log(of_stage | {axis: own_step}, axis))
+            self._background.call(lambda: self._session.log(of_stage | {axis: own_step}, axis, row + 1))
 
     def results(self, summary: Record, embed: Callable[[], EmbeddedVideos]) -> None:
         """See `Tracker.results`. W&B has no projector, so `embed` is not asked."""
-        metrics, at = final_metrics(summary), {"step": summary["steps"]}
+        metrics, at, row = final_metrics(summary), {"step": summary["steps"]}, self._row + _ROWS
         figures = {f"figures/{path.stem}": path for path in sorted(self._run.figures.glob("*.png"))}
         run = self._run
         files = [run.config, run.environment, run.metrics, run.summary, run.report, run.bad_videos, *figures.values()]
         self._background.call(lambda: self._session.summarise(metrics))
-        self._background.call(lambda: self._session.show(figures, at))
+        self._background.call(lambda: self._session.show(figures, at, row))
         self._background.call(lambda: self._session.keep(file for file in files if file.is_file()))
 
     def close(self, finished: bool) -> None:
@@ -92,10 +96,14 @@ class WandbTracker:
             _end_helper()  # it would keep the whole program from ending
             raise TimeoutError(f"W&B did not end within {END_SECONDS:.0f} s")
 
-    def _count(self, record: Record) -> None:
+    def _place(self, record: Record) -> int:
+        """The row of a record: the same in every part of a run that logs it, so that W&B takes it once."""
         if (stage := record.get(STAGE)) is not None:
             self._stage_begins.setdefault(stage, self._last_step)
         self._last_step = record.get("step", self._last_step)
+        # Most steps have one record, some a validation after it, so parts that differ before a step agree after it.
+        self._row = max(self._row + _ROWS, 2 * _ROWS * self._last_step)
+        return self._row
 
     def _about(self, run_id: str) -> WandbRun:
         settings = self._config.wandb

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import pytest
 from config.schema import Config
 from runs.folder import RunFolder
 from runs.tracking import wandb_key, wandb_session, wandb_tracker
+from runs.tracking.background import Background
 from runs.tracking.tracking import Tracking
+from runs.tracking.wandb_session import Session
 from runs.tracking.wandb_tracker import WandbTracker
 from tests.runs.tracking.wandb_server import WandbServer
 
@@ -237,7 +239,7 @@ def until_it_has_begun(tracking: Tracking) -> None:
     assert begun.wait(300)
 
 
-def test_a_resumed_run_keeps_its_id_and_what_it_has_sent(
+def test_a_resumed_run_keeps_its_id_and_says_nothing_twice(
     tiny_config: MakeConfig, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -248,9 +250,41 @@ def test_a_resumed_run_keeps_its_id_and_what_it_has_sent(
             tracking.continue_after([step(1)])  # asked for late: it gets what was logged before
             tracking.record(step(2))
             tracking.record(step(3))
+        assert [row["step"] for row in rows(server)] == [1, 2, 3]
+        server.rows_there = 1 + server.history()[-1]["_step"]
+        server.requests.clear()
         with Tracking(config, run) as tracking:
-            tracking.continue_after([step(1), step(2), step(3)])
-            tracking.record(step(4))
-    assert [row["step"] for row in rows(server)] == [1, 2, 3, 4]
-    assert len({begun["name"] for begun in server.sent("UpsertBucket")}) == 1
-    assert len(server.sent("RunResumeStatus")) == 2
+            tracking.continue_after([step(1)])
+            for number in (2, 3, 4, 5):
+                tracking.record(step(number))
+        assert [row["step"] for row in rows(server)] == [4, 5]
+        assert server.run()["name"] == (run.wandb / "id.txt").read_text().strip()
+
+
+def test_the_offline_parts_of_a_run_have_rows_of_their_own(tiny_config: MakeConfig, run: RunFolder) -> None:
+    logged: list[list[tuple[int, int]]] = []
+    records = [*(step(number, stage=1) for number in (0, 1, 2)), *(step(number, stage=2) for number in (2, 3))]
+    for part in ([], records[:2], records[:4]):
+        tracker = WandbTracker(tiny_config("wandb.mode=offline"), run)
+        tracker._session = session = Rows()
+        tracker._background = Background("it", lambda: None)
+        for record in part:
+            tracker._place(record)
+        for record in records[len(part) :]:
+            tracker.record(record)
+        assert tracker._background.end(60)
+        logged.append(session.rows)
+    whole = logged[0]
+    assert [row for row, _ in whole] == sorted({row for row, _ in whole})
+    assert logged[1] == whole[4:]
+    assert logged[2] == whole[8:]
+
+
+class Rows(Session):
+    """Remembers the rows that are logged, and their places on their axes."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int]] = []
+
+    def log(self, metrics: Mapping[str, float], axis: str, row: int) -> None:
+        self.rows.append((row, int(metrics[axis])))

@@ -31,6 +31,8 @@ class WandbServer:
         self.keys: set[str] = set()
         """Of the Authorization headers."""
         self.uploads: dict[str, bytes] = {}
+        self.rows_there = 0
+        """Of a run that is resumed."""
         self._done = threading.Event()
         server = self
 
@@ -99,7 +101,8 @@ class WandbServer:
             bucket = {"id": "3", "name": asked["name"], "displayName": "x", "config": "{}", "project": project}
             return {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0}, "inserted": True}}
         if name == "RunResumeStatus":
-            return {"model": {"id": "1", "name": "p", "entity": {"id": "2", "name": "me"}, "bucket": None}}
+            bucket = _bucket(asked["name"], self.rows_there) if self.rows_there else None
+            return {"model": {"id": "1", "name": "p", "entity": {"id": "2", "name": "me"}, "bucket": bucket}}
         if name == "Viewer":
             return {"viewer": {"id": "9", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
         if name == "CreateRunFiles":
@@ -138,3 +141,12 @@ class WandbServer:
     ) -> None:
         if not self._done.is_set():
             self.stop()
+
+
+def _bucket(name: str, rows: int) -> dict[str, Any]:
+    """A run of so many rows, as it is told to a client that wants to continue it."""
+    tails = {"historyTail": {"_step": rows - 1, "_runtime": 1}, "eventsTail": {"_runtime": 1}}
+    counts = {"logLineCount": 0, "historyLineCount": rows, "eventsLineCount": 0}
+    texts = {"summaryMetrics": "{}", "config": "{}", "wandbConfig": json.dumps({"t": 1})}
+    lines = {tail: json.dumps([json.dumps(last)]) for tail, last in tails.items()}
+    return {"id": "3", "name": name, "displayName": "x", "tags": [], "notes": None} | counts | texts | lines
