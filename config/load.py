@@ -26,6 +26,7 @@ DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
 SWEEP = "sweep"  # the section of a config file that sweep.py reads: no run ever sees it
+_NAMED_BY_USERS = {"wandb"}  # mappings whose `name` chooses no other keys
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _merge(
     for key, value in change.items():
         dotted, old = prefix + key, base.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        if old and both and (dotted in kept or not _changes_name(old, value)):
+        if old and both and (dotted in kept or dotted in _NAMED_BY_USERS or not _changes_name(old, value)):
             _merge(old, value, label, source, f"{dotted}.", kept)
             continue
         if key in base:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from runs.tracking.tracker import EmbeddedVideos, Record
 from runs.tracking.tracking import Tracking, check_trackers
 
 MakeConfig = Callable[..., Config]
+ROOT = Path(__file__).parents[3]
 
 
 class Recorder:
@@ -128,3 +131,9 @@ def test_a_package_that_is_not_installed_is_told_before_anything_runs(
     check_trackers(tiny_config())
     with pytest.raises(InputError, match=r"^tracking: the package tensorboard is not installed; run_scripts/"):
         check_trackers(tiny_config("tracking=[tensorboard]"))
+
+
+def test_a_run_that_nobody_watches_imports_nothing_of_it() -> None:
+    code = "import sys, main; print([name for name in ('wandb', 'tensorboard') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

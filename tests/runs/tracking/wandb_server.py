@@ -101,8 +101,8 @@ class WandbServer:
             bucket = {"id": "3", "name": asked["name"], "displayName": "x", "config": "{}", "project": project}
             return {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0}, "inserted": True}}
         if name == "RunResumeStatus":
-            bucket = _bucket(asked["name"], self.rows_there) if self.rows_there else None
-            return {"model": {"id": "1", "name": "p", "entity": {"id": "2", "name": "me"}, "bucket": bucket}}
+            there = _bucket(asked["name"], self.rows_there) if self.rows_there else None
+            return {"model": {"id": "1", "name": "p", "entity": {"id": "2", "name": "me"}, "bucket": there}}
         if name == "Viewer":
             return {"viewer": {"id": "9", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
         if name == "CreateRunFiles":
