@@ -47,8 +47,13 @@ class Background:
             self._jobs.put_nowait(None)
         except queue.Full:
             return False
-        self._thread.join(seconds)
+        ended = self.wait(seconds)
         self._raise_error()
+        return ended
+
+    def wait(self, seconds: float) -> bool:
+        """Waits at most so long for the thread to end; whether it has."""
+        self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _work(self) -> None:

@@ -73,14 +73,14 @@ class Tracking:
         self._started = self._finished = False
 
     def continue_after(self, earlier: Sequence[Record]) -> None:
-        """Starts the trackers of a run that is resumed; arguments as for `Tracker.start`."""
-        self._started = True
-        self._each(lambda tracker: tracker.start(earlier))
+        """Starts the trackers of a run that is resumed, once; arguments as for `Tracker.start`."""
+        if not self._started:
+            self._started = True
+            self._each(lambda tracker: tracker.start(earlier))
 
     def record(self, record: Record) -> None:
         """Shows a record of metrics.jsonl."""
-        if not self._started:
-            self.continue_after([])
+        self.continue_after([])
         self._each(lambda tracker: tracker.record(record))
 
     def results(self, summary: Record, embed: Callable[[], EmbeddedVideos]) -> None:

@@ -20,6 +20,8 @@ from runs.tracking.wandb_session import Session, WandbRun
 
 END_SECONDS = 150.0
 """For everything at the end of a run together; what takes longer hangs."""
+_NOTICE_SECONDS = 5.0
+"""For the thread to notice that W&B's own process is gone."""
 _ROWS = 2
 """Of a record: its own, and that of its stage."""
 _HELPER = "wandb-core"
@@ -92,8 +94,14 @@ class WandbTracker:
     def close(self, finished: bool) -> None:
         """See `Tracker.close`."""
         self._background.call(lambda: self._session.close(finished))
-        if not self._background.end(END_SECONDS):
-            _end_helper()  # it would keep the whole program from ending
+        ended = False
+        try:
+            ended = self._background.end(END_SECONDS)
+        finally:
+            if not ended:  # after Ctrl-C, too: W&B's own process would keep the whole program from ending
+                _end_helper()
+                self._background.wait(_NOTICE_SECONDS)
+        if not ended:
             raise TimeoutError(f"W&B did not end within {END_SECONDS:.0f} s")
 
     def _place(self, record: Record) -> int:
