@@ -180,6 +180,10 @@ class Session:
 
     # ------------------------------------------------------------------------- what W&B says while a run lasts
 
+    def be_silent(self) -> None:
+        """Tells no more of what W&B says: its process is going to be killed."""
+        self._told = True
+
     def info(self, text: str) -> None:
         """Takes what W&B says, in place of the terminal."""
         logger.debug("%s", self._without_key(text))

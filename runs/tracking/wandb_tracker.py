@@ -99,6 +99,7 @@ class WandbTracker:
             ended = self._background.end(END_SECONDS)
         finally:
             if not ended:  # after Ctrl-C, too: W&B's own process would keep the whole program from ending
+                self._session.be_silent()
                 _end_helper()
                 self._background.wait(_NOTICE_SECONDS)
         if not ended:
