@@ -34,6 +34,7 @@ import torch
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from curriculum import check_stages, end_stage, stages_of
+from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS, few_videos
 from data_utils.batches.frame_reader import describe_reading
 from data_utils.batches.loader import Loader
 from data_utils.batches.opening import open_bad_videos, open_catalogs
@@ -50,6 +51,7 @@ from eval import (
     why_no_choice,
 )
 from monitors import end_run_on_alarms
+from protocols.embedded_videos import embed_videos
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.checkpoint import save_encoder
 from runs.completing import complete
@@ -75,6 +77,7 @@ from runs.saving import Saver
 from runs.stage_log import StageLog
 from runs.stages import how_it_ended, new_history, note_carry_over, records_before, stages_told
 from runs.step_log import StepLog
+from runs.tracking.tracking import Tracking, check_trackers
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
@@ -99,10 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 loaded = read_command_line(arguments)
                 if loaded is None:
                     return 0
+                check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
-                with RunLock(run.lock) as lock, MemoryWatch() as memory:
-                    return run_experiment(loaded, run, lock, memory)
+                with RunLock(run.lock) as lock, MemoryWatch() as memory, Tracking(loaded.config, run) as tracking:
+                    return run_experiment(loaded, run, lock, memory, tracking)
         except (Exception, KeyboardInterrupt) as error:
             status, line = ending(error, run)
             print(line, file=sys.stderr)
@@ -120,6 +124,7 @@ class Experiment:
     run: RunFolder
     lock: RunLock
     memory: MemoryWatch
+    tracking: Tracking
     environment: dict[str, Any]
     catalogs: dict[str, Catalog]
     plan: Plan
@@ -133,7 +138,7 @@ class Experiment:
         return self.loaded.config
 
 
-def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch) -> int:
+def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
     """Config, data, task, [train, validate]*, evaluations, figures; of a curriculum, every stage up to the training.
 
     Returns:
@@ -153,7 +158,9 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
     environment = describe_run(loaded, stages[first].config, run, device)
-    opened = partial(open_experiment, run=run, lock=lock, memory=memory, environment=environment, device=device)
+    opened = partial(
+        open_experiment, run=run, lock=lock, memory=memory, tracking=tracking, environment=environment, device=device
+    )
     check_stages(stages[first:], opened, device)
 
     with compiling_umap("umap" in stages[-1].config.figures):
@@ -180,6 +187,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
     summary["failed_figures"] = draw_figures(experiment, task, test, records)
     publish(experiment, summary, records, seconds_before)
+    tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
     announce_results(summary, test, experiment.plan, run)
     return 0
 
@@ -208,17 +216,20 @@ def open_experiment(
     run: RunFolder,
     lock: RunLock,
     memory: MemoryWatch,
+    tracking: Tracking,
     environment: dict[str, Any],
     device: torch.device,
 ) -> Experiment:
     """Opens all data that a run, or one of its stages, needs."""
     config = loaded.config
     catalogs = open_catalogs(config, config.groups, run.bad_videos)
+    if config.debug:
+        catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
     plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
     check_plateau(plan, config)
-    return Experiment(loaded, run, lock, memory, environment, catalogs, plan, bad_videos, device)
+    return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, bad_videos, device)
 
 
 def tell_begin(experiment: Experiment, number: int, stages: int) -> None:
@@ -229,6 +240,12 @@ def tell_begin(experiment: Experiment, number: int, stages: int) -> None:
         frames = "single frames" if config.window.length == 1 else f"windows of {config.window.length} frames"
         levels = ", ".join(config.groups)
         logger.info("stage %d of %d: %s, %s, %d x %d pixels", number, stages, levels, frames, height, width)
+    if config.debug:
+        logger.warning(
+            "debug: about %d steps an epoch, at most %d videos in validation and test, and no tracking: "
+            "the scores mean nothing",
+            *(TRAINING_STEPS, OTHER_VIDEOS),
+        )
     logger.info("videos: %s", ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items()))
 
 
@@ -253,6 +270,7 @@ def summarise(
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
+        "debug": config.debug,
         "epochs": history.first_epoch + history.epoch,
         "steps": history.total_steps,
         "best_step": history.total_best_step,
@@ -306,10 +324,8 @@ def train_and_validate(
         stop: asks for the end.
     """
     config, run = experiment.config, experiment.run
-    with (
-        MetricLog(run.metrics) as metrics,
-        closing(training_loader(task, experiment.catalogs["train"], config)) as batches,
-    ):
+    loader = training_loader(task, experiment.catalogs["train"], config)
+    with MetricLog(run.metrics, experiment.tracking) as metrics, closing(loader) as batches:
         trainer = Trainer(task, config, len(batches), experiment.device)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:

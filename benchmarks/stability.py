@@ -12,47 +12,59 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from joblib import Parallel, delayed
-
-from benchmarks.training_run import ROOT, train
+from config.yaml_text import to_yaml
+from runs.reporting.console import set_up_logging
+from sweeps.process import ROOT
+from sweeps.running import run_all
+from sweeps.slots import shares_of_cpu
+from sweeps.training import Outcome, Training
 
 RECIPES = {"published": "published.yaml", "ours": "quickstart.yaml"}
 
 
-def main() -> None:
-    """Runs what is missing and prints the table."""
+def main() -> int:
+    """Runs what is missing and prints the table. Returns the exit status: not 0 where a signal ended it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="runs of each recipe")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/stability", help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for both recipes, e.g. num_epochs=1")
     options = parser.parse_args()
-    runs = [(recipe, seed) for seed in range(options.seeds) for recipe in RECIPES]
-    threads = max(1, (os.cpu_count() or 1) // options.jobs)
-    outcomes = Parallel(n_jobs=options.jobs, backend="threading", return_as="generator")(
-        delayed(run)(options.out, f"{recipe}-{seed}", RECIPES[recipe], [f"seed={seed}", *options.overrides], threads)
-        for recipe, seed in runs
-    )
+    set_up_logging()
+    folder = options.out.resolve()
+    runs = [
+        (recipe, training(folder, f"{recipe}-{seed}", config, [f"seed={seed}", *options.overrides]))
+        for seed in range(options.seeds)
+        for recipe, config in RECIPES.items()
+    ]
+    outcomes, number = run_all([run for _, run in runs], shares_of_cpu(options.jobs))
     table: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in RECIPES}
-    for (recipe, seed), outcome in zip(runs, outcomes, strict=True):
-        table[recipe].append(outcome)
-        print(f"{recipe}, seed {seed}: {json.dumps(outcome)}", flush=True)
+    for recipe, run in runs:
+        table[recipe].append(found(run, outcomes[run.name]))
+        print(f"{run.name}: {json.dumps(table[recipe][-1])}")
     print()
     print("\n".join(rows(table)))
+    return 128 + number if number else 0
 
 
-def run(folder: Path, name: str, config: str, overrides: list[str], threads: int) -> dict[str, Any]:
-    """Trains one run by a process of so many threads, or finds it done, and says what became of it."""
-    run_folder = folder / name
-    if ended := train(folder, name, config, overrides, threads):
-        return {"ended": ended}
-    summary = json.loads((run_folder / "summary.json").read_text())
-    records = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+def training(folder: Path, name: str, config: str, overrides: list[str]) -> Training:
+    """One run, in the repository's folder."""
+    places = (f"save_path={to_yaml(str(folder))}", f"model_name={name}")
+    return Training(name, folder, config, (*overrides, *places), start_in=ROOT)
+
+
+def found(training: Training, outcome: Outcome) -> dict[str, Any]:
+    """What became of a run."""
+    if outcome.state != "done":
+        return {"ended": outcome.reason or outcome.state}
+    run = training.run
+    summary = json.loads(run.summary.read_text())
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     validations = [record for record in records if record["kind"] == "validation"]
     first, last = validations[0], validations[-1]
     own = summary["own_labels"]
@@ -92,4 +104,4 @@ def rows(table: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from config.errors import InputError
 from config.load import LoadedConfig, load_config, render_config
+from config.places import check_run_name
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | None:
-    """The config that the command line asks for; None after --print-config, which asks for no experiment.
+    """The config that the command line asks for; None after --print-config or --print-name: they ask for no experiment.
 
     Args:
         arguments: None: those that this process was started with.
@@ -23,13 +24,20 @@ def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | 
     parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
     parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
-    parser.add_argument("--print-config", action="store_true", help="print the merged config with its sources, and end")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--print-config", action="store_true", help="print the merged config with its sources; end")
+    instead.add_argument("--print-name", action="store_true", help="print the name of the run's folder; end")
     options = parser.parse_intermixed_args(arguments)
     loaded = load_config(options.config, options.overrides)
     if options.print_config:
         print(render_config(loaded), end="")
         for note in loaded.notes():
             print(f"# {note}")
+        return None
+    if options.print_name:
+        name = str(loaded.config.model_name)
+        check_run_name(name)
+        print(name)
         return None
     return loaded
 

@@ -4,51 +4,76 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 
 from config.errors import InputError
 from config.files import CONFIG_FOLDER
 from config.places import place
 
-GENERATED = CONFIG_FOLDER / "generated"
-
 logger = logging.getLogger(__name__)
 
+GENERATED = CONFIG_FOLDER / "generated"
 
-def write_generated(name: str, text: str, save_path: str) -> Path:
-    """Writes `config/generated/<name>.yaml`, or `<save_path>/generated/<name>.yaml` where the code cannot be written.
 
-    A file of the same name is replaced.
+def generated_folder(save_path: str | Path) -> Path:
+    """The folder of generated configs, which is made where it is missing: `config/generated/`.
+
+    Where the program's own folder cannot be written (mounted read-only, another user's), it is
+    `<save_path>/generated/`, and the log says so.
 
     Args:
-        name: of the file, without `.yaml`.
-        text: its content.
-        save_path: the config's.
-
-    Returns:
-        The path.
+        save_path: of the config.
 
     Raises:
         InputError: neither folder can be written.
     """
-    instead = place(save_path, "save_path") / "generated"
     try:
-        return _write(GENERATED, name, text)
+        _try_to_write(GENERATED)
+        return GENERATED
     except OSError as error:
+        instead = place(save_path, "save_path") / "generated"
         logger.info("%s cannot be written (%s): generated configs go to %s", GENERATED, error.strerror, instead)
     try:
-        return _write(instead, name, text)
+        _try_to_write(instead)
     except OSError as error:
-        raise InputError(f"cannot write {instead / name}.yaml: {error.strerror or error}") from error
+        raise InputError(f"cannot write to {instead}: {error.strerror or error}; choose another save_path") from error
+    return instead
 
 
-def _write(folder: Path, name: str, text: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.yaml"
-    half = folder / f".{name}.yaml.{os.getpid()}"
-    try:
-        half.write_text(text, encoding="utf-8")
-        half.replace(path)  # in one step: another start may be reading it
-    finally:
-        half.unlink(missing_ok=True)
+def write_generated(name: str, text: str, save_path: str | Path) -> Path:
+    """Writes `<name>.yaml` into `generated_folder`; a file of that name is replaced.
+
+    Args:
+        name: of the file, without `.yaml`; may have folders in it.
+        text: its content.
+        save_path: of the config.
+
+    Returns:
+        Its path.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = generated_folder(save_path) / f"{name}.yaml"
+    write_config(path, text)
     return path
+
+
+def write_config(path: Path, text: str) -> None:
+    """Writes a config file in one step, since another start may be reading it. InputError: that is not possible."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(text, encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Makes the folder, and a file in it for a moment. OSError: that is not possible."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass

@@ -70,9 +70,9 @@ def choice_of(mapping: type[BaseModel]) -> str | None:
 def _choice(mapping: type[BaseModel]) -> tuple[str, str] | None:
     """The key that chooses `mapping`, and its value; None where it is not one of several."""
     for key in CHOICES:
-        values = get_args(mapping.model_fields[key].annotation) if key in mapping.model_fields else ()
-        if values:
-            return key, str(values[0])
+        annotation = mapping.model_fields[key].annotation if key in mapping.model_fields else None
+        if get_origin(annotation) is Literal:  # any other is a name of the user's choice
+            return key, str(get_args(annotation)[0])
     return None
 
 

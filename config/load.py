@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from config.stages import StepLayer, check_order, respelled_steps, spell_out, st
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
+SWEEP = "sweep"  # the section of a config file that sweep.py reads: no run ever sees it
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class LoadedConfig:
         unused: the same for values that somebody gave in sections that this config does not use.
         vanished: keys and values of an earlier version's config that exist no more.
         stages: the configs of a curriculum's stages, in their order; none where `use_curriculum` is false.
+        sweep: the section `sweep` of the custom file as it stands there, unchecked; None where there is none.
     """
 
     config: Config
@@ -46,6 +49,7 @@ class LoadedConfig:
     unused: dict[str, str] = field(default_factory=dict)
     vanished: tuple[str, ...] = ()
     stages: tuple[LoadedConfig, ...] = ()
+    sweep: Any = None
 
     def notes(self) -> list[str]:
         """Things the user should know about the config, one line each."""
@@ -61,7 +65,10 @@ class LoadedConfig:
             lines.append(f"task {self.config.task} with encoder {self.config.encoder} does not use {', '.join(given)}")
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
-        return lines + without_effect(self.source, [stage.source for stage in self.stages])
+        lines += without_effect(self.source, [stage.source for stage in self.stages])
+        if self.sweep is not None:
+            lines.append(f"this is a single run: the section {SWEEP} of the config is for sweep.py")
+        return lines
 
     def changed(self, label: str, **values: Any) -> LoadedConfig:
         """The same with other values of some keys of the top, which `label` says the origin of."""
@@ -91,6 +98,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     label = label_of(path)
     merged, source = _default_values()
     content = read_file(path)
+    sweep = content.pop(SWEEP, None)
     vanished: list[str] = []
     if is_run_config(path) or content.get("stage") is not None:
         earlier = read_earlier(content, label)
@@ -106,7 +114,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedConfi
     if merged.get("model_name") is None:
         merged["model_name"], source["model_name"] = path.stem, f"name of {label}"
     whole = copy.deepcopy(merged), dict(source)
-    loaded = _validated(merged, source, tuple(vanished))
+    loaded = replace(_validated(merged, source, tuple(vanished)), sweep=sweep)
     if not loaded.config.use_curriculum:
         return loaded
     return replace(loaded, stages=_stages(loaded, *whole, steps))
@@ -213,9 +221,15 @@ def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
     """The values of the default files, and which file holds each."""
     merged: dict[str, Any] = {}
     source: dict[str, str] = {}
-    for name in DEFAULT_FILES:
-        merge(merged, read_file(CONFIG_FOLDER / name), name, source)
+    for name, layer in _default_layers().items():
+        merge(merged, layer, name, source)
     return merged, source
+
+
+@cache
+def _default_layers() -> dict[str, dict[str, Any]]:
+    """The content of the default files. Nobody may change it: a sweep reads hundreds of configs, and these once."""
+    return {name: read_file(CONFIG_FOLDER / name) for name in DEFAULT_FILES}
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:

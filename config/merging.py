@@ -10,6 +10,7 @@ from config.keys import CHOICES
 
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "default"
+_NAMED_BY_USERS = {"wandb"}  # mappings whose `name` chooses no other keys
 
 
 def merge(
@@ -27,7 +28,7 @@ def merge(
     for key, value in change.items():
         dotted, old = prefix + key, base.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        if old and both and (dotted in kept or not _changes_name(old, value)):
+        if old and both and (dotted in kept or dotted in _NAMED_BY_USERS or not _changes_name(old, value)):
             merge(old, value, label, source, f"{dotted}.", kept)
             continue
         if key in base:

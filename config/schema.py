@@ -19,6 +19,7 @@ from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
 from tasks.settings import TaskSettings
 from tasks.table import TASKS, TaskName, TaskSections, is_unused
@@ -115,6 +116,14 @@ class TrainConfig(Section):
     )
     figure_videos: Positive = Field(description="videos drawn in them")
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
+    tracking: list[TrackerName] = Field(
+        default=[], description="where the run can be watched, beside metrics.jsonl: docs/tracking.md"
+    )
+    wandb: WandbSettings = Field(default_factory=WandbSettings, validate_default=True)
+    debug: bool = Field(
+        default=False,
+        description="try the run out: a few batches per epoch, few videos in validation and test, no tracking",
+    )
 
 
 class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):

@@ -81,6 +81,14 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
     return today, {LOSS} if "loss_fn" in layer else set()
 
 
+def today(dotted: str) -> str:
+    """A dotted key as it is spelled today."""
+    for old, new in OLD_SPELLINGS.items():
+        if dotted == old or dotted.startswith(f"{old}."):
+            return new + dotted[len(old) :]
+    return dotted
+
+
 def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: str) -> None:
     """Puts what `old` held where it belongs today, beside what is there already."""
     target = layer

@@ -14,6 +14,7 @@ from torch import nn
 from config.errors import InputError
 from config.evaluations import Evaluation, When, data_of
 from config.schema import Config
+from data_utils.batches.few_videos import few_videos
 from data_utils.batches.opening import open_bad_videos, open_catalogs
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
@@ -208,6 +209,8 @@ def _open(name: str, config: Config, lists: Path) -> EvaluationData:
         make_missing(config.dataset)
         config = completed(config)
         catalogs = open_catalogs(config, config.groups, lists)
+        if config.debug:
+            catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     except InputError as error:
         raise InputError(f"evaluations.{name}: {error}") from None
     counts = ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items())

@@ -90,7 +90,12 @@ install_once() { # with requirements.txt as file descriptor 9, which is what is 
 }
 
 if [[ ${HVT_IN_DOCKER:-} == 1 ]]; then
-    command -v python || command -v python3 || fail "HVT_IN_DOCKER=1, but there is no python on the PATH"
+    python=$(command -v python || command -v python3) || fail "HVT_IN_DOCKER=1, but there is no python on the PATH"
+    stamp=${python%/bin/*}/requirements.txt.sha256
+    if [[ -f $stamp && $(<"$stamp") != "$(hash_of requirements.txt)" ]]; then
+        say "the image was built from another requirements.txt than this code's; run_scripts/build_docker.sh renews it"
+    fi
+    echo "$python"
     exit
 fi
 for file in "${requirements[@]}"; do

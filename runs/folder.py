@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.curriculum import STAGE_CHECKPOINT
 from config.errors import InputError
-from config.places import place
+from config.places import check_run_name, place
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunFolder:
             InputError: the name cannot name a folder, is taken (`resume=False`), has nothing to continue
                 (`resume=True`), or the folder cannot be written.
         """
-        _check_name(model_name)
+        check_run_name(model_name)
         run = cls(place(save_path, "save_path") / model_name)
         try:
             if resume:
@@ -93,6 +93,16 @@ class RunFolder:
     def figures(self) -> Path:
         """Folder of the figures, PNG."""
         return self.root / "figures"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files; there only where `tracking` asks for it."""
+        return self.root / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        """Folder of W&B's files; there only where `tracking` asks for it."""
+        return self.root / "wandb"
 
     @property
     def report(self) -> Path:
@@ -187,8 +197,3 @@ class RunFolder:
             else:
                 probe.unlink(missing_ok=True)
             raise
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or name in (".", "..") or any(char in "/\\" or not char.isprintable() for char in name):
-        raise InputError(f"model_name: {name!r} cannot name a folder; use letters, digits, '-', '_' and '.'")

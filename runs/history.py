@@ -30,6 +30,8 @@ FREE_KEYS = {
     "figures",
     "figure_videos",
     "strict_monitors",
+    "tracking",
+    "wandb",
     "until",
     "patience",
 }

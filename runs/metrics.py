@@ -12,10 +12,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.errors import InputError
 from runs.process.atomic import atomic_write, plain
+
+if TYPE_CHECKING:
+    from runs.tracking.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +26,17 @@ logger = logging.getLogger(__name__)
 class MetricLog:
     """Appends records to a JSON-lines file, each flushed at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tracking: Tracking | None = None) -> None:
         """Open `path` for appending; a torn last line is removed first.
+
+        Args:
+            path: the file.
+            tracking: is told every record, too.
 
         Raises:
             InputError: the file cannot be written, or is damaged before its last line.
         """
-        self._path = path
+        self._path, self._tracking = path, tracking
         self._unwritten: list[str] = []
         if path.exists():
             self._rewrite(self.read(path))
@@ -46,7 +53,8 @@ class MetricLog:
         Raises:
             TypeError: a value is nothing that JSON can hold.
         """
-        line = json.dumps(plain({"kind": kind, **values}), allow_nan=False)
+        record = plain({"kind": kind, **values})
+        line = json.dumps(record, allow_nan=False)
         told = bool(self._unwritten)
         self._unwritten.append(line + "\n")
         try:
@@ -58,6 +66,8 @@ class MetricLog:
                     self._path,
                     error.strerror or error,
                 )
+        if self._tracking:
+            self._tracking.record(record)
 
     def drop_after(self, step: int, epoch: int, stage: int | None = None) -> None:
         """Remove what a run will do again that is resumed from a checkpoint.
@@ -74,8 +84,11 @@ class MetricLog:
             return not again and record.get("step", step) <= step
 
         self._file.close()
-        self._rewrite([record for record in self.read(self._path) if stays(record)])
+        kept = [record for record in self.read(self._path) if stays(record)]
+        self._rewrite(kept)
         self._file = self._path.open("ab", buffering=0)
+        if self._tracking:
+            self._tracking.continue_after(kept)
 
     def records(self) -> list[dict[str, Any]]:
         """All records, those included that could not be written yet."""

@@ -37,13 +37,20 @@ def test_the_list_of_folders_is_that_of_the_repository() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     section = page.partition("## Folders\n")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^ +(\w+/)(?: |$)", section, flags=re.MULTILINE))
-    top = {path.parent.name for path in ROOT.glob("*/*.py")} | {"tests"}
+    top = {path.parent.name for path in ROOT.glob("*/*.py")} | {"dockerfile", "tests"}
     inside = {path.name for name in ("data_utils", "runs") for path in (ROOT / name).iterdir() if path.is_dir()}
     assert listed == {f"{name}/" for name in (top | inside) - {"__pycache__"}}
 
 
 @pytest.mark.parametrize(
-    ("recipe", "old"), [("a loss", "mse"), ("a dataset", "ucf101"), ("a task", "svt"), ("an evaluation", "knn")]
+    ("recipe", "old"),
+    [
+        ("a loss", "mse"),
+        ("a dataset", "ucf101"),
+        ("a task", "svt"),
+        ("an evaluation", "knn"),
+        ("a tracker", "tensorboard"),
+    ],
 )
 def test_what_exists_was_added_by_the_same_recipe(recipe: str, old: str) -> None:
     assert files_of(recipe, old)

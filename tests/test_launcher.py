@@ -33,7 +33,8 @@ class Launcher:
         (self.root / "run_scripts").mkdir(parents=True)
         self.commands.mkdir()
         shutil.copy(ROOT / "launcher.sh", self.root)
-        shutil.copy(ROOT / "run_scripts/setup_environment.sh", self.root / "run_scripts")
+        for script in ("arguments.sh", "setup_environment.sh"):
+            shutil.copy(ROOT / "run_scripts" / script, self.root / "run_scripts")
         (self.root / "main.py").write_text(MAIN)
         for command in ("bash", "cat", "dirname", "grep"):
             (self.commands / command).symlink_to(shutil.which(command) or command)
@@ -103,7 +104,7 @@ def test_a_gpu_is_chosen_by_its_bus_number(launcher: Launcher) -> None:
 def test_a_missing_gpu_is_refused_with_those_that_exist(launcher: Launcher) -> None:
     done = launcher.with_gpus("0, Card A\\n11, Card B\\n")("1", "own.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "launcher: there is no GPU 1; this machine has\n0, Card A\n11, Card B\n"
+    assert done.stderr == "launcher: there is no GPU 1; this machine has 0, Card A; 11, Card B\n"
 
 
 def test_cpu_hides_the_gpus(launcher: Launcher) -> None:

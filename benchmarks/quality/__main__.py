@@ -23,8 +23,8 @@ from joblib import Parallel, delayed
 from benchmarks.quality.execute import RESULTS, Executor, RunFailed, read_result
 from benchmarks.quality.plan import BOOK, Book, Run, choose_recipes, plan_floors, plan_run, read_book
 from benchmarks.quality.table import render
-from benchmarks.training_run import ROOT
 from config.errors import InputError
+from sweeps.process import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.plan import FLOORS, Run
-from benchmarks.training_run import ROOT, run_python, train
 from config.errors import InputError
+from config.yaml_text import to_yaml
 from runs.metrics import MetricLog
 from runs.process.atomic import write_json
+from sweeps.process import ROOT, run_python
+from sweeps.training import Training, train
 
 RESULTS = ROOT / "benchmarks/results/quality"
 
@@ -66,9 +68,12 @@ class Executor:
     def _trained(self, run: Run) -> dict[str, Any]:
         """Trains, scores, and puts together what both have left."""
         name = f"{run.name}-{run.fingerprint[:8]}"  # a run is never resumed with another config
-        if ended := train(self.runs, name, run.config, run.overrides, self.threads):
+        runs = self.runs.resolve()
+        places = (f"save_path={to_yaml(str(runs))}", f"model_name={to_yaml(name)}")
+        training = Training(name, runs, run.config, (*run.overrides, *places), start_in=ROOT)
+        if ended := train(training, self.threads):
             raise RunFailed(ended.removeprefix("error: "))
-        folder, scores = self.runs.resolve() / name, self.runs.resolve() / f"{name}.scores.json"
+        folder, scores = training.run.root, runs / f"{name}.scores.json"
         skip = [] if self.val_probes else ["--skip-val-probes"]
         self._python(run, "benchmarks.quality.score", str(folder), str(scores), *skip)
         environment = read_json(folder / "environment.json")

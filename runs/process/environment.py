@@ -63,10 +63,16 @@ def device_name(device: torch.device | str) -> str:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """`{"commit", "dirty"}` of the repository around `folder`; None without git, a repository or a commit."""
+    """`{"commit", "dirty"}` of the repository around `folder`; None without git, a repository or a commit.
+
+    In a container, where there is no git, it is what HVT_COMMIT says: the commit, with `-dirty` after it or not.
+    """
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     status = _git(folder, "status", "--porcelain")
-    return None if commit is None or status is None else {"commit": commit, "dirty": bool(status)}
+    if commit is not None and status is not None:
+        return {"commit": commit, "dirty": bool(status)}
+    commit, dash, _dirty = os.environ.get("HVT_COMMIT", "").partition("-")
+    return {"commit": commit, "dirty": bool(dash)} if commit else None
 
 
 def _version(package: str) -> str | None:

@@ -80,8 +80,12 @@ class StopRequest(_Handled):
     (which a terminal sends to them, too) until the loop has ended its step.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, note: str = "the run stops after this step or validation and saves last.pt; Ctrl-C again ends it now"
+    ) -> None:
+        """`note`: what the first signal's message says will happen."""
         super().__init__()
+        self._note = note
         self.signal: int | None = None
         """The number of the first signal; None: none came."""
 
@@ -98,9 +102,7 @@ class StopRequest(_Handled):
         if not self.requested:
             self.signal = number
             name = signal.Signals(number).name
-            note = (
-                f"\n{name}: the run stops after this step or validation and saves last.pt; Ctrl-C again ends it now\n"
-            )
+            note = f"\n{name}: {self._note}\n"
             # os.write: print() fails where the signal arrives in the middle of another print().
             with suppress(OSError):  # nobody reads: the wish stands all the same
                 os.write(2, note.encode())

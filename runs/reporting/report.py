@@ -6,13 +6,14 @@ import base64
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from runs.folder import RunFolder
+from runs.metric_names import TEST, score_name
 from runs.process.atomic import plain, write_text
 from runs.reporting.monitor_table import MONITORS
 from runs.results import Result, results_of
@@ -78,6 +79,12 @@ class ScoreTable:
         videos = f"videos of {first.dataset}" if first.dataset else "videos"
         return f"{first.metric} on the test {videos}, {first.unit}"
 
+    @property
+    def metric_name(self) -> str:
+        """The name of its numbers wherever they are shown."""
+        first = next(result for row in self.rows.values() for result in row if result)
+        return f"{TEST}/{score_name(replace(first, level='LEVEL', labels=first.labels and 'LABELS'))}"
+
 
 def write_report(
     run: RunFolder,
@@ -111,6 +118,7 @@ def write_report(
         name=run.root.name,
         started=environment.get("started", ""),
         task=summary.get("task", ""),
+        debug=summary.get("debug"),
         tables=tables,
         singles=[(_described(evaluations, r)["heading"], r) for r in results if r.level is None],
         skipped=summary.get("skipped") or {},

@@ -60,6 +60,12 @@ def test_every_config_of_the_repository_loads() -> None:
         assert load_config(name).config.model_name == Path(name).stem
 
 
+def test_a_name_of_a_run_at_wandb_replaces_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, "wandb: {name: first, project: mine, tags: [a]}\n")
+    wandb = load_config(path, ["wandb.name=second"]).config.wandb
+    assert (wandb.name, wandb.project, wandb.tags) == ("second", "mine", ["a"])
+
+
 def test_later_wins_key_by_key(tmp_path: Path) -> None:
     default = load_config(write(tmp_path, "", "default.yaml"))
     path = write(tmp_path, "optimizer: {lr: 0.5, weight_decay: 0.25}\nbatch_size: 3\n")

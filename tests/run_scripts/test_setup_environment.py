@@ -142,5 +142,23 @@ def test_inside_the_image_nothing_is_set_up(repository: Repository) -> None:
     assert not (repository.root / ".venv").exists()
 
 
+def test_an_image_of_other_requirements_is_told(repository: Repository) -> None:
+    folder = repository.root.parent / "image"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(sys.executable)
+    repository.environment["PATH"] = f"{folder}/bin:{repository.environment['PATH']}"
+    with (repository.root / "requirements.txt").open("rb") as file:
+        stamp = subprocess.run(["sha256sum"], stdin=file, capture_output=True, text=True, check=True).stdout
+    (folder / "requirements.txt.sha256").write_text(stamp)
+    assert repository(HVT_IN_DOCKER="1") == (0, f"{folder}/bin/python\n", "")
+    (repository.root / "requirements.txt").write_text("one==2\n")
+    assert repository(HVT_IN_DOCKER="1") == (
+        0,
+        f"{folder}/bin/python\n",
+        "setup: the image was built from another requirements.txt than this code's; run_scripts/build_docker.sh renews "
+        "it\n",
+    )
+
+
 def test_unknown_arguments_are_refused(repository: Repository) -> None:
     assert repository("prod") == (1, "", "setup: usage: setup_environment.sh [dev]\n")

@@ -52,3 +52,14 @@ def test_git_state_tells_the_commit_and_whether_files_differ_from_it(tmp_path: P
 def test_git_state_is_none_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state(REPOSITORY) is None
+
+
+@pytest.mark.parametrize(("told", "state"), [("abc123", False), ("abc123-dirty", True)])
+def test_in_an_image_the_commit_is_what_the_environment_says(
+    told: str, state: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HVT_COMMIT", told)
+    assert git_state(REPOSITORY) == {"commit": "abc123", "dirty": state}
+    monkeypatch.setenv("HVT_COMMIT", "")
+    assert git_state(REPOSITORY) is None
