@@ -19,7 +19,7 @@ from sweeps.combinations import count
 from sweeps.definition import read_definition
 from sweeps.folder import Manifest, SweepFolder, SweepRun, check_runs, joined
 from sweeps.names import file_safe
-from sweeps.plan import config_text, plan_runs
+from sweeps.plan import config_text, plan_runs, twins
 from sweeps.running import run_all
 from sweeps.scores import Measure
 from sweeps.slots import here, slots_of
@@ -88,6 +88,8 @@ class PlannedSweep:
         _ask(count(definition), yes=options.yes)
         root = str(Path(base.config.save_path) / name)
         planned = plan_runs(options.base, options.overrides, definition, root)
+        if same := twins(planned):
+            logger.warning("%s computes the same as %s (such runs: %d)", *reversed(same[0]), len(same))
         if options.by:
             _check_measure(options.by, [run.config for run in planned])
         folder = SweepFolder.of(base.config.save_path, name)

@@ -122,6 +122,20 @@ def differs(one: Config, other: Config) -> str | None:
     return next((key for key, value in first.items() if second[key] != value), None)
 
 
+def twins(runs: Sequence[PlannedRun]) -> list[tuple[str, str]]:
+    """Names of runs that compute the same, each with the first one that does: a key that varies has no effect there.
+
+    So it is where combinations vary a key of a section that their task does not use.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for run in runs:
+        content = f"{run.seed} {run.config.model_dump_json(exclude=_OF_THE_RUN)}"
+        if first.setdefault(content, run.name) != run.name:
+            found.append((first[content], run.name))
+    return found
+
+
 def config_text(run: PlannedRun, sweep: str, base: str, path: str) -> str:
     """The config file of a run.
 

@@ -10,7 +10,7 @@ import pytest
 from config.errors import InputError
 from config.load import load_config
 from sweeps.definition import read_definition
-from sweeps.plan import PlannedRun, config_text, plan_runs
+from sweeps.plan import PlannedRun, config_text, plan_runs, twins
 
 BASE = """\
 # Own comment
@@ -98,6 +98,14 @@ def test_the_config_of_a_run_can_be_a_base(base: Path, tmp_path: Path) -> None:
     assert config.model_dump() == values | {
         "num_epochs": 3, "save_path": "outputs/mine-sweep", "model_name": "num_epochs-3_s0", "resume": False,
     }  # fmt: skip
+
+
+def test_runs_that_compute_the_same_are_found(base: Path) -> None:
+    runs = planned(base, "task=[hierarchical,vicreg]", "hierarchical.isolation=[strict,end2end]", seeds=2)
+    assert twins(runs) == [
+        (f"task-vicreg_isolation-strict_s{seed}", f"task-vicreg_isolation-end2end_s{seed}") for seed in (0, 1)
+    ]
+    assert twins(planned(base, "task=[hierarchical,vicreg]", seeds=2)) == []
 
 
 def test_old_and_new_spelling_of_a_key_are_one_key(base: Path) -> None:
