@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from config.command_line import end_without_experiment, read_command_line
@@ -67,8 +67,6 @@ from runs.process.memory import MemoryWatch
 from runs.process.seeds import seed_everything
 from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
-from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
-from runs.reporting.embedding import METHODS, Method
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
 from runs.reporting.report import write_report
@@ -82,7 +80,7 @@ from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import FirstWindows, draw_embeddings, draw_input, draw_looks
+from visualization import DrawnRun, FirstWindows, draw_figures
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +183,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
     summary |= stages_told(history, experiment.config, chosen, run)
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
-    summary["failed_figures"] = draw_figures(experiment, task, test, records)
+    summary["failed_figures"] = draw_figures(drawn_run(experiment, task, test), records, run.figures)
     publish(experiment, summary, records, seconds_before)
     tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
     announce_results(summary, test, experiment.plan, run)
@@ -440,39 +438,15 @@ def announce(
     log.write(kind, step=step, epoch=epoch, **validation.record())
 
 
-def draw_figures(experiment: Experiment, task: Task, test: FinalTest, records: list[dict[str, Any]]) -> dict[str, str]:
-    """Draws all figures anew; by file name, why some of them could not be drawn."""
-    config, plan, folder = experiment.config, experiment.plan, experiment.run.figures
-
-    def embed(method: Method) -> None:
-        scores = plan.scores_in_words(test.results, config.choose_by)
-        split = test.split
-        labels = {name: label_set for name, label_set in split.labels.items() if label_set.is_known.any()}
-        draw_embeddings(split.features, labels, folder, config.seed, config.figure_videos, scores, [method])
+def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
+    """What figures show of a run."""
+    config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:
-        with closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
-            return FirstWindows.of(next(batches.epoch(0)), experiment.catalogs["train"])
+        with closing(training_loader(task, train, config)) as batches:
+            return FirstWindows.of(next(batches.epoch(0)), train)
 
-    first_windows = cache(read)  # once for two figures
-    drawings: dict[str, Callable[[], object]] = {
-        "windows": lambda: draw_input(first_windows(), config, folder),
-        "views": lambda: draw_looks(first_windows(), task.views, task.view_names, config, folder),
-        "loss": partial(draw_losses, records, folder),
-        **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
-        "collapse": partial(draw_collapse, records, folder),
-        **{method: partial(embed, method) for method in config.figures},
-    }
-    for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
-        (folder / f"{name}.png").unlink(missing_ok=True)
-    failed = {}
-    for name, draw in drawings.items():
-        try:
-            draw()
-        except Exception as error:  # whatever it is: the scores are what the run was for, and the other figures
-            failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
-            logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
-    return failed
+    return DrawnRun(config, experiment.plan, task, test.split, test.results, read)
 
 
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:

@@ -1,12 +1,13 @@
-"""Figures of a run: embeddings of the features that `eval.py` scored, and what the model sees."""
+"""Figures of a run: its curves, embeddings of the features that `eval.py` scored, and what the model sees."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,15 @@ from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.normalise import to_pixels
 from data_utils.views.views import View, make_views, middle_view
+from protocols.encoded import EncodedSplit
+from protocols.evaluation import Plan
 from runs.process.seeds import numpy_generator
+from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
 from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.reporting.drawn_text import Lettering, width
 from runs.reporting.embedding import METHODS, Method, embed
+from runs.results import Result
+from tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +45,65 @@ FRAME_SIDE = 64  # pixels: smaller frames are enlarged at least to this
 DRAWN_WINDOWS = 8
 DRAWN_LOOKS = 3  # of them, each above all its views
 ROW_FRAMES = 16  # frames side by side before a strip of windows is broken, at clip borders
+
+
+# ------------------------------------------------------------------------------------------------- all of a run
+
+
+@dataclass(frozen=True)
+class DrawnRun:
+    """What figures show of a run."""
+
+    config: Config
+    plan: Plan
+    """Its evaluations."""
+    task: Task
+    split: EncodedSplit
+    """The test videos."""
+    results: Sequence[Result]
+    """Of the evaluations on them."""
+    read: Callable[[], FirstWindows]
+    """Reads the windows of the first training batch."""
+
+
+def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path) -> dict[str, str]:
+    """Draws all figures of a run anew.
+
+    Args:
+        run: whose figures they are.
+        records: of its metrics.jsonl.
+        folder: of the figures.
+
+    Returns:
+        By file name, why some of them could not be drawn: a figure that fails costs neither the scores, which are what
+        the run was for, nor another figure.
+    """
+    config, plan = run.config, run.plan
+
+    def draw_by(method: Method) -> None:
+        scores = plan.scores_in_words(run.results, config.choose_by)
+        labels = {name: label_set for name, label_set in run.split.labels.items() if label_set.is_known.any()}
+        draw_embeddings(run.split.features, labels, folder, config.seed, config.figure_videos, scores, [method])
+
+    first_windows = cache(run.read)  # once for two figures
+    drawings: dict[str, Callable[[], object]] = {
+        "windows": lambda: draw_input(first_windows(), config, folder),
+        "views": lambda: draw_looks(first_windows(), run.task.views, run.task.view_names, config, folder),
+        "loss": partial(draw_losses, records, folder),
+        **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
+        "collapse": partial(draw_collapse, records, folder),
+        **{method: partial(draw_by, method) for method in config.figures},
+    }
+    for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    failed = {}
+    for name, draw in drawings.items():
+        try:
+            draw()
+        except Exception as error:  # whatever it is
+            failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
+            logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
+    return failed
 
 
 # ------------------------------------------------------------------------------------------------- embeddings
