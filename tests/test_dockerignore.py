@@ -39,7 +39,7 @@ def left_out() -> Callable[[str], bool]:
     """The rules as git would write them: a pattern of Docker's begins at the root of the repository."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     rooted = [f"!/{line[1:]}" if line.startswith("!") else f"/{line}" for line in lines]
-    return pathspec.PathSpec.from_lines("gitignore", rooted).match_file
+    return pathspec.GitIgnoreSpec.from_lines(rooted).match_file
 
 
 @pytest.mark.parametrize("path", NEVER)
