@@ -1,4 +1,4 @@
-"""Generated configs: where they go, and that each is the whole config of a stage."""
+"""The config of every stage as a file: whole, and to be started alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from config import generated, stage_files
-from config.errors import InputError
-from config.generated import write_generated
 from config.load import load_config
 
 CURRICULUM = """\
@@ -61,25 +59,3 @@ def test_what_is_no_curriculum_is_told_in_one_line(file: Path, capsys: pytest.Ca
     assert stage_files.main([]) == 2
     assert stage_files.main([str(file), "curriculum.step_2.task=vicreg", "curriculum.step_2.stage_lr={}"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: curriculum.step_2: ")
-
-
-def test_where_the_code_cannot_be_written_generated_configs_go_to_the_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound_by_rights: None
-) -> None:
-    code, runs = tmp_path / "code", tmp_path / "runs"
-    code.mkdir()
-    monkeypatch.setattr(generated, "GENERATED", code / "generated")
-    code.chmod(0o555)
-    try:
-        assert write_generated("a", "seed: 1\n", str(runs)) == runs / "generated" / "a.yaml"
-        assert (runs / "generated" / "a.yaml").read_text() == "seed: 1\n"
-        runs.chmod(0o555)
-        (runs / "generated").chmod(0o555)
-        with pytest.raises(InputError, match=r"cannot write .*generated/b.yaml"):
-            write_generated("b", "", str(runs))
-    finally:
-        for folder in (code, runs, runs / "generated"):
-            folder.chmod(0o755)
-    write_generated("a", "seed: 2\n", str(runs))
-    assert (code / "generated" / "a.yaml").read_text() == "seed: 2\n"
-    assert [path.name for path in (code / "generated").iterdir()] == ["a.yaml"]
