@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import main
+import visualization
 from config.schema import Config
 from runs.folder import RunFolder
 
@@ -74,7 +75,7 @@ def test_a_figure_that_fails_costs_no_other_and_no_result(program: Program, monk
         assert run.report.exists()
         raise ValueError("no picture\nof this")
 
-    monkeypatch.setattr(main, "draw_embeddings", fail)
+    monkeypatch.setattr(visualization, "draw_embeddings", fail)
     run = program(lambda split, number: "ab"[number % 2], "kind", "num_epochs=1", "figures=[pca, tsne]")
     assert program.out.count("could not be drawn") == 2
     assert "warning: figure pca.png could not be drawn: ValueError: no picture of this\n" in program.out
