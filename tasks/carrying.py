@@ -125,7 +125,8 @@ def carry_over(checkpoint: Mapping[str, Any], task: Task, trainer: Trainer, conf
     parameters = {name: parameter.detach() for name, parameter in task.named_parameters() if parameter.requires_grad}
     states, why_none = _optimizer_states(checkpoint["trainer"], before.optimizer.name, config.optimizer.name)
     trainer.take_over(carried_moments(plan, states, parameters, networks))
-    step = checkpoint["history"]["step"]
+    # The weights' own: of a stage that trained on after its best validation, the history has a later one.
+    step = checkpoint["history"].get("first_step", 0) + checkpoint["trainer"]["step"]
     logger.info("carried over from %s (step %d)\n%s", path, step, _block(plan, why_none))
     return {"from": str(path), "step": step, "optimizer": why_none or "carried", **asdict(plan)}
 
