@@ -217,7 +217,7 @@ def test_the_printed_config_fits(format: str, raw: Path, tmp_path: Path, capsys:
     assert {split: len(catalog.table) for split, catalog in catalogs.items()} == {"train": 12, "val": 4, "test": 4}
     assert config.frame_size == [64, 96]
     assert config.section(HierarchySettings).patch_size == 16
-    assert config.window.frequency == 4  # 25 frames per second
+    assert config.window.sampling == "uniform"  # 40 frames at 25 per second
     assert len(plan) * config.num_epochs >= 500
     assert knn_settings(config.evaluations).k == 5
 
