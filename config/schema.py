@@ -229,9 +229,9 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
             TypeError: the encoder has no levels.
         """
         numbers = self.section(HierarchySettings)
-        return Geometry.of_window(
-            self.groups, self.frame_size, numbers.patch_size, self.window.length, numbers.frames_per_clip
-        )
+        length = self.window.length
+        frames_per_clip = numbers.frames_per_clip if "clip" in self.groups else length
+        return Geometry.of_window(self.groups, self.frame_size, numbers.patch_size, length, frames_per_clip)
 
     @property
     def clips(self) -> int:

@@ -64,14 +64,13 @@ def check_window(config: Config) -> None:
     if config.encoder != "hierarchical" or config.hierarchy is None:
         return
     length, clip, per_clip = config.window.length, config.hierarchy.frames_per_clip, "hierarchy.frames_per_clip"
-    pictures = {"groups": ["backbone", "space"], "window.length": 1, per_clip: 1}
-    if length % clip:
+    if "clip" in config.groups and length % clip:
         below, above = multiples(length, clip)
         dividing = max(frames for frames in range(1, clip + 1) if length % frames == 0)
         refuse(
             config,
             f"window.length and {per_clip} disagree: {length} frames cannot be cut into clips of {clip}",
-            *([pictures] if length == 1 else []),
+            *([{"groups": ["backbone", "space"]}] if length == 1 else []),
             *({"window.length": frames} for frames in (below, above) if frames),
             {per_clip: dividing},
         )
@@ -79,20 +78,11 @@ def check_window(config: Config) -> None:
         refuse(
             config,
             f"groups and window.length disagree: without the level `time` a window is one frame, not {length}",
-            {"window.length": 1, per_clip: 1},
+            {"window.length": 1},
             {"groups": ["backbone", "space", "time"]},
-            {"groups": ["backbone", "space", "time"], per_clip: length},
             {"groups": ["backbone", "space", "time", "clip"]},
         )
     geometry = config.geometry
-    if "clip" not in config.groups and geometry.clips != 1:
-        refuse(
-            config,
-            f"groups and window.length disagree: without the level `clip` a window is one clip, but {geometry.clips} "
-            f"clips of {clip} frames fit into {length}",
-            {per_clip: length},
-            {"groups": [*config.groups, "clip"]},
-        )
     for level in geometry.joining:
         if config.causal(level) and geometry.tokens(level) < 2:
             refuse(

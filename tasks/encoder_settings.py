@@ -46,7 +46,9 @@ class HierarchySettings(Section):
     """The hierarchical encoder."""
 
     patch_size: Positive = Field(description="side of a square patch, pixels")
-    frames_per_clip: Positive = Field(description="frames that `time` joins into one clip")
+    frames_per_clip: Positive = Field(
+        description="frames that `time` joins into one clip; without the level `clip`, a window is one clip"
+    )
     position_embedding: Literal["learned", "sincos"] = Field(description="positions inside a unit")
     stem: Literal["linear", "cnn"] = Field(description="what makes patch tokens; `cnn`: convolutions inside a frame")
     temporal_stem: bool = Field(description="`cnn` also convolves over time; this leaks between frames")

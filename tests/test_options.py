@@ -38,10 +38,10 @@ def same_views(views: str) -> str:
 # By option its values, each a set of overrides. What is listed together belongs together.
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "groups": {
-        "image": ("groups=[backbone,space]", "window.length=1", "hierarchy.frames_per_clip=1"),
-        "space-time": ("groups=[space,time]", "hierarchy.frames_per_clip=6"),
+        "image": ("groups=[backbone,space]", "window.length=1"),
+        "space-time": ("groups=[space,time]",),
         "space-clip": ("groups=[space,time,clip]",),
-        "backbone-time": ("groups=[backbone,space,time]", "hierarchy.frames_per_clip=6"),
+        "backbone-time": ("groups=[backbone,space,time]",),
         "backbone-clip": ("groups=[backbone,space,time,clip]",),
     },
     "causal": {

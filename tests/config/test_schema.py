@@ -44,8 +44,7 @@ NO_INVARIANCE = [f"hierarchical.loss_weights.{level}.invariance=0.0" for level i
         (
             ["window.length=1"],
             "window.length and hierarchy.frames_per_clip disagree: 1 frames cannot be cut into clips of 4; "
-            "groups=[backbone,space] window.length=1 hierarchy.frames_per_clip=1 would fit, or "
-            "window.length=4 or hierarchy.frames_per_clip=1",
+            "groups=[backbone,space] would fit, or window.length=4 or hierarchy.frames_per_clip=1",
         ),
         (
             ["window.sampling=uniform", "window.frequency_fps=6"],
@@ -58,15 +57,9 @@ NO_INVARIANCE = [f"hierarchical.loss_weights.{level}.invariance=0.0" for level i
             "window.step=null would fit, or window.sampling=dense",
         ),
         (
-            ["groups=[space, time]", "window.length=8", "hierarchy.frames_per_clip=4"],
-            "groups and window.length disagree: without the level `clip` a window is one clip, but 2 clips of"
-            " 4 frames fit into 8; hierarchy.frames_per_clip=8 would fit, or groups=[space,time,clip]",
-        ),
-        (
             ["groups=[backbone, space]", "window.length=8", "hierarchy.frames_per_clip=4"],
             "groups and window.length disagree: without the level `time` a window is one frame, not 8; "
-            "window.length=1 hierarchy.frames_per_clip=1 would fit, or groups=[backbone,space,time] "
-            "hierarchy.frames_per_clip=8 or groups=[backbone,space,time,clip]",
+            "window.length=1 would fit, or groups=[backbone,space,time] or groups=[backbone,space,time,clip]",
         ),
         (
             ["hierarchy.stem=cnn", "hierarchy.patch_size=9"],
@@ -221,7 +214,7 @@ def test_a_level_has_one_view_or_two(views: str) -> None:
 HASTY = [
     ["window.length=1"],
     ["window.length=16", "hierarchy.frames_per_clip=3"],
-    ["window.length=5", "groups=[space, time]"],
+    ["window.length=5", "groups=[space, time, clip]"],
     ["window.length=16", "groups=[backbone, space]"],
     ["frame_size=[224, 224]"],
     ["frame_size=[64, 128]", "hierarchy.patch_size=12"],
@@ -269,11 +262,12 @@ def test_groups_must_be_a_hierarchy(groups: str) -> None:
         load_config("quickstart", [f"groups={groups}"])
 
 
-def test_two_levels_are_one_clip() -> None:
-    config = load_config(
-        "quickstart", ["groups=[space, time]", "window.length=8", "hierarchy.frames_per_clip=8"]
-    ).config
-    assert config.clips == 1
+@pytest.mark.parametrize("groups", ["[space, time]", "[backbone, space, time]"])
+@pytest.mark.parametrize("frames_per_clip", [3, 4, 8])
+def test_without_the_level_clip_a_window_is_one_clip(groups: str, frames_per_clip: int) -> None:
+    overrides = [f"groups={groups}", "window.length=8", f"hierarchy.frames_per_clip={frames_per_clip}"]
+    geometry = load_config("quickstart", overrides).config.geometry
+    assert (geometry.clips, geometry.frames_per_clip) == (1, 8)
 
 
 def test_clips_follow_from_the_window() -> None:

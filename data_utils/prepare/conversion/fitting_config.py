@@ -75,7 +75,6 @@ def _window(facts: pd.DataFrame) -> dict[str, Any]:
     if (frames == 1).all():  # pictures: without the level `time`, patches are the units of the lowest level
         return {
             "groups": ["backbone", "space"],
-            "frames_per_clip": 1,
             "window": {"length": 1, "frequency": 1, "eval_windows": 1},
         }
     usual = int(np.percentile(frames, 25))
