@@ -33,6 +33,7 @@ from config.data import Difficulty, MovingDigits
 from config.errors import InputError
 from config.files import CONFIG_FOLDER, read_file
 from data_utils.catalog.catalog_file import read_csv
+from data_utils.prepare.early_end import expect_early_end
 from data_utils.prepare.listing import Listing
 from data_utils.prepare.moving_digits_easy import STEPS, render
 from data_utils.prepare.moving_digits_hard import render_hard
@@ -92,6 +93,7 @@ def _make(folder: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
     jobs = [(split, index) for split in SPLITS for index in range(videos[split])]
     rows: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
     write = partial(_write_video, folder, seed, difficulty)
+    expect_early_end()
     written = Parallel(n_jobs=-1, return_as="generator")(delayed(write)(*job) for job in jobs)
     for (split, _), row in zip(jobs, tqdm(written, "making moving_digits", len(jobs), disable=None), strict=True):
         rows[split].append(row)

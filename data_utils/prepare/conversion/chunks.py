@@ -20,6 +20,7 @@ from data_utils.prepare.conversion.converter import remove
 from data_utils.prepare.conversion.converter_pool import COMMAND, POOL
 from data_utils.prepare.conversion.out_folder import Record, parts_folder, read_records, unwritable, write_records
 from data_utils.prepare.conversion.results import shown
+from data_utils.prepare.early_end import expect_early_end
 from data_utils.video_files.frame_folders import is_image
 from data_utils.video_files.helper_process import HelperError, HelperProcess
 from data_utils.video_files.verify import PATIENCE
@@ -194,6 +195,7 @@ def run_jobs(
     Threads call it, for converting happens in processes of their own; within a `joblib.parallel_config(backend=...)`
     that backend's workers do, so it must be possible to pickle function and jobs.
     """
+    expect_early_end()
     calls = (delayed(function)(*job) for job in jobs)
     settings = {"n_jobs": workers, "batch_size": 1, "prefer": "threads"}
     try:

@@ -56,6 +56,7 @@ def test_without_a_home_folder_libraries_work_and_leave_nothing_behind(tmp_path:
 
 def test_a_home_folder_that_can_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "somebody")  # the tests may be run as a user without a name
     for variable in FOLDERS:
         monkeypatch.delenv(variable, raising=False)
     before = dict(os.environ)
