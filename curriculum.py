@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +13,7 @@ from config.errors import InputError
 from config.load import LoadedConfig
 from config.stage_files import write_stage_file
 from eval import why_no_choice
+from experiment import Experiment
 from runs.folder import RunFolder
 from runs.history import History
 from runs.stages import leave_to_next_stage
@@ -21,9 +21,6 @@ from tasks import build_task
 from tasks.carrying import networks_of, plan_for
 from tasks.task import Task
 from train import Trainer, training_loader
-
-if TYPE_CHECKING:
-    from main import Experiment
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,35 +33,32 @@ import torch
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from curriculum import check_stages, end_stage, stages_of
-from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS, few_videos
-from data_utils.batches.frame_reader import describe_reading
+from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
-from data_utils.batches.opening import open_bad_videos, open_catalogs
-from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
     Validation,
     Validator,
-    check_plateau,
     choosing_score,
     final_test,
     watched_value,
     why_no_choice,
 )
+from experiment import Experiment, describe_run, open_experiment
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
-from protocols.evaluation import EvaluationData, Plan, plan_evaluations
+from protocols.evaluation import Plan
 from runs.checkpoint import save_encoder
 from runs.completing import complete
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
-from runs.process.atomic import write_json, write_text
+from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
 from runs.process.ending import before_an_error, ending
-from runs.process.environment import describe_environment, device_name
+from runs.process.environment import device_name
 from runs.process.memory import MemoryWatch
 from runs.process.seeds import seed_everything
 from runs.process.signals import EndOnSignal, StopRequest
@@ -112,28 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if run is not None:
                 run.discard_if_unused()
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """The state that the stages of a run share."""
-
-    loaded: LoadedConfig
-    run: RunFolder
-    lock: RunLock
-    memory: MemoryWatch
-    tracking: Tracking
-    environment: dict[str, Any]
-    catalogs: dict[str, Catalog]
-    plan: Plan
-    """The evaluations, with their data."""
-    bad_videos: BadVideos
-    device: torch.device
-
-    @property
-    def config(self) -> Config:
-        """The values of `loaded`."""
-        return self.loaded.config
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
@@ -188,46 +162,6 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
     announce_results(summary, test, experiment.plan, run)
     return 0
-
-
-def describe_run(loaded: LoadedConfig, config: Config, run: RunFolder, device: torch.device) -> dict[str, Any]:
-    """Writes down what is run, and where.
-
-    Args:
-        loaded: what is run.
-        config: that the reading begins with.
-        run: its folder.
-        device: that computes.
-
-    Returns:
-        What environment.json says.
-    """
-    run.error.unlink(missing_ok=True)
-    environment = describe_environment(device) | {"reading": describe_reading(config)}
-    write_text(run.config, render_config(loaded))
-    write_json(run.environment, environment)
-    return environment
-
-
-def open_experiment(
-    loaded: LoadedConfig,
-    run: RunFolder,
-    lock: RunLock,
-    memory: MemoryWatch,
-    tracking: Tracking,
-    environment: dict[str, Any],
-    device: torch.device,
-) -> Experiment:
-    """Opens all data that a run, or one of its stages, needs."""
-    config = loaded.config
-    catalogs = open_catalogs(config, config.groups, run.bad_videos)
-    if config.debug:
-        catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
-    bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
-    # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
-    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
-    check_plateau(plan, config)
-    return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, bad_videos, device)
 
 
 def tell_begin(experiment: Experiment, number: int, stages: int) -> None:

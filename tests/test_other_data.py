@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+import experiment
 import main
 from config.evaluations import data_of
 from config.load import load_config
@@ -178,7 +179,7 @@ def without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
                 catalog.labels.clear()
         return catalogs
 
-    monkeypatch.setattr(main, "open_catalogs", opened)
+    monkeypatch.setattr(experiment, "open_catalogs", opened)
 
 
 @pytest.mark.usefixtures("without_labels")
