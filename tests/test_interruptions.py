@@ -196,7 +196,7 @@ def test_before_there_is_anything_to_continue_the_name_stays_free(
     program: Program, action: Callable[[], object]
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, "open_catalogs", 1, action, after=True)
+        patch(monkeypatch, "open_experiment", 1, action, after=True)
         if action is stop:
             assert program() == 143
             assert program.err == "SIGTERM: the run has ended; nothing had been trained yet\n"
