@@ -61,7 +61,7 @@ class DrawnRun:
     split: EncodedSplit
     """The test videos."""
     results: Sequence[Result]
-    """Of the evaluations on them."""
+    """What the evaluations say of them."""
     read: Callable[[], FirstWindows]
     """Reads the windows of the first training batch."""
 

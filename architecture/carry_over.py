@@ -56,7 +56,7 @@ class Networks:
     """What is known of two networks beside their tensors."""
 
     layouts: Mapping[str, Layout]
-    """Of the new one's tensors, by name."""
+    """The layouts of the new one's tensors, by name."""
     grids: tuple[Grid, Grid]
     """Rows and columns of patches in a frame, before and now."""
     encoder: str

@@ -28,7 +28,7 @@ class Layout:
 
     kind: Literal["grid", "row", "distances", "patch_in", "patch_out"]
     channels: int = 3
-    """Of a pixel."""
+    """Numbers of a pixel."""
 
     def differs(self, old: Tensor, new: Tensor, grids: tuple[Grid, Grid]) -> bool:
         """Whether the places are others; `grids`: the old and the new grid of patches in a frame."""

@@ -65,7 +65,7 @@ class History:
     wall_seconds: float = 0.0
     """Duration of the whole run so far, earlier parts included."""
     best_watched: float | None = None
-    """Of what `until: plateau` watches."""
+    """The best value so far of what `until: plateau` watches."""
     waited: int = 0
     """Validations since then."""
     first_step: int = 0

@@ -63,7 +63,7 @@ class SweepSection(Section):
     """`sweep:` of a config file."""
 
     name: str | None = None
-    """Of the sweep; null: the config's name and `-sweep`."""
+    """Name of the sweep; null: the config's name and `-sweep`."""
     grid: dict[str, Any] = Field(default_factory=dict)
     """Keys as in the rest of the file, each with a list of values: every combination is run."""
     random: dict[str, Any] = Field(default_factory=dict)

@@ -167,7 +167,7 @@ def check_runs(folder: SweepFolder, runs: Sequence[PlannedRun]) -> None:
 
 
 def _inner_difference(key: str, was: object, now: object) -> tuple[str, object, object]:
-    """Of mappings that differ, a key in them that does, with both values."""
+    """The innermost key at which two values differ, where they are mappings, with both values there."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for inner in (*was, *now):
             if was.get(inner) != now.get(inner):

@@ -22,7 +22,7 @@ class Slot:
 
     title: str
     variables: dict[str, str] = field(default_factory=dict)
-    """Of the environment of its runs."""
+    """What its runs get in their environment, beside the program's own."""
 
 
 def here() -> list[Slot]:

@@ -40,7 +40,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float | None]) -> Spread | None:
-        """Of the values that are known; None where there are none."""
+        """Mean and deviation of the values that are known; None where there are none."""
         known = [value for value in values if value is not None]
         return cls(fmean(known), stdev(known) if len(known) > 1 else None) if known else None
 
@@ -107,7 +107,7 @@ class Table:
 
     @property
     def unit(self) -> str:
-        """Of the scores."""
+        """What the scores are counted in."""
         return next((score.unit for run in self.runs for score in run.scores.values()), "%")
 
     @property

@@ -21,9 +21,9 @@ from runs.tracking.wandb_session import Session, WandbRun
 END_SECONDS = 150.0
 """For everything at the end of a run together; what takes longer hangs."""
 _NOTICE_SECONDS = 5.0
-"""For the thread to notice that W&B's own process is gone."""
+"""Time for the thread to notice that W&B's own process is gone."""
 _ROWS = 2
-"""Of a record: its own, and that of its stage."""
+"""Rows that a record takes: its own, and that of its stage."""
 _HELPER = "wandb-core"
 """W&B's own process."""
 
@@ -48,7 +48,7 @@ class WandbTracker:
         """By stage of a curriculum, the step after which it began."""
         self._last_step = 0
         self._row = -1
-        """Of the table that W&B keeps of a run: it takes them in ascending order, and each once."""
+        """Number of the last row in the table that W&B keeps of a run: it takes them in ascending order, each once."""
 
     def start(self, earlier: Sequence[Record]) -> None:
         """See `Tracker.start`. A run keeps its id, and what it has sent."""

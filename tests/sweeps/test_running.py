@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from sweeps.slots import Slot, here, shares_of_cpu
 from sweeps.training import Outcome, Training, train
 from tests.sweeps.fake_program import Fake
 
-ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def states(outcomes: dict[str, Outcome]) -> dict[str, str]:
@@ -96,18 +97,24 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def two_in_training(fake: Fake, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """The process of a sweep whose runs `a` and `b` are training."""
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        logs = [fake.folder / f"{name}.log" for name in "ab"]
+        until(lambda: all(log.exists() and "training" in log.read_text() for log in logs))
+        yield process
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_all_runs_and_the_same_command_goes_on(
     fake: Fake, tmp_path: Path, number: signal.Signals
 ) -> None:
     command = [sys.executable, "-c", SWEEP, str(tmp_path)]
     (fake.folder / "hold").touch()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        logs = [fake.folder / f"{name}.log" for name in "ab"]
-        until(lambda: all(log.exists() and "training" in log.read_text() for log in logs))
+    with two_in_training(fake, command) as process:
         process.send_signal(number)
         out, err = process.communicate()
     assert process.returncode == 128 + number, err
@@ -115,7 +122,7 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(
     stopped = ["stopped", "stopped at step 3"]
     assert json.loads(out.splitlines()[-1]) == {"a": stopped, "b": stopped, "c": ["not run", ""]}
     (fake.folder / "hold").unlink()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     resumed = {start["name"]: start["resume"] for start in fake.starts[2:]}
     assert resumed == {"a": "true", "b": "true", "c": "false"}
@@ -125,12 +132,7 @@ def test_a_second_ctrl_c_ends_the_runs_at_once(fake: Fake, tmp_path: Path) -> No
     program = SWEEP.replace('"wait"', '"stubborn"').replace("outcomes, number =", "try:\n    outcomes, number =")
     program = program.replace("\nprint(", "\nexcept KeyboardInterrupt:\n    sys.exit(99)\nprint(")
     command = [sys.executable, "-c", program, str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        logs = [fake.folder / f"{name}.log" for name in "ab"]
-        until(lambda: all(log.exists() and "training" in log.read_text() for log in logs))
+    with two_in_training(fake, command) as process:
         process.send_signal(signal.SIGINT)
         until(lambda: (fake.folder / "asked").exists())
         assert process.poll() is None
@@ -138,7 +140,8 @@ def test_a_second_ctrl_c_ends_the_runs_at_once(fake: Fake, tmp_path: Path) -> No
         _, err = process.communicate()
     assert process.returncode == 99, err
     assert sorted(start["name"] for start in fake.starts) == ["a", "b"]
-    assert all(log.read_text().endswith("sweep.py: the run ended with status 130\n") for log in logs)
+    for name in "ab":
+        assert (fake.folder / f"{name}.log").read_text().endswith("sweep.py: the run ended with status 130\n")
 
 
 def test_a_folder_in_use_is_a_failure_and_what_is_in_it_stays(fake: Fake) -> None:

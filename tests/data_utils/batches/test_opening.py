@@ -296,7 +296,7 @@ def test_catalogs_of_a_prepared_dataset_may_lie_elsewhere(
 def test_a_prepared_dataset_imports_no_generator_and_no_prepare(
     prepared: Path, make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    """Those imports take seconds."""
+    """Imports of what is not needed would take seconds."""
     program = (
         "import json, sys\n"
         "from pathlib import Path\n"

@@ -176,7 +176,7 @@ def test_epoch_order_is_a_permutation_that_changes_with_seed_and_epoch() -> None
 
 
 def naive_offsets(length: int, fps: float, per_second: float) -> list[int]:
-    """Of all frames of a long video, the nearest to each moment; of two that are as near, the later."""
+    """The frame of a long video that is nearest to each moment; the later of two that are as near."""
     offsets = []
     for k in range(length):
         moment = k * Fraction(fps) / Fraction(per_second)

@@ -29,10 +29,10 @@ class WandbServer:
         self.requests: list[tuple[str, Any]] = []
         """What was asked for (a path, or the name of a GraphQL operation), and with what."""
         self.keys: set[str] = set()
-        """Of the Authorization headers."""
+        """What the Authorization headers held."""
         self.uploads: dict[str, bytes] = {}
         self.rows_there = 0
-        """Of a run that is resumed."""
+        """Rows that it has of a run that is resumed."""
         self._done = threading.Event()
         server = self
 

@@ -77,7 +77,7 @@ def test_rates_that_differ_are_asked_for_by_seconds(tmp_path: Path) -> None:
 
 
 def test_windows_span_the_whole_of_short_clips(tmp_path: Path) -> None:
-    """Of 6 to 27 frames at 15 per second, three quarters are shorter than 1.5 seconds."""
+    """Three quarters of clips of 6 to 27 frames at 15 per second are shorter than 1.5 seconds."""
     config = loaded(fitting_config(tmp_path, tmp_path, *make("mouths")), tmp_path)
     assert (config.window.sampling, config.window.length, config.window.eval_windows) == ("uniform", 8, 3)
     assert config.short_videos == "skip"  # which has no say: none is short

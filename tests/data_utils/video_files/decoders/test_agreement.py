@@ -104,7 +104,7 @@ def test_all_decoders_agree(
     elsewhere: Read,
 ) -> None:
     path = odd_file(name)
-    compare(decoder, path, facts_of(path), reader(decoder, path, facts_of(path).frames), elsewhere)
+    assert_agreement(decoder, path, facts_of(path), reader(decoder, path, facts_of(path).frames), elsewhere)
 
 
 @pytest.mark.parametrize("decoder", OTHERS)
@@ -118,7 +118,7 @@ def test_all_decoders_agree_on_real_files(
     elsewhere: Read,
 ) -> None:
     path = real_files / "real_clips" / name
-    compare(decoder, path, facts_of(path), reader(decoder, path, facts_of(path).frames), elsewhere)
+    assert_agreement(decoder, path, facts_of(path), reader(decoder, path, facts_of(path).frames), elsewhere)
 
 
 @lru_cache(maxsize=4)
@@ -134,7 +134,7 @@ def indices_of(last: int) -> list[int]:
     return [min(index, last) for index in (last, 1, 0, 5, 5, last // 2, last // 2 + 1)]
 
 
-def compare(decoder: str, path: Path, facts: VideoFacts, reader: VideoReader, elsewhere: Read) -> None:
+def assert_agreement(decoder: str, path: Path, facts: VideoFacts, reader: VideoReader, elsewhere: Read) -> None:
     last = min(facts.frames - 1, 40)
     indices = indices_of(last)
     whole, part = (facts.height, facts.width), (max(1, facts.height // 2 + 3), max(1, facts.width // 3))
