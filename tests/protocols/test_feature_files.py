@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("os.posix_fallocate", full)
     path = tmp_path / "features" / "test.h5"
-    with pytest.raises(InputError, match="cannot write .*No space left on device; free the disk"):
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device; free the disk"):
         ViewStore.create(path, "abc", {"row": ((4,), np.int64)})
     assert not path.exists()
 
