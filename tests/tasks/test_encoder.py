@@ -23,7 +23,7 @@ GROUPS = {
     "three levels": ("groups=[space,time,clip]",),
     "patches too": ("groups=[backbone,space,time,clip]",),
 }
-CNNS = ("s3d", "r2plus1d_18")
+CNNS = ("s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
 
 
 def build(config: Config, seed: int = 0) -> nn.Module:
