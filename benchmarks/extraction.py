@@ -1,6 +1,6 @@
 """How fast features are extracted, beside the encoder's bare forward pass on the same windows.
 
-    python -m benchmarks.extraction [CONFIG] [--rounds 5] [key=value ...]
+    python -m benchmarks.extraction [--config quickstart.yaml] [--rounds 5] [key=value ...]
 
 Bare: windows lie normalised on the device, the encoder runs over them without gradient, nothing else happens. Against
 it, all that evaluation does: windows in memory that are cropped and normalised, encoded and averaged (`in memory`), and
@@ -34,7 +34,7 @@ from tasks.encoder import build_network
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.extraction", description=__doc__.split("\n")[0])
-    parser.add_argument("config", nargs="?", default="quickstart.yaml")
+    parser.add_argument("--config", default="quickstart.yaml")
     parser.add_argument("overrides", metavar="key=value", nargs="*")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--split", default="test")
