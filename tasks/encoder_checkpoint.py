@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from architecture.video_cnn import VideoCNN
@@ -22,15 +24,26 @@ def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
     """
     if config.encoder_checkpoint is None:
         return
-    path = place(config.encoder_checkpoint, "encoder_checkpoint")
-    weights = read_weights(path)
+    load_file(encoder, place(config.encoder_checkpoint, "encoder_checkpoint"), "encoder_checkpoint")
+
+
+def load_file(encoder: nn.Module, path: Path, key: str) -> None:
+    """Gives `encoder` the weights of a file, see `load_encoder_checkpoint`.
+
+    Args:
+        encoder: takes them.
+        path: the file.
+        key: what asked for it, for messages.
+
+    Raises:
+        InputError: the file cannot be read, or is not of this encoder.
+    """
+    weights = read_weights(path, key)
     if path.suffix == ".safetensors":
-        load_weights(encoder, weights, path)
+        load_weights(encoder, weights, path, key)
     elif isinstance(encoder, VideoCNN):
         classifier = f"{encoder.classifier_name}."
         kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
-        load_weights(encoder.network, kept, path)
+        load_weights(encoder.network, kept, path, key)
     else:
-        raise InputError(
-            f"encoder_checkpoint: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}"
-        )
+        raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")
