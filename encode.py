@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--windows",
         type=int,
         metavar="N",
-        help="windows of a video at most, spread evenly (default: as the run is evaluated)",
+        help="windows of a video at most (default: as the run is evaluated)",
     )
     add("--per-window", action="store_true", help="a row for every window instead of the mean of each video")
     add("--checkpoint", default="best", metavar="WHICH", help="best (what the run has chosen), last, or a file")
