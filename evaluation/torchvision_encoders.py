@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import torch
 
-from architecture.video_cnn import VideoCNNName
+from architecture.torchvision_networks import TorchvisionName
 from config.errors import InputError
 from config.load import over_defaults
 from config.places import place
@@ -28,7 +28,7 @@ from tasks.encoder_checkpoint import load_file
 
 logger = logging.getLogger(__name__)
 
-NAMES: tuple[str, ...] = get_args(VideoCNNName)
+NAMES: tuple[str, ...] = get_args(TorchvisionName)
 WINDOWS = {"s3d": (64, 15.0), "r2plus1d_18": (16, 15.0), "mvit_v2_s": (16, 7.5), "swin3d_t": (32, 15.0)}
 """Frames of a window, and frames per second of video."""
 BATCH_SIZE = 8  # windows; those of a run are a hundred times as small

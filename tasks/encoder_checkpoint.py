@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from architecture.video_cnn import VideoCNN
+from architecture.torchvision_networks import TorchvisionNetwork
 from config.errors import InputError
 from config.places import place
 from config.schema import Config
@@ -41,7 +41,7 @@ def load_file(encoder: nn.Module, path: Path, key: str) -> None:
     weights = read_weights(path, key)
     if path.suffix == ".safetensors":
         load_weights(encoder, weights, path, key)
-    elif isinstance(encoder, VideoCNN):
+    elif isinstance(encoder, TorchvisionNetwork):
         classifier = f"{encoder.classifier_name}."
         kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
         load_weights(encoder.network, kept, path, key)

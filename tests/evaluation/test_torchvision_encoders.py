@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from architecture.video_cnn import VideoCNN
+from architecture.torchvision_networks import TorchvisionNetwork
 from config.errors import InputError
 from evaluation.command import main
 from evaluation.encoders import open_encoder
@@ -183,7 +183,7 @@ def test_torchvisions_own_weights_come_from_its_cache(cache: Path, name: str) ->
     random_state = torch.get_rng_state()
     network = torchvision_network(torchvision_config(name, None, {}))
     assert torch.equal(torch.get_rng_state(), random_state)
-    assert isinstance(network, VideoCNN)
+    assert isinstance(network, TorchvisionNetwork)
     assert not network.training
     found, expected = weights_of(network.network), weights_of(new_network(name, seed=1))
     assert {key for key in expected if key not in found} == {
@@ -273,7 +273,7 @@ def test_the_floor_is_the_same_network_with_new_weights(cache: Path) -> None:
     encoder = open_encoder("s3d", "best", SMALL)
     assert (encoder.name, encoder.folder, encoder.classifier) == ("s3d", None, None)
     floor = encoder.at_init()
-    assert isinstance(floor, VideoCNN)
+    assert isinstance(floor, TorchvisionNetwork)
     trained, untrained = encoder.network.state_dict(), floor.state_dict()
     assert list(trained) == list(untrained)
     assert not torch.equal(trained["network.features.0.0.0.weight"], untrained["network.features.0.0.0.weight"])

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from architecture.encoder import Features, Tokens
 from architecture.swin_windows import give_small_windows_their_positions
 
-VideoCNNName = Literal["s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"]
-FEATURE_DIM: dict[VideoCNNName, int] = {"s3d": 1024, "r2plus1d_18": 512, "mvit_v2_s": 768, "swin3d_t": 768}
+TorchvisionName = Literal["s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"]
+FEATURE_DIM: dict[TorchvisionName, int] = {"s3d": 1024, "r2plus1d_18": 512, "mvit_v2_s": 768, "swin3d_t": 768}
 """Width of the features that each network gives."""
 CLASSIFIER = {"s3d": "classifier", "r2plus1d_18": "fc", "mvit_v2_s": "head", "swin3d_t": "head"}
 """The name that torchvision gives to each network's classifier."""
 
 
-class VideoCNN(nn.Module):
+class TorchvisionNetwork(nn.Module):
     """One of torchvision's video networks, as an encoder of a single level.
 
     S3D (Xie et al., 2018, arXiv 1712.04851), R(2+1)D-18 (Tran et al., 2018, arXiv 1711.11248), MViT v2 S (Li et al.,
@@ -44,7 +44,7 @@ class VideoCNN(nn.Module):
             they settle in thousands of steps. The transformers have none.
     """
 
-    def __init__(self, name: VideoCNNName, level: str, batchnorm_momentum: float) -> None:
+    def __init__(self, name: TorchvisionName, level: str, batchnorm_momentum: float) -> None:
         from torchvision.models import video  # its import takes seconds, and most runs do without it
 
         super().__init__()
