@@ -32,6 +32,7 @@ import torch
 
 from config.load import LoadedConfig, render_config
 from config.schema import Config
+from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
@@ -285,20 +286,24 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Validates the random init, which is the floor; takes over what `carry_from` names, and validates that, too."""
+    """Takes over what `carry_from` names; validates the random init, which is the floor, and what was taken over."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
-        history.at_init = validate_at_init(experiment, task, log).record()
+        if config.validate_before:
+            history.at_init = validate_at_init(experiment, task, log).record()
         return history, log
     note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
     log.take_over(records_before(config))
+    if not config.validate_before:
+        return history, log
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    announce("carried over", validator.run(at_init, log.records()), experiment.plan, log, step=0, epoch=0)
+    validation = validator.run(at_init, log.records(), first=True)
+    announce("carried over", validation, experiment.plan, log, step=0, epoch=0)
     return history, log
 
 
@@ -334,8 +339,8 @@ def train_epochs(
                     break
             else:
                 epoch = history.epoch + 1
-                if epoch % config.val_interval == 0 or epoch == config.num_epochs:
-                    validation = validator.run(at_init, log.records())
+                if validates_after(epoch, config):
+                    validation = validator.run(at_init, log.records(), first=not log.has_validated())
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     alarms = validation.alarms
                     if history.is_best(choosing_score(validation.results, config), can_choose):
@@ -345,7 +350,9 @@ def train_epochs(
             saver.save(run.last)
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                 end_run_on_alarms(alarms, history.total_steps)
-        if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
+        # No validation chose: there was none, none can, or the best.pt that it chose was lost.
+        none_chose = history.best_score is None or (not can_choose and history.best_step != history.step)
+        if none_chose and not stop.requested:
             history.best_step = history.step
             saver.save(run.best)
             saver.save(run.last)

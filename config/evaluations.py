@@ -25,7 +25,7 @@ class Evaluation(Section):
     protocol: str = Field(description="how the encoder is scored: a file of `protocols/`")
     when: Annotated[list[When], Field(min_length=1)] = Field(
         default=["test"],
-        description="after every `val_interval` epochs, on validation videos; at the end, on test videos",
+        description="when the schedule of validations says so, on validation videos; at the end, on test videos",
     )
     data: dict[str, Any] = Field(
         default={},

@@ -22,6 +22,7 @@ from config.messages import first_error, shortened
 from config.schema import Config
 from config.spellings import respelled
 from config.stages import StepLayer, check_order, respelled_steps, spell_out, stage_values, without_effect
+from config.validation_schedule import idle_keys
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
 
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
@@ -66,6 +67,7 @@ class LoadedConfig:
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
         lines += without_effect(self.source, [stage.source for stage in self.stages])
+        lines += dict.fromkeys(line for each in self.stages or (self,) for line in idle_keys(each.config))
         if self.sweep is not None:
             lines.append(f"this is a single run: the section {SWEEP} of the config is for sweep.py")
         return lines
