@@ -25,6 +25,7 @@ FREE_KEYS = {
     "save_path",
     "num_workers",
     "eval_memory_mb",
+    "features_memory_mb",
     "num_epochs",
     *SCHEDULE_KEYS,
     "validate_before",

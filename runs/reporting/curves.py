@@ -16,7 +16,7 @@ from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 from runs.reporting.monitor_table import MONITORS
 from runs.reporting.stage_marks import STAGE, by_stage, mark_stages, stage_starts
-from runs.results import Result, results_of
+from runs.results import Result, primary, results_of
 
 TITLE_CELLS = 20  # of a label set's name
 
@@ -88,7 +88,7 @@ def draw_scores(evaluation: str, title: str, records: Sequence[Mapping[str, Any]
     """
     points: dict[tuple[str, str], list[tuple[int, Result]]] = {}
     for record in records:
-        for result in results_of(record) if record["kind"] == "validation" else ():
+        for result in primary(results_of(record)) if record["kind"] == "validation" else ():
             if result.evaluation == evaluation:
                 points.setdefault((result.level or "", result.column), []).append((record["step"], result))
     if not points:
@@ -183,9 +183,9 @@ def _before_training(
         starts: see `stage_starts`.
     """
     firsts = {stage[0].get(STAGE): stage[0] for stage in by_stage(measured)}
-    begins = list(starts.values()) or [0]
+    stages, begins = (list(starts), list(starts.values())) if starts else ([None], [0])
     floors = []
-    for stage, begin, end in zip(list(starts) or [None], begins, [*begins[1:], measured[-1]["step"]], strict=True):
+    for stage, begin, end in zip(stages, begins, [*begins[1:], measured[-1]["step"]], strict=True):
         if stage in firsts and firsts[stage]["step"] == begin:
             floors.append((firsts[stage], end))
     return floors
