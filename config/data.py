@@ -88,7 +88,8 @@ class WindowConfig(Section):
     sampling: Literal["dense", "uniform"] = Field(
         default="dense",
         description="dense: frames are `frequency` apart, wherever the window begins; uniform: a window spans all of "
-        "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing",
+        "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing; "
+        "`spread: true` is another spelling of uniform, `spread: false` of dense",
     )
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(
