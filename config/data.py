@@ -76,6 +76,12 @@ class CatalogDataset(Dataset):
 
     name: Literal["catalog"]
     catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
+    val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.15,
+        description="share of `train.csv` that is drawn for validation where there is no `val.csv`: whole groups where "
+        "there is a column `group`, else within each class",
+    )
+    val_seed: int = Field(default=0, ge=0, description="of that draw, which is the same for all seeds of the run")
 
 
 AnyDataset = MovingDigits | CatalogDataset

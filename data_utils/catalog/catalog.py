@@ -39,6 +39,9 @@ class Catalog:
     annotations: dict[str, Annotation] = field(default_factory=dict)
     """Annotations other than `labels`, by name: several classes at once, captions, boxes."""
 
+    drawn: str = ""
+    """How its videos were drawn from those of `train.csv`; empty where a CSV file lists them."""
+
     @property
     def stored(self) -> NDArray[np.object_]:
         """Where the format's reader finds each video, relative to `root`: its path where the CSV says nothing else."""

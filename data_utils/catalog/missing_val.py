@@ -1,0 +1,78 @@
+"""A dataset without `val.csv`: its validation videos are drawn from those of training, the same ones in every run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from config.data import AnyDataset, CatalogDataset
+from config.errors import InputError
+from data_utils.catalog.annotations.level_columns import highest_column
+from data_utils.catalog.dataset_card import DatasetCard
+from data_utils.catalog.drawing import by_group, within_classes
+from data_utils.catalog.label_text import normal_label, normal_text
+
+GROUP = "group"
+"""The column that says who or what must not appear in two splits."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DrawnVal:
+    """The rows of `train.csv` that validation gets."""
+
+    chosen_N: NDArray[np.bool_]
+    words: str
+    """How they were drawn, for the log and the report."""
+
+
+def draw_val(train: pd.DataFrame, dataset: AnyDataset, card: DatasetCard | None, folder: Path) -> DrawnVal | None:
+    """Draws the validation videos where there is no `val.csv`, and says so; None for a dataset that is made with one.
+
+    The draw is a function of `train.csv`, of `val_share` and `val_seed` alone: neither the run's seed nor its levels or
+    windows change it, so that no stage or continuation trains on what another one validates on.
+
+    Args:
+        train: the rows of `train.csv`, as `read_csv` gives them.
+        dataset: the config's.
+        card: of the dataset, where it has one.
+        folder: of the CSV files.
+
+    Raises:
+        InputError: there are too few videos, or groups, to draw from.
+    """
+    if not isinstance(dataset, CatalogDataset):
+        return None
+    without = f"{folder / 'val.csv'} is missing, and"
+    if len(train) < 2:
+        raise InputError(f"{without} train.csv has a single video, which cannot be in both: add val.csv or more videos")
+    column = highest_column(dataset, card, train.columns)
+    labels = [normal_label(cell) for cell in train[column]] if column else [""] * len(train)
+    shares = {"val": dataset.val_share}
+    if GROUP in train:
+        groups = _groups(train)
+        if len(set(groups)) < 2:
+            raise InputError(
+                f"{without} all videos of train.csv are of one {GROUP} ('{groups[0]}'): add val.csv with others, or "
+                f"take the column '{GROUP}' out"
+            )
+        chosen_N = by_group(groups, shares, dataset.val_seed, labels) == "val"
+        how = f"{len({groups[row] for row in np.flatnonzero(chosen_N)})} of {len(set(groups))} groups"
+    else:
+        chosen_N = within_classes(labels, None, shares, dataset.val_seed) == "val"
+        how = f"within the classes of '{column}'" if column else "by chance, as there are no labels"
+    words = f"{int(chosen_N.sum())} of {len(train)} videos of train.csv, drawn {how}, with val_seed {dataset.val_seed}"
+    logger.warning("%s validation gets %s; the run trains without them", without, words)
+    return DrawnVal(chosen_N, words)
+
+
+def _groups(train: pd.DataFrame) -> list[str]:
+    """The group of each video; one whose cell is empty is a group of its own."""
+    cells = [normal_text(cell) for cell in train[GROUP]]
+    return [cell or f"\0{path}" for cell, path in zip(cells, train["path"], strict=True)]
