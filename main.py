@@ -202,6 +202,8 @@ def summarise(
     return test.record() | {
         "evaluations": plan.described(),
         "skipped": plan.skipped,
+        "untrained": plan.untrained(),
+        "drawn_val": experiment.catalogs["val"].drawn or None,
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,

@@ -17,6 +17,7 @@ from config.schema import Config
 from data_utils.batches.few_videos import few_videos
 from data_utils.batches.opening import open_bad_videos, open_catalogs
 from data_utils.catalog.annotations.multi import MultiLabelSet
+from data_utils.catalog.annotations.untrained import Untrained
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.catalog.dataset_card import catalog_folder, completed
@@ -72,6 +73,10 @@ class EvaluationData:
         """The label sets that say several classes at once."""
         annotations = self.catalogs["train"].annotations
         return [name for name, annotation in annotations.items() if isinstance(annotation, MultiLabelSet)]
+
+    def untrained(self, split: str, labels: str) -> Untrained:
+        """The videos of a split that show classes that no training video shows."""
+        return self.catalogs[split].untrained(labels, self.catalogs["train"])
 
     def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
         """The data with an encoder, nothing encoded yet."""
@@ -143,6 +148,7 @@ class PlannedEvaluation:
             interval=score.interval,
             own=own,
             primary=score.primary,
+            untrained=self.data.untrained(split, score.labels).videos if score.labels else 0,
         )
 
 
@@ -168,6 +174,19 @@ class Plan:
     def catalogs(self, split: str) -> dict[str, Catalog]:
         """By name of the evaluation, the videos of a split that it looks at."""
         return {evaluation.name: evaluation.data.catalogs[split] for evaluation in self.evaluations}
+
+    def untrained(self) -> list[dict[str, Any]]:
+        """What counts as wrong in any case: see `Untrained`; by dataset, scored split and label set."""
+        found = {}
+        for evaluation in self.evaluations:
+            for split in evaluation.split_names:
+                for labels in {name for of_level in evaluation.labels.values() for name in of_level}:
+                    untrained = evaluation.data.untrained(split, labels)
+                    if untrained.videos:
+                        place = {"dataset": evaluation.data.name, "split": split, "labels": labels}
+                        told = {"videos": untrained.videos, "of": untrained.of, "classes": untrained.classes}
+                        found[id(evaluation.data), split, labels] = place | told
+        return [found[key] for key in sorted(found)]
 
     @property
     def titles(self) -> dict[str, str]:

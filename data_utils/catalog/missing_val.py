@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from config.data import AnyDataset, CatalogDataset
+from config.data import CatalogDataset
 from config.errors import InputError
 from data_utils.catalog.annotations.level_columns import highest_column
 from data_utils.catalog.dataset_card import DatasetCard
@@ -32,8 +32,8 @@ class DrawnVal:
     """How they were drawn, for the log and the report."""
 
 
-def draw_val(train: pd.DataFrame, dataset: AnyDataset, card: DatasetCard | None, folder: Path) -> DrawnVal | None:
-    """Draws the validation videos where there is no `val.csv`, and says so; None for a dataset that is made with one.
+def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | None, folder: Path) -> DrawnVal:
+    """Draws the validation videos of a dataset that has no `val.csv`, and says so.
 
     The draw is a function of `train.csv`, of `val_share` and `val_seed` alone: neither the run's seed nor its levels or
     windows change it, so that no stage or continuation trains on what another one validates on.
@@ -47,8 +47,6 @@ def draw_val(train: pd.DataFrame, dataset: AnyDataset, card: DatasetCard | None,
     Raises:
         InputError: there are too few videos, or groups, to draw from.
     """
-    if not isinstance(dataset, CatalogDataset):
-        return None
     without = f"{folder / 'val.csv'} is missing, and"
     if len(train) < 2:
         raise InputError(f"{without} train.csv has a single video, which cannot be in both: add val.csv or more videos")
