@@ -65,19 +65,8 @@ else:
 TAKEN = {
     *("windows", "views", "loss", "collapse", "pca", "tsne", "umap"),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
-    *(
-        "skipped",
-        "untrained",
-        "drawn_val",
-        "own_labels",
-        "test_videos",
-        "task",
-        "best_step",
-        "chosen",
-        "bad_steps",
-        "bad_videos",
-        "device",
-    ),
+    *("untrained", "drawn_val"),
+    *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
     *("failed_figures", "debug"),
 }

@@ -180,13 +180,13 @@ class Plan:
         found = {}
         for evaluation in self.evaluations:
             for split in evaluation.split_names:
-                for labels in {name for of_level in evaluation.labels.values() for name in of_level}:
+                for labels in dict.fromkeys(name for of_level in evaluation.labels.values() for name in of_level):
                     untrained = evaluation.data.untrained(split, labels)
                     if untrained.videos:
                         place = {"dataset": evaluation.data.name, "split": split, "labels": labels}
                         told = {"videos": untrained.videos, "of": untrained.of, "classes": untrained.classes}
                         found[id(evaluation.data), split, labels] = place | told
-        return [found[key] for key in sorted(found)]
+        return list(found.values())
 
     @property
     def titles(self) -> dict[str, str]:

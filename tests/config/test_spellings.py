@@ -203,7 +203,7 @@ def test_windows_of_stages_and_of_other_data_are_spread_as_well(tmp_path: Path) 
     other = config.evaluations["other"]
     assert other is not None
     assert other.data == {"window": {"sampling": "uniform"}}
-    assert data_of(config, other).window.sampling == "uniform"
+    assert data_of(config, other.data).window.sampling == "uniform"
     stages = load_config("curriculum.yaml", ["curriculum.step_2.window.spread=true"]).stages
     assert [stage.config.window.sampling for stage in stages][1] == "uniform"
 
