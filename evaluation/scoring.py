@@ -82,6 +82,9 @@ def asked_config(encoder: ScoredEncoder, data: OtherData, request: Request) -> C
         InputError: they do not fit together.
     """
     config = encoder.config
+    unknown = [level for level in request.levels or () if level not in config.levels]
+    if unknown:
+        raise InputError(f"--levels {unknown[0]}: {encoder.name} has {', '.join(config.levels)}")
     if data.keys:
         try:
             check_data(config, data.keys, f"--dataset {data.name}")
