@@ -76,6 +76,7 @@ from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
+from tasks.encoder import check_start
 from tasks.task import Task
 from train import Trainer, training_loader
 from visualization import DrawnRun, FirstWindows, draw_figures
@@ -129,6 +130,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
     else:
         read_carried(stages[0].config)
+        check_start(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
     environment = describe_run(loaded, stages[first].config, run, device)

@@ -244,10 +244,25 @@ def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
             )
             logger.warning("evaluations.%s is skipped: %s", name, skipped[name])
             continue
+        if protocol.uses_classifier and config.task_settings.learns_classes:
+            _check_classes(name, own, data)
         _tell_what_is_not_scored(name, settings, data, labels)
         title = protocol.title if name in (settings.protocol, protocol.title) else f"{protocol.title} ({name})"
         planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels, own_labels))
     return Plan(own, planned, skipped)
+
+
+def _check_classes(name: str, own: EvaluationData, data: EvaluationData) -> None:
+    """Raises InputError where the classifier that the task trains cannot name the classes of other data."""
+    if not own.own or not data.own:
+        return
+    (learned, asked) = (each.catalogs["train"].labels[list(each.own.values())[-1]] for each in (own, data))
+    if learned.classes != asked.classes:
+        raise InputError(
+            f"evaluations.{name}: the classifier learns the {len(learned.classes)} classes of '{learned.name}' in "
+            f"{own.name}, and the {len(asked.classes)} of '{asked.name}' in {data.name} are others; use the protocol "
+            "knn or linear_probe there"
+        )
 
 
 def _tell_what_is_not_scored(
