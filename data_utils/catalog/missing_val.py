@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,6 @@ def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | N
         raise InputError(f"{without} train.csv has a single video, which cannot be in both: add val.csv or more videos")
     column = highest_column(dataset, card, train.columns)
     labels = [normal_label(cell) for cell in train[column]] if column else [""] * len(train)
-    shares = {"val": dataset.val_share}
     if GROUP in train:
         groups = _groups(train)
         if len(set(groups)) < 2:
@@ -60,14 +60,25 @@ def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | N
                 f"{without} all videos of train.csv are of one {GROUP} ('{groups[0]}'): add val.csv with others, or "
                 f"take the column '{GROUP}' out"
             )
-        chosen_N = by_group(groups, shares, dataset.val_seed, labels) == "val"
+        chosen_N = by_group(groups, {"val": dataset.val_share}, dataset.val_seed, labels) == "val"
         how = f"{len({groups[row] for row in np.flatnonzero(chosen_N)})} of {len(set(groups))} groups"
     else:
-        chosen_N = within_classes(labels, None, shares, dataset.val_seed) == "val"
-        how = f"within the classes of '{column}'" if column else "by chance, as there are no labels"
-    words = f"{int(chosen_N.sum())} of {len(train)} videos of train.csv, drawn {how}, with val_seed {dataset.val_seed}"
+        chosen_N, how = _within_classes(labels, column, dataset)
+    words = f"{int(chosen_N.sum())} of {len(train)} videos of train.csv, {how}, drawn with val_seed {dataset.val_seed}"
     logger.warning("%s validation gets %s; the run trains without them", without, words)
     return DrawnVal(chosen_N, words)
+
+
+def _within_classes(
+    labels: Sequence[str], column: str | None, dataset: CatalogDataset
+) -> tuple[NDArray[np.bool_], str]:
+    """Whether validation gets each row, and how they were drawn; `column` has the labels, where there are some."""
+    shares, seed = {"val": dataset.val_share}, dataset.val_seed
+    chosen_N = within_classes(labels, None, shares, seed) == "val"
+    if column and chosen_N.any():
+        return chosen_N, f"within the classes of '{column}'"
+    why = f"every class of '{column}' has a single video" if column else "there are no labels"
+    return within_classes([""] * len(labels), None, shares, seed) == "val", f"by chance, as {why}"
 
 
 def _groups(train: pd.DataFrame) -> list[str]:
