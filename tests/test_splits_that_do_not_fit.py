@@ -87,7 +87,7 @@ def test_without_val_csv_a_run_trains_on_the_others_and_tells_it_in_its_report(p
     dataset = program.catalog({"train": train, "test": program.rows("test", 4)})
     assert program(f"dataset={dataset}") == 0
     said = "4 of 12 videos of train.csv, 2 of 6 groups, drawn with val_seed 0"
-    assert f"val.csv is missing, and validation gets {said}; the run trains without them" in program.out
+    assert f"val.csv is missing, and validation gets {said}; they are not trained on" in program.out
     assert "videos: 8 train, 4 val, 4 test" in program.out
     assert program.summary()["drawn_val"] == said
     assert said in program.run().report.read_text()

@@ -65,7 +65,7 @@ def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | N
     else:
         chosen_N, how = _within_classes(labels, column, dataset)
     words = f"{int(chosen_N.sum())} of {len(train)} videos of train.csv, {how}, drawn with val_seed {dataset.val_seed}"
-    logger.warning("%s validation gets %s; the run trains without them", without, words)
+    logger.warning("%s validation gets %s; they are not trained on", without, words)
     return DrawnVal(chosen_N, words)
 
 

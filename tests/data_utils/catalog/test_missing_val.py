@@ -41,7 +41,7 @@ def test_whole_groups_are_drawn_where_they_are_known(caplog: pytest.LogCaptureFi
     assert not of_val & of_train
     assert len(of_val) == 2  # 15 % of ten
     said = "12 of 60 videos of train.csv, 2 of 10 groups, drawn with val_seed 0"
-    assert caplog.messages == [f"data/val.csv is missing, and validation gets {said}; the run trains without them"]
+    assert caplog.messages == [f"data/val.csv is missing, and validation gets {said}; they are not trained on"]
 
 
 def test_a_video_whose_group_is_not_known_is_one_by_itself() -> None:
