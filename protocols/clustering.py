@@ -12,7 +12,7 @@ from config.section import Positive, Section
 from protocols.protocol import Protocol, Score, Subject
 
 if TYPE_CHECKING:
-    from protocols.encoded import EncodedSplit, FloatArray, Groups, IntArray
+    from protocols.encoded_split import EncodedSplit, FloatArray, Groups, IntArray
 
 RESAMPLES = 200  # of videos or groups, for an interval
 

@@ -14,7 +14,7 @@ from protocols.protocol import Protocol, Score, Subject
 if TYPE_CHECKING:
     import torch
 
-    from protocols.encoded import EncodedSplit, FloatArray, IntArray
+    from protocols.encoded_split import EncodedSplit, FloatArray, IntArray
     from protocols.neighbours import Neighbours
     from protocols.predictions import Keep, MultiPredictions, Predictions
 

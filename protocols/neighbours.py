@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from protocols.encoded import EncodedSplit, FloatArray, IntArray
+from protocols.encoded_split import EncodedSplit, FloatArray, IntArray
 
 BLOCK_ROWS = 8192  # vectors that are compared at once at most
 BLOCK_BYTES = 2**27  # of vectors, and of similarities, that are held at once

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from protocols.encoded import EncodedData
+    from protocols.predictions import Keep
 
 
 class NoSettings(Section):
@@ -37,6 +38,10 @@ class Subject:
     """By level, the label set that it is judged by."""
     classifier: nn.Module | None = None
     """The classifier that the task has trained, from the last level's features [N, D] to class scores [N, classes]."""
+    seed: int = 0
+    """Every draw of a protocol is a function of it."""
+    keep: Keep = lambda _: None
+    """Is given what a classifier says of each video, for lists of predictions and confusion matrices."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Score:
     chance: float | None = None
     interval: float | None = None
     unit: str = "%"
+    primary: bool = True
+    """Whether it is the number that tables and curves show; others are in summary.json alone."""
 
 
 SettingsT = TypeVar("SettingsT", bound=Section)
@@ -73,6 +80,8 @@ class Protocol(ABC, Generic[SettingsT]):
     """How to read it, one sentence for the report."""
     needs_labels: ClassVar[bool] = True
     """Where it does, it is skipped on data without labels."""
+    scores_multi: ClassVar[bool] = False
+    """Whether it can score label sets that say several classes at once."""
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
