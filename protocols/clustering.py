@@ -111,9 +111,9 @@ def k_means(features_MD: FloatArray, truth_M: IntArray, settings: ClusteringSett
     centred_MD /= np.maximum(np.linalg.norm(centred_MD, axis=1, keepdims=True), 1e-12)
     start = int(numpy_generator(seed, 0).integers(2**31))
     classes = len(np.unique(truth_M))
-    clusters: IntArray = KMeans(classes, n_init=settings.starts, max_iter=settings.max_iter, random_state=start).fit(
-        centred_MD
-    ).labels_
+    clusters: IntArray = (
+        KMeans(classes, n_init=settings.starts, max_iter=settings.max_iter, random_state=start).fit(centred_MD).labels_
+    )
     return clusters
 
 

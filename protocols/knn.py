@@ -101,8 +101,10 @@ def knn_scores(
     for found in neighbours_of(bank, queries, labels, max(settings.ks), device):
         for k in settings.ks:
             predicted = _predictions(found, bank, queries, k, settings.temperature)
-            of_k = multi_scores if isinstance(predicted, MultiPredictions) else class_scores
-            mine = of_k(predicted, queries.groups)
+            if isinstance(predicted, MultiPredictions):
+                mine = multi_scores(predicted, queries.groups)
+            else:
+                mine = class_scores(predicted, queries.groups)
             if k == settings.ks[0]:
                 keep(predicted)
                 scores += mine

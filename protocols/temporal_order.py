@@ -48,9 +48,9 @@ class TemporalOrder(Protocol[TemporalOrderSettings]):
     """How often a linear probe tells windows from the same frames backwards, and from the same frames shuffled.
 
     The probe learns on windows of training videos and is asked about those of other videos, so it must find what time
-    looks like in general. Half of what it is asked about is as it was, so chance is 50 %. The arrow of time as a test of
-    whether motion is understood is that of Pickup et al. (2014, CVPR, "Seeing the Arrow of Time"); the shuffle that of
-    Misra et al. (2016, arXiv 1603.08561).
+    looks like in general. Half of what it is asked about is as it was: chance is 50 %. The arrow of time as a test of
+    what is known of motion is that of Pickup et al. (2014, CVPR, "Seeing the Arrow of Time"), the shuffle that of Misra
+    et al. (2016, arXiv 1603.08561).
     """
 
     Settings = TemporalOrderSettings
@@ -98,7 +98,8 @@ def encode_orders(subject: Subject, split: str, settings: TemporalOrderSettings)
     finally:
         encoder.train(was_training)
     features = {level: torch.cat([part[level] for part, _, _ in found]).numpy() for level in found[0][0]}
-    differs_W2, video_W = (torch.cat([part[number] for part in found]).numpy() for number in (1, 2))
+    differs_W2 = torch.cat([differs for _, differs, _ in found]).numpy()
+    video_W = torch.cat([rows for _, _, rows in found]).numpy()
     _tell_alike(differs_W2, split)
     catalog = subject.data.catalogs[split]
     groups_N = groups_of(catalog.sample(settings.videos, subject.data.config.seed))
