@@ -34,6 +34,7 @@ class Clustering(Protocol[ClusteringSettings]):
     title = "clustering"
     heading = "Clustering"
     note = "k-means on the frozen features of the test videos; labels only say how well its clusters fit the classes."
+    has_pixel_floor = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`; training videos are not looked at."""

@@ -62,6 +62,7 @@ class KNN(Protocol[KNNSettings]):
     title = "kNN"
     heading = "k nearest neighbours"
     note = "Frozen features; the label of a test video is voted by its nearest training videos."
+    has_pixel_floor = True
     scores_multi = True
 
     def score(self, subject: Subject) -> list[Score]:

@@ -41,6 +41,7 @@ class Retrieval(Protocol[RetrievalSettings]):
     title = "retrieval"
     heading = "Retrieval"
     note = "Frozen features; a test video counts where one of its nearest training videos is of its class."
+    has_pixel_floor = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`; test videos ask, training videos answer."""
