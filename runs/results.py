@@ -43,17 +43,24 @@ class Result:
     @property
     def floor(self) -> float | None:
         """The highest one of the floors that are known."""
-        floors = (self.random_init, self.chance, self.pixels)
-        return max((value for value in floors if value is not None), default=None)
+        return _highest(self.random_init, self.chance, self.pixels)
 
     @property
     def verdict(self) -> str:
         """`above` or `below` the floor by more than the interval, or `within`; `unknown` where a number is missing."""
-        if self.value is None or self.floor is None or self.interval is None:
+        return self._beside(self.floor)
+
+    @property
+    def learned(self) -> str:
+        """The verdict without the pixels: whether training has taught the encoder what it is asked for."""
+        return self._beside(_highest(self.random_init, self.chance))
+
+    def _beside(self, floor: float | None) -> str:
+        if self.value is None or floor is None or self.interval is None:
             return "unknown"
-        if abs(self.value - self.floor) <= self.interval:
+        if abs(self.value - floor) <= self.interval:
             return "within"
-        return "above" if self.value > self.floor else "below"
+        return "above" if self.value > floor else "below"
 
     @property
     def column(self) -> str:
@@ -65,6 +72,10 @@ class Result:
     def key(self) -> tuple[str | None, ...]:
         """The key of the measurement, whatever encoder it was made on."""
         return self.evaluation, self.split, self.level, self.labels, self.metric
+
+
+def _highest(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def with_random_init(results: Sequence[Result], at_init: Sequence[Result]) -> list[Result]:
