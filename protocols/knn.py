@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
+from config.messages import shown
 from config.section import AboveZero, Positive, Section
 from protocols.protocol import Protocol, Score, Subject
 
@@ -19,21 +20,28 @@ if TYPE_CHECKING:
     from protocols.predictions import Keep, MultiPredictions, Predictions
 
 
-def _different(values: list[int]) -> list[int]:
-    """The values as they are; ValueError where one is named twice."""
-    if len(set(values)) < len(values):
-        raise ValueError("expected every number once")
-    return values
+def _numbers(value: Any) -> Any:
+    """The value as it is; ValueError where it is no `Numbers`, in one sentence for both of its forms."""
+    numbers = value if isinstance(value, list) else [value]
+    whole = [number for number in numbers if type(number) is int and number >= 1]
+    if not numbers or len(set(whole)) < len(numbers):
+        raise ValueError(f"expected a whole number, at least 1, or a list of different ones, got {shown(value)}")
+    return value
 
 
-Numbers = Annotated[list[Positive], Field(min_length=1), AfterValidator(_different)]
-"""Some different whole numbers, from 1."""
+Numbers = Annotated[Positive | list[Positive], BeforeValidator(_numbers)]
+"""A whole number, or several different ones."""
+
+
+def as_list(numbers: int | list[int]) -> list[int]:
+    """All of the numbers."""
+    return [numbers] if isinstance(numbers, int) else numbers
 
 
 class KNNSettings(Section):
     """`settings` of an evaluation by `protocol: knn`."""
 
-    k: Positive | Numbers = Field(
+    k: Numbers = Field(
         default=20,
         description="neighbours (fewer when the bank is smaller); of several numbers, the first one counts and the "
         "others are told beside it",
@@ -46,7 +54,7 @@ class KNNSettings(Section):
     @property
     def ks(self) -> list[int]:
         """All numbers of neighbours, the one that counts first."""
-        return [self.k] if isinstance(self.k, int) else self.k
+        return as_list(self.k)
 
 
 def knn_settings(evaluations: Mapping[str, Any]) -> KNNSettings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from config.section import Positive, Section
-from protocols.knn import Numbers
+from protocols.knn import Numbers, as_list
 from protocols.protocol import Protocol, Score, Subject
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Retrieval(Protocol[RetrievalSettings]):
         """See `Protocol.score`; test videos ask, training videos answer."""
         bank = subject.data.split("train", self.settings.bank if subject.split == "val" else None)
         queries = subject.data.split(subject.split)
-        return retrieval_scores(bank, queries, subject.labels, self.settings.ranks, subject.data.device)
+        return retrieval_scores(bank, queries, subject.labels, as_list(self.settings.ranks), subject.data.device)
 
 
 def retrieval_scores(

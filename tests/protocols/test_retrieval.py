@@ -48,5 +48,7 @@ def test_chance_is_what_random_neighbours_reach(rank: int) -> None:
 
 
 def test_ranks_are_different_numbers() -> None:
-    with pytest.raises(ValidationError, match="expected every number once"):
-        RetrievalSettings(ranks=[1, 5, 1])
+    for wrong in ([1, 5, 1], [], 0, [0], 1.5, True, [True], "1"):
+        with pytest.raises(ValidationError, match="expected a whole number, at least 1, or a list of different ones"):
+            RetrievalSettings.model_validate({"ranks": wrong})
+    assert RetrievalSettings(ranks=3).ranks == 3
