@@ -89,7 +89,7 @@ def test_several_runs_make_one_table(runs: Runs, tmp_path: Path) -> None:
         ("knn", "clip", "top1")
     }
     text = (tmp_path / "results.md").read_text()
-    assert "| evaluation | level | labels | metric | plain | labelled | chance |" in text
+    assert "| evaluation | level | labels | metric | plain | labelled | chance | pixels |" in text
     assert "| knn | clip | program* | top1 |" in text
     with (tmp_path / "results.csv").open(newline="") as file:
         values = [float(row["value"]) for row in csv.DictReader(file)]
@@ -245,6 +245,6 @@ def test_the_table_holds_what_names_hold() -> None:
     from evaluation.scoring import Evaluated
 
     result = Result("kn|n", "a|b", "test", "clip", "x", "top1", 50.0, random_init=20.0, chance=10.0, interval=4.0)
-    text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {})])
+    text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {}, [])])
     assert "### a\\|b" in text
     assert "| kn\\|n | clip | x | top1 | 50.0 ±4.0 (20.0) | 10.0 |" in text
