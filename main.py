@@ -47,6 +47,7 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
 from protocols.evaluation import Plan
@@ -78,7 +79,7 @@ from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, FirstWindows, draw_figures
+from visualization import DrawnRun, draw_figures
 
 logger = logging.getLogger(__name__)
 
