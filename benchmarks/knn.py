@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file = Path(folder) / "bank.npy" if options.in_file else None
         bank, queries = features(options.bank, options.dim, 0, file), features(options.queries, options.dim, 1)
         print(
-            f"{options.bank:,} x {options.queries:,} x {options.dim}, {device_name(device)}, {options.threads} threads; "
-            f"blocks of {BLOCK_BYTES / 1e6:.0f} MB"
+            f"{options.bank:,} x {options.queries:,} x {options.dim}, {device_name(device)}, "
+            f"{options.threads} threads; blocks of {BLOCK_BYTES / 1e6:.0f} MB"
         )
         for k in options.k:
             seconds, memory_mb = measured(bank, queries, k, options.rounds, device)
