@@ -74,9 +74,12 @@ class EvaluationData:
         annotations = self.catalogs["train"].annotations
         return [name for name, annotation in annotations.items() if isinstance(annotation, MultiLabelSet)]
 
-    def untrained(self, split: str, labels: str) -> Untrained:
-        """The videos of a split that show classes that no training video shows."""
-        return self.catalogs[split].untrained(labels, self.catalogs["train"])
+    def untrained(self, split: str, labels: str | None) -> Untrained:
+        """The videos of a split that show classes that no training video shows; none of what is no label set."""
+        scored = self.catalogs[split]
+        if labels not in scored.classified:
+            return Untrained(labels or "", 0, len(scored.table), [])
+        return scored.untrained(labels, self.catalogs["train"])
 
     def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
         """The data with an encoder, nothing encoded yet."""
@@ -148,7 +151,7 @@ class PlannedEvaluation:
             interval=score.interval,
             own=own,
             primary=score.primary,
-            untrained=self.data.untrained(split, score.labels).videos if score.labels else 0,
+            untrained=self.data.untrained(split, score.labels).videos,
         )
 
 
