@@ -25,14 +25,16 @@ from torch import Tensor, nn
 from config.curriculum import RANK
 from config.errors import InputError
 from config.schema import Config
+from config.validation_schedule import never_validates
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.views.views import evaluation_views
 from monitors import collapse_alarms, effective_rank, feature_monitors, gradient_norms, shuffled_ratios, spread
 from protocols.encoded import EncodedData
 from protocols.encoded_split import EncodedSplit, FloatArray
 from protocols.evaluation import Plan
+from protocols.pixel_floors import pixel_floors
 from protocols.predictions import MultiPredictions, Predictions
-from runs.results import Result, as_records, mean_score, nested, results_of, with_random_init
+from runs.results import Result, as_records, mean_score, nested, results_of, with_pixels, with_random_init
 from tasks.task import Task
 
 MONITOR_BATCHES = 8  # of validation windows, on which predictions are compared with shuffled targets
@@ -63,9 +65,20 @@ class Validation:
 
     @classmethod
     def restored(cls, record: Mapping[str, Any], own_labels: Mapping[str, str]) -> Validation:
-        """From `record`, in the form of older versions, too, which did not say each level's own labels."""
+        """From `record`; NO_FLOOR where that is empty.
+
+        Args:
+            record: in the form of older versions, too, which did not say each level's own labels.
+            own_labels: by level.
+        """
+        if not record:
+            return NO_FLOOR
         measured = {name: record[name] for name in ("rank", "std", "monitors", "alarms")}
         return cls(results_of(record, own_labels), **measured)
+
+
+NO_FLOOR = Validation([], {}, {}, {}, [])
+"""In place of a validation before training, where `validate_before` is false."""
 
 
 class Validator:
@@ -74,12 +87,16 @@ class Validator:
     def __init__(self, task: Task, plan: Plan, config: Config, device: torch.device) -> None:
         self._task, self._plan, self._config, self._device = task, plan, config, device
 
-    def run(self, at_init: Validation | None, records: Sequence[Mapping[str, Any]] = ()) -> Validation:
+    def run(
+        self, at_init: Validation | None, records: Sequence[Mapping[str, Any]] = (), *, first: bool = False
+    ) -> Validation:
         """One validation.
 
         Args:
-            at_init: the validation of the untrained encoder; None where this is it.
+            at_init: the validation of the untrained encoder, `NO_FLOOR` where there was none; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
+            first: whether none has followed a training step before. Predictions need some steps before they tell videos
+                apart: the first one is not held to that.
         """
         own = self._plan.own.seen_by(self._task.encoder, self._device)
         results = score(self._plan, "val", own, self._task.classifier, lasting=False)
@@ -88,13 +105,10 @@ class Validator:
         monitors = feature_monitors(queries.singles, videos)
         monitors |= shuffled_ratios(self._task, self._single_windows(), self._config.seed)
         monitors |= {"grad_norm": gradient_norms(records)} if at_init else {}
-        # Predictions need some steps before they tell videos apart: the first validation after training has begun is
-        # not held to that. Two records are there by then, as the one at init is among them.
-        is_first = sum(record["kind"] == "validation" for record in records) < 2
         own.discard_files()
         return Validation(
             with_random_init(results, at_init.results if at_init else results),
-            alarms=collapse_alarms(monitors, at_init.measured(), first=is_first) if at_init else [],
+            alarms=collapse_alarms(monitors, at_init.measured(), first=first) if at_init else [],
             rank=monitors.pop("rank"),
             std=monitors.pop("std"),
             monitors=monitors,
@@ -167,15 +181,18 @@ class FinalTest:
     """The run's own test videos."""
     predictions: list[tuple[str, Predictions | MultiPredictions]]
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
+    pixels: list[Result]
+    """What evaluations say of pixels in place of features; [] where that is not asked for."""
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""
         measured = {"rank": self.rank, "std": self.std, "test_videos": len(self.split.rows)}
-        return nested(self.results) | measured | {"results": as_records(self.results)}
+        lists = {"results": as_records(self.results), "pixel_floors": as_records(self.pixels)}
+        return nested(self.results) | measured | lists
 
 
 def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device) -> FinalTest:
-    """Scores the trained encoder, and the untrained one for the floors, on the test split.
+    """Scores the trained encoder, and for the floors the untrained one and the pixels, on the test split.
 
     Args:
         task: trained.
@@ -188,12 +205,14 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
     results = score(plan, "test", own, task.classifier, lambda *said: predictions.append((said[0], said[1])))
     floors = score(plan, "test", own_at_init, None)
     test, untrained = own.split("test"), own_at_init.split("test")
+    pixels = pixel_floors(plan, "test", device) if plan.own.config.pixel_floors else []
     return FinalTest(
-        with_random_init(results, floors),
+        with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
         test,
         predictions,
+        pixels,
     )
 
 
@@ -218,6 +237,8 @@ def why_no_choice(plan: Plan, config: Config) -> str | None:
     """Why validation cannot choose between checkpoints, so that the last one is taken; None where it can."""
     if config.choose_by is None:
         return "choose_by is null"
+    if never_validates(config):
+        return "val_interval is 0"
     chooses = plan.find(config.choose_by)
     if chooses is None:
         return plan.skipped.get(config.choose_by, f"evaluations.{config.choose_by} is null")

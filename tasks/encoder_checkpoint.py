@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from architecture.torchvision_networks import TorchvisionNetwork
 from config.errors import InputError
 from config.places import place
 from config.schema import Config
-from runs.pretrained import load_weights, read_weights
+from runs.pretrained import check_weights, load_weights, read_weights
+
+_KEY = "encoder_checkpoint"  # what messages begin with
 
 
 def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
@@ -22,9 +24,8 @@ def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
     Raises:
         InputError: the file cannot be read, or is not of this encoder.
     """
-    if config.encoder_checkpoint is None:
-        return
-    load_file(encoder, place(config.encoder_checkpoint, "encoder_checkpoint"), "encoder_checkpoint")
+    if config.encoder_checkpoint is not None:
+        load_file(encoder, place(config.encoder_checkpoint, _KEY), _KEY)
 
 
 def load_file(encoder: nn.Module, path: Path, key: str) -> None:
@@ -38,12 +39,22 @@ def load_file(encoder: nn.Module, path: Path, key: str) -> None:
     Raises:
         InputError: the file cannot be read, or is not of this encoder.
     """
+    load_weights(*_read(encoder, path, key), path, key)
+
+
+def check_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
+    """Raises InputError where `load_encoder_checkpoint` will; the weights of `encoder` do not matter."""
+    if config.encoder_checkpoint is not None:
+        path = place(config.encoder_checkpoint, _KEY)
+        check_weights(*_read(encoder, path, _KEY), path)
+
+
+def _read(encoder: nn.Module, path: Path, key: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The part of an encoder that a file has the weights of, and these weights."""
     weights = read_weights(path, key)
     if path.suffix == ".safetensors":
-        load_weights(encoder, weights, path, key)
-    elif isinstance(encoder, TorchvisionNetwork):
+        return encoder, weights
+    if isinstance(encoder, TorchvisionNetwork):
         classifier = f"{encoder.classifier_name}."
-        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
-        load_weights(encoder.network, kept, path, key)
-    else:
-        raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")
+        return encoder.network, {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
+    raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")
