@@ -60,6 +60,7 @@ def draw_page(title: str, rows: Sequence[Sequence[Panel]], path: Path, side: flo
     legends = [Legend.of(colouring, letters) for colouring in shown.values()]
     columns = max((len(row) for row in rows), default=1)
     wide = max(columns * (side + 0.2 if side == SIDE else side), WIDTH * max(1, len(legends)))
+    side = min(SIDE, max(side, wide / columns - 0.2))  # a few small panels fill a page that its legends make wide
     size, letter = (5.0, 9.0) if side < _SMALL else (11.0, 10.0)
     below = max((legend.height for legend in legends), default=0)
     cells = int(wide / columns / (letter * _LETTER))
@@ -110,5 +111,6 @@ def draw_panel(ax: Axes, panel: Panel, size: float) -> None:
             if not mine_P.any():
                 continue
             colours = [panel.colouring.look(int(value))["color"] for value in shown_P[mine_P]]
-            look: dict[str, Any] = {"s": size * area, "alpha": 0.8, "linewidths": 0.9 if marker == "x" else 0, "marker": marker}
+            line = 0.9 if marker == "x" else 0
+            look: dict[str, Any] = {"s": size * area, "alpha": 0.8, "linewidths": line, "marker": marker}
             ax.scatter(points[mine_P, 0], points[mine_P, 1], color=colours, **look)
