@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Config
+from figures.chosen_epochs import spread
 from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
-from figures.epochs import draw_epochs, own_colourings, spread
+from figures.epochs import draw_epochs, own_colourings
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan

@@ -46,12 +46,14 @@ def draw(request: DrawRequest) -> int:
         0; 1 where a figure could not be drawn.
     """
     from figures.asked import asked_drawings
+    from figures.chosen_epochs import chosen_epochs
     from figures.finished_runs import opened_run
     from runs.folder import RunFolder
     from runs.metrics import MetricLog
     from runs.reporting.drawing import figures_as
     from visualization import draw_each, draw_figures
 
+    chosen_epochs(request)  # before what takes time
     folder = request.out or RunFolder(request.run).figures
     with opened_run(request) as run:
         _make(folder)
