@@ -3,8 +3,8 @@
     python -m benchmarks.embeddings [--points 5000] [--threads 2]
 
 Points are 256 numbers each, in 50 clouds that overlap; PCA leaves 50. Beside scikit-learn's t-SNE stands openTSNE's
-where it is installed (it need not be), with as many steps: 250 of early exaggeration and 250 after it. `of 10 neighbours
-kept` says how many of a point's ten nearest neighbours are still among them in the picture. `processor` counts the
+where it is installed (it need not be), with as many steps: 250 of early exaggeration and 250 after it. `of 10
+neighbours kept` says how many of a point's ten nearest neighbours are still among them in the picture. `processor` counts the
 seconds of all threads, which other work on the machine changes less than the time on the clock.
 """
 

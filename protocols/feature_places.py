@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from config.schema import Config
+from config.validation_schedule import SCHEDULE_KEYS
 from data_utils.catalog.catalog import Catalog
 from protocols.view_store import Shapes, ViewStore
 from runs.checkpoint import weights_digest
@@ -29,8 +30,19 @@ VERSION = 1
 _WITHOUT_EFFECT = {
     *("model_name", "save_path", "resume", "num_workers", "eval_memory_mb", "features_memory_mb", "max_bad_videos"),
     *("num_epochs", "optimizer", "scheduler", "predictor", "lr_scale", "evaluations", "choose_by", "figures"),
-    *("figure_videos", "figure_epochs", "log_interval", "val_interval", "tracking", "wandb", "debug", "task"),
-    *("augmentation", "weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
+    *(
+        "figure_videos",
+        "figure_epochs",
+        "log_interval",
+        *SCHEDULE_KEYS,
+        "validate_before",
+        "tracking",
+        "wandb",
+        "debug",
+        "task",
+        "augmentation",
+    ),
+    *("weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
 }
 
 logger = logging.getLogger(__name__)

@@ -161,7 +161,7 @@ def plan_run(book: Book, dataset: str, recipe: str, seed: int, overrides: Sequen
     layers = [book.common, of_dataset.overrides, *own, parse_overrides(overrides)]
     given = [*_as_arguments(*layers), f"seed={seed}", "log_interval=1"]
     epochs = load_config(of_dataset.config, given).config.num_epochs
-    given.append(f"val_interval={epochs}")
+    given += ["val_schedule=linear", f"val_interval={epochs}", "validate_before=true"]
     loaded = load_config(of_dataset.config, given)
     values = loaded.config.model_dump(exclude=_NOT_COMPUTED)
     return _run(dataset, recipe, seed, of_dataset.config, given, loaded, values)
