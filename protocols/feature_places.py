@@ -28,7 +28,17 @@ VERSION = 1
 # Of the config, what features do not depend on; all else makes another file.
 _WITHOUT_EFFECT = {
     *("model_name", "save_path", "resume", "num_workers", "eval_memory_mb", "features_memory_mb", "max_bad_videos"),
-    *("num_epochs", "optimizer", "scheduler", "predictor", "lr_scale", "evaluations", "choose_by", "figures"),
+    *(
+        "num_epochs",
+        "optimizer",
+        "scheduler",
+        "predictor",
+        "lr_scale",
+        "evaluations",
+        "choose_by",
+        "figures",
+        "pixel_floors",
+    ),
     *("figure_videos", "log_interval", "val_interval", "tracking", "wandb", "debug", "task", "augmentation"),
     *("weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
 }
