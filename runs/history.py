@@ -32,6 +32,7 @@ FREE_KEYS = {
     "log_interval",
     "figures",
     "figure_videos",
+    "pixel_floors",
     "strict_monitors",
     "tracking",
     "wandb",
