@@ -34,8 +34,8 @@ def label_set(values: Any, classes: int = 4) -> LabelSet:
 
 
 def values(scores: list[Score]) -> dict[str, dict[str, float]]:
-    """By level and label set."""
+    """The primary ones by level and label set."""
     found: dict[str, dict[str, float]] = {}
-    for score in scores:
+    for score in [score for score in scores if score.primary]:
         found.setdefault(str(score.level), {})[str(score.labels)] = score.value
     return found
