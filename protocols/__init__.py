@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from protocols.attentive_probe import AttentiveProbe
 from protocols.classifier import Classifier
 from protocols.knn import KNN
 from protocols.linear_probe import LinearProbe
@@ -10,6 +11,7 @@ from protocols.protocol import Protocol
 PROTOCOLS: dict[str, type[Protocol[Any]]] = {
     "knn": KNN,
     "linear_probe": LinearProbe,
+    "attentive_probe": AttentiveProbe,
     "classifier": Classifier,
 }
 """By the name that the config has for it."""
