@@ -19,7 +19,7 @@ class AttentiveProbeSettings(Section):
     )
     lr: Annotated[list[AboveZero], Field(min_length=1)] = Field(
         default=[0.0003, 0.001, 0.003],
-        description="learning rates of AdamW, each with its own classifier: trained at once, chosen on validation videos",
+        description="learning rates of AdamW: a classifier for each, trained at once; validation videos choose one",
     )
     weight_decay: Annotated[list[NonNegative], Field(min_length=1)] = Field(
         default=[0.01], description="weight decays, each of which is tried with every lr"

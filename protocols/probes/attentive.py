@@ -78,7 +78,9 @@ class AttentiveProbing(Probe):
                     view_L = view_B[learns_B]
                     target_LKS = question.targets.of(train.view_video[view_L])
                     shown_LK = torch.from_numpy(train.view_shown[question.targets.parts][view_L] > 0).to(target_LKS)
-                    some_LND = on_device_BND if len(view_L) == len(view_B) else on_device_BND[torch.from_numpy(learns_B)]
+                    some_LND = (
+                        on_device_BND if len(view_L) == len(view_B) else on_device_BND[torch.from_numpy(learns_B)]
+                    )
                     inputs = some_LND, self._shares(question, "train", view_L)
                     cast(AttentiveGrid, learner).step(inputs, target_LKS, shown_LK, seen / (epochs * len(tokens)))
                 seen += len(view_B)

@@ -78,8 +78,9 @@ class Scale:
         """
         shape = features_VKD.shape[1:]
         total_KD, squares_KD, count_K1 = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], 1))
-        # Of differences from one of the samples: squares of large values would lose what distinguishes them.
-        origin_KD = np.asarray(features_VKD[rows[0]], np.float64) if len(rows) else np.zeros(shape)
+        # Of differences from a sample that counts: squares of large values would lose what distinguishes them.
+        first_K = rows[counts_VK[rows].argmax(axis=0)]
+        origin_KD = np.stack([features_VKD[first, part] for part, first in enumerate(first_K)]).astype(np.float64)
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
             moved_BKD = np.where(counts_VK[block, :, None], features_VKD[block] - origin_KD, 0.0)
@@ -92,6 +93,5 @@ class Scale:
         mean_KD += origin_KD
         # What is the same everywhere up to the last bits of float32 says nothing: it must not be made large.
         std_KD[std_KD <= 1e-6 * np.abs(mean_KD)] = np.inf
-        std_KD[std_KD == 0] = np.inf
         as_float32 = (torch.from_numpy(values.astype(np.float32)).to(device) for values in (mean_KD, std_KD))
         return cls(*as_float32)
