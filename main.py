@@ -46,9 +46,11 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
 from protocols.evaluation import Plan
+from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
 from runs.completing import complete
 from runs.folder import RunFolder
@@ -76,7 +78,7 @@ from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, FirstWindows, draw_figures
+from visualization import DrawnRun, draw_figures
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +154,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         # The floor is the encoder that the seed gives, also where training began with the weights of a file.
         at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
+        write_predictions(run.predictions, test.predictions, experiment.plan.catalogs("test"))
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}

@@ -97,7 +97,9 @@ def test_videos_of_one_group_count_as_less_than_strangers() -> None:
     assert mean_interval(right, np.full(200, "a", object)) == alone  # one group says nothing of others
     mixed = rng(3).permutation(right)  # groups that do not matter
     many = np.repeat(np.arange(50), 4).astype(object)
-    assert mean_interval(mixed, many) == pytest.approx(alone, rel=0.3)
+    assert 100 * bootstrap_interval(mixed, many) == pytest.approx(alone, rel=0.3)
+    alike = np.tile([1.0, 0.0], 100)  # four groups that agree
+    assert mean_interval(alike, groups) == mean_interval(alike)
     assert bootstrap_interval(right, groups) == bootstrap_interval(right, groups)
 
 
