@@ -78,7 +78,7 @@ class AugmentedLinearProbing(LinearProbing):
     def input_bytes(self, group: Sequence[Question], left: int) -> tuple[int, str]:
         """See `Probe.input_bytes`: windows and activations of the encoder, which are not measured, come on top."""
         size = sum(self.features_of(question, "train").shape[2] for question in group)
-        return 4 * self.batch_size * size, "features of a batch, beside what encoding it takes"
+        return 4 * self.batch_size * size, "features of a batch (encoding it comes on top)"
 
     def train(self, lessons: Sequence[Lesson], left: int) -> None:
         """See `Probe.train`."""
