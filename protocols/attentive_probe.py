@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -50,7 +50,7 @@ class AttentiveProbe(Protocol[AttentiveProbeSettings]):
     title = "attentive probe"
     heading = "Attentive probe"
     note = "A learned query looks at the frozen tokens of the training videos; a linear classifier follows."
-    scores_multi: ClassVar[bool] = True
+    scores_multi = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,8 +36,12 @@ class LinearProbeSettings(Section):
     weight_decay: Annotated[list[NonNegative], Field(min_length=1)] = Field(
         default=[0.0, 0.001, 0.01], description="grid: weight decays, each of which is tried with every lr"
     )
-    epochs: Positive = Field(default=20, description="grid: passes over the views of the training videos")
-    batch_size: Positive = Field(default=128, description="grid: views of a step; with augment, it is that of the run")
+    epochs: Positive | None = Field(
+        default=None,
+        description="grid: passes over the views of the training videos; null: 10, or as many as make 400 steps where "
+        "videos are few",
+    )
+    batch_size: Positive = Field(default=64, description="grid: views of a step; with augment, it is that of the run")
     batchnorm: bool = Field(
         default=True,
         description="grid: features have mean 0 and deviation 1 over the training videos, as after a BatchNorm without "
@@ -93,7 +97,8 @@ class LinearProbe(Protocol[LinearProbeSettings]):
     title = TITLE
     heading = "Linear probe"
     note = "A linear classifier trained on the frozen features of the training videos."
-    scores_multi: ClassVar[bool] = True
+    scores_multi = True
+    has_pixel_floor = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`."""

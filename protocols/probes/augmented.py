@@ -86,14 +86,15 @@ class AugmentedLinearProbing(LinearProbing):
         catalog, began = data.catalogs["train"], time.perf_counter()
         # A batch may be smaller than the run's where the videos are few; then it is all of them.
         with closing(Loader(catalog, data.config, self.batch_size, seed, training=True)) as loader:
-            for epoch in range(self.epochs):
+            epochs = self.epochs(len(loader))
+            for epoch in range(epochs):
                 for number, encoded in enumerate(self._encoded(loader, epoch)):
-                    progress = (epoch + number / len(loader)) / self.epochs
+                    progress = (epoch + number / len(loader)) / epochs
                     for learner, question, videos_N in lessons:
                         self._step(cast(LinearGrid, learner), question, videos_N, encoded, progress)
                 logger.info(
                     "%s: epoch %d of %d on augmented windows, %.0f s",
-                    *(self.title, epoch + 1, self.epochs, time.perf_counter() - began),
+                    *(self.title, epoch + 1, epochs, time.perf_counter() - began),
                 )
 
     def _step(

@@ -21,6 +21,9 @@ from protocols.probes.questions import Question
 if TYPE_CHECKING:
     from protocols.linear_probe import LinearProbeSettings
 
+FEWEST_EPOCHS, FEWEST_STEPS = 10, 400
+"""Of training, where the config does not say how long it is."""
+
 
 class LinearProbing(Probe):
     """Linear classifiers of the mean of a view's units, one for every part of a label set.
@@ -33,7 +36,7 @@ class LinearProbing(Probe):
 
     def __init__(self, title: str, material: Material, settings: LinearProbeSettings) -> None:
         super().__init__(title, material, settings.memory_mb * 10**6)
-        self.epochs, self.batch_size, self._batchnorm = settings.epochs, settings.batch_size, settings.batchnorm
+        self._settings, self.batch_size = settings, settings.batch_size
 
     def groups(self, questions: Sequence[Question]) -> list[list[Question]]:
         """See `Probe.groups`: features can be read again for every question."""
@@ -58,7 +61,7 @@ class LinearProbing(Probe):
         features_VKD = self.features_of(question, "train")
         train = self.material.splits["train"]
         scale = None
-        if self._batchnorm:
+        if self._settings.batchnorm:
             rows = np.flatnonzero(videos_N[train.view_video])
             shown_VK = train.view_shown[question.targets.parts] > 0
             scale = Scale.of(features_VKD, rows, shown_VK, self.material.device)
@@ -82,14 +85,19 @@ class LinearProbing(Probe):
         """[V, K, D] of the views of a split."""
         return self.material.splits[split].views[question.targets.parts][question.level]
 
+    def epochs(self, steps: int) -> int:
+        """How often all views are met, where that takes so many steps each time."""
+        return self._settings.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // max(1, steps)))
+
     def _train_one(self, grid: LinearGrid, question: Question, videos_N: NDArray[np.bool_], left: int) -> None:
         train, targets = self.material.splits["train"], question.targets
         rows = np.flatnonzero(videos_N[train.view_video])
         features_VKD, shown_VK = self.features_of(question, "train"), train.view_shown[targets.parts] > 0
         whole = 4 * len(rows) * features_VKD.shape[1] * features_VKD.shape[2] <= left
         read = FeatureRows(features_VKD, rows, self.material.device, whole=whole)
-        steps, step = self.epochs * steps_of_epoch(len(rows), self.batch_size), 0
-        for epoch in range(self.epochs):
+        steps_each = steps_of_epoch(len(rows), self.batch_size)
+        epochs, step = self.epochs(steps_each), 0
+        for epoch in range(epochs):
             for pool in pools(len(rows), self.material.seed, epoch):
                 features_PKD, places = read.pool(pool)
                 for number_B in batches_of(np.arange(len(pool)), self.batch_size):
@@ -97,5 +105,5 @@ class LinearProbing(Probe):
                     target_BKS = targets.of(train.view_video[view_B])
                     weight_BK = torch.from_numpy(shown_VK[view_B]).to(target_BKS)
                     features_BKD = features_PKD[torch.from_numpy(places[number_B])]
-                    grid.step(features_BKD, target_BKS, weight_BK, step / steps)
+                    grid.step(features_BKD, target_BKS, weight_BK, step / (epochs * steps_each))
                     step += 1

@@ -12,6 +12,8 @@ from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.annotations.multi import MultiLabelSet
 from protocols.encoded_split import FloatArray, IntArray
 
+_FEW = 64  # classes, up to which torch's softmax takes up to three times as long as its parts, on the CPU
+
 
 class Targets:
     """The labels of training videos as targets of a classifier.
@@ -53,7 +55,12 @@ class Targets:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits [..., S]."""
-        return logits.sigmoid() if self.several else logits.softmax(dim=-1)
+        if self.several:
+            return logits.sigmoid()
+        if self.outputs > _FEW:
+            return logits.softmax(dim=-1)
+        exponentials = (logits - logits.amax(dim=-1, keepdim=True)).exp()
+        return exponentials / exponentials.sum(dim=-1, keepdim=True)
 
     def losses(self, logits_GBKS: Tensor, target_BKS: Tensor, weight_BK: Tensor) -> Tensor:
         """The cross-entropy of each classifier of a grid, [G].

@@ -34,8 +34,9 @@ def label_set(values: Any, classes: int = 4) -> LabelSet:
 
 
 def values(scores: list[Score]) -> dict[str, dict[str, float]]:
-    """The primary ones by level and label set."""
+    """By level and label set, what tables show."""
     found: dict[str, dict[str, float]] = {}
-    for score in [score for score in scores if score.primary]:
-        found.setdefault(str(score.level), {})[str(score.labels)] = score.value
+    for score in scores:
+        if score.primary:
+            found.setdefault(str(score.level), {})[str(score.labels)] = score.value
     return found
