@@ -18,6 +18,7 @@ from protocols.probes.attentive_grid import AttentiveGrid, Form
 from protocols.probes.entries import Entry
 from protocols.probes.material import Material
 from protocols.probes.probe import Inputs, Lesson, Probe
+from protocols.probes.progress import Progress
 from protocols.probes.questions import Question
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class AttentiveProbing(Probe):
         tokens, device = self._tokens(lessons[0][1], "train"), self.material.device
         # Another repetition of the run meets the views in another order.
         first = (self.material.seed - self._data.config.seed) * epochs
-        seen = 0
+        seen, progress = 0, Progress(f"{self.title} of {lessons[0][1].level}", epochs)
         for epoch in range(epochs):
             for tokens_BND, view_B in tokens.batches(self._settings.batch_size, first + epoch):
                 on_device_BND = tokens_BND.to(device)
@@ -84,11 +85,16 @@ class AttentiveProbing(Probe):
                     inputs = some_LND, self._shares(question, "train", view_L)
                     cast(AttentiveGrid, learner).step(inputs, target_LKS, shown_LK, seen / (epochs * len(tokens)))
                 seen += len(view_B)
+            progress.done(epoch + 1)
 
     def inputs(self, question: Question, split: str) -> Iterator[tuple[IntArray, Inputs]]:
         """See `Probe.inputs`."""
         for tokens_BND, view_B in self._tokens(question, split).batches(self._settings.batch_size):
             yield view_B, (tokens_BND.to(self.material.device), self._shares(question, split, view_B))
+
+    def done(self, group: Sequence[Question]) -> None:
+        """See `Probe.done`: tokens of one level after another take memory."""
+        self._data.drop_tokens(group[0].level)
 
     def _tokens(self, question: Question, split: str) -> EncodedTokens:
         return self._data.tokens(split, question.level, self._settings.tokens)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,13 +22,12 @@ from protocols.probes.linear import LinearProbing
 from protocols.probes.linear_grid import LinearGrid
 from protocols.probes.material import Material
 from protocols.probes.probe import Lesson
+from protocols.probes.progress import Progress
 from protocols.probes.questions import Question
 from runs.precision import autocast_dtype
 
 if TYPE_CHECKING:
     from protocols.linear_probe import LinearProbeSettings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,19 +80,17 @@ class AugmentedLinearProbing(LinearProbing):
     def train(self, lessons: Sequence[Lesson], left: int) -> None:
         """See `Probe.train`."""
         data, seed = self._data, self.material.seed
-        catalog, began = data.catalogs["train"], time.perf_counter()
+        catalog = data.catalogs["train"]
         # A batch may be smaller than the run's where the videos are few; then it is all of them.
         with closing(Loader(catalog, data.config, self.batch_size, seed, training=True)) as loader:
             epochs = self.epochs(len(loader))
+            progress = Progress(f"{self.title} on augmented windows", epochs)
             for epoch in range(epochs):
                 for number, encoded in enumerate(self._encoded(loader, epoch)):
-                    progress = (epoch + number / len(loader)) / epochs
+                    reached = (epoch + number / len(loader)) / epochs
                     for learner, question, videos_N in lessons:
-                        self._step(cast(LinearGrid, learner), question, videos_N, encoded, progress)
-                logger.info(
-                    "%s: epoch %d of %d on augmented windows, %.0f s",
-                    *(self.title, epoch + 1, epochs, time.perf_counter() - began),
-                )
+                        self._step(cast(LinearGrid, learner), question, videos_N, encoded, reached)
+                progress.done(epoch + 1)
 
     def _step(
         self, grid: LinearGrid, question: Question, videos_N: NDArray[np.bool_], encoded: _Encoded, progress: float

@@ -16,6 +16,7 @@ from protocols.probes.linear_grid import LinearGrid
 from protocols.probes.material import Material
 from protocols.probes.order import POOL, batches_of, pools, steps_of_epoch
 from protocols.probes.probe import Inputs, Lesson, Probe
+from protocols.probes.progress import Progress
 from protocols.probes.questions import Question
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ class LinearProbing(Probe):
             block = rows[start : start + BLOCK]
             yield block, (read.pool(block)[0],)
 
+    def done(self, group: Sequence[Question]) -> None:
+        """See `Probe.done`: features are the split's own."""
+
     def features_of(self, question: Question, split: str) -> FloatArray:
         """[V, K, D] of the views of a split."""
         return self.material.splits[split].views[question.targets.parts][question.level]
@@ -97,6 +101,7 @@ class LinearProbing(Probe):
         read = FeatureRows(features_VKD, rows, self.material.device, whole=whole)
         steps_each = steps_of_epoch(len(rows), self.batch_size)
         epochs, step = self.epochs(steps_each), 0
+        progress = Progress(f"{self.title} of {question.level} on {question.labels}", epochs)
         for epoch in range(epochs):
             for pool in pools(len(rows), self.material.seed, epoch):
                 features_PKD, places = read.pool(pool)
@@ -107,3 +112,4 @@ class LinearProbing(Probe):
                     features_BKD = features_PKD[torch.from_numpy(places[number_B])]
                     grid.step(features_BKD, target_BKS, weight_BK, step / (epochs * steps_each))
                     step += 1
+            progress.done(epoch + 1)

@@ -50,6 +50,10 @@ class Probe(ABC):
         self.title, self.material, self.limit = title, material, limit
 
     @abstractmethod
+    def done(self, group: Sequence[Question]) -> None:
+        """Is told when a group's inputs are not needed any more."""
+
+    @abstractmethod
     def groups(self, questions: Sequence[Question]) -> list[list[Question]]:
         """The questions that are trained in the same pass over their inputs, group by group."""
 

@@ -33,16 +33,17 @@ def probed(
     questions = questions_of(probe.material, labels, entries, middle)
     groups = probe.groups(questions)
     tell_memory(probe, groups)
-    found: dict[int, Answer] = {}
+    chosen: dict[int, Answer] = {}
+    scores: dict[int, list[Score]] = {}
     for group in groups:
-        found |= {id(question): answer for question, answer in zip(group, answers(probe, group), strict=True)}
-    answered = [(question, found[id(question)]) for question in questions]
+        for question, answer in zip(group, answers(probe, group), strict=True):
+            chosen[id(question)] = answer
+            found = _scores(probe, question, answer, keep)
+            scores[id(question)] = found + (_choice(question, answer) if found else [])
+        probe.done(group)
     if len(entries) > 1:
-        _tell_choices(probe.title, answered)
-    scores: list[Score] = []
-    for question, answer in answered:
-        scores += _scores(probe, question, answer, keep) + _choice(question, answer)
-    return scores
+        _tell_choices(probe.title, [(question, chosen[id(question)]) for question in questions])
+    return [score for question in questions for score in scores[id(question)]]
 
 
 def _scores(probe: Probe, question: Question, answer: Answer, keep: Keep) -> list[Score]:

@@ -319,9 +319,13 @@ def test_a_config_of_an_earlier_version_means_the_solver_of_then() -> None:
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_the_encoder_stays_as_it_was(
-    augment: bool, tiny_data: Callable[..., EncodedData], caplog: pytest.LogCaptureFixture
+    augment: bool,
+    tiny_data: Callable[..., EncodedData],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr("protocols.probes.progress.EVERY", 0.0)
     data = tiny_data("hierarchy.output_batchnorm=true", "augmentation.flip=0.5")
     before = {name: values.clone() for name, values in data.encoder.state_dict().items()}
     assert any("running_mean" in name for name in before)
@@ -336,7 +340,8 @@ def test_the_encoder_stays_as_it_was(
     assert data.encoder.training
     for name, values_now in data.encoder.state_dict().items():
         assert torch.equal(values_now, before[name]), name
-    assert ("epoch 2 of 2 on augmented windows" in caplog.text) == augment
+    assert ("linear probe on augmented windows: epoch 2 of 2, " in caplog.text) == augment
+    assert ("linear probe of clip on motion: epoch 2 of 2, " in caplog.text) != augment
 
 
 def test_augmented_windows_are_what_is_learned_from(tiny_data: Callable[..., EncodedData]) -> None:
