@@ -181,7 +181,7 @@ def test_the_floor_is_the_random_init_of_the_run(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere does not exist; give the folder of a run, or its encoder.safetensors"),
+        (["nowhere"], "nowhere does not exist; give the folder of a run, its encoder.safetensors, or a network of"),
         (["RUN", "--protocol", "kn"], "--protocol kn: neither an evaluation of the run's config nor a protocol; "),
         (["RUN", "--levels", "scene"], "--levels scene: plain has space, time, clip"),
         (["RUN", "--labels", "name"], "there is no label set name; moving_digits has"),
@@ -238,7 +238,7 @@ def test_as_a_process_help_and_typos_answer_without_torch(tmp_path: Path) -> Non
         [sys.executable, "eval.py", str(tmp_path / "nothing")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.endswith("does not exist; give the folder of a run, or its encoder.safetensors\n")
+    assert wrong.stderr.endswith("or a network of torchvision: s3d, r2plus1d_18, mvit_v2_s, swin3d_t\n")
 
 
 def test_the_table_holds_what_names_hold() -> None:
