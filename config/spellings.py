@@ -50,6 +50,9 @@ OLD_SPELLINGS = {
     # The control.
     "augment_training": "supervised.augment",
 }
+TEST_TYPE = "test_type"
+TEST_TYPES = {"probe": "linear_probe", "ftune": "finetune"}
+"""The evaluation at the end that each value of `test_type` stands for; its name is that of its protocol."""
 
 
 def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set[str]]:
@@ -64,7 +67,7 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
         touched `loss_params`, whichever file had them, while another `hierarchical.loss.name` replaces the loss whole.
 
     Raises:
-        InputError: a key is given in both spellings.
+        InputError: a key is given in both spellings, or `test_type` names no evaluation.
     """
     today = copy.deepcopy(dict(layer))
     for old, new in OLD_SPELLINGS.items():
@@ -78,6 +81,8 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
         if outer and not holder:
             del today[outer[0]]
         _put(today, new.split("."), value, old, label)
+    if TEST_TYPE in today:
+        _add_test(today, today.pop(TEST_TYPE), label)
     return today, {LOSS} if "loss_fn" in layer else set()
 
 
@@ -87,6 +92,19 @@ def today(dotted: str) -> str:
         if dotted == old or dotted.startswith(f"{old}."):
             return new + dotted[len(old) :]
     return dotted
+
+
+def _add_test(layer: dict[str, Any], value: Any, label: str) -> None:
+    """Puts the evaluation that a value of `test_type` stands for among those of the layer."""
+    if not isinstance(value, str) or value not in TEST_TYPES:
+        known = " or ".join(f"{name} (an evaluation {protocol})" for name, protocol in TEST_TYPES.items())
+        raise InputError(f"{TEST_TYPE} ({label}): expected {known}, got {value!r}")
+    protocol, given = TEST_TYPES[value], layer.get("evaluations")
+    if isinstance(given, dict) and protocol in given and given[protocol] is None:
+        raise InputError(
+            f"{TEST_TYPE}={value} and evaluations.{protocol}=null disagree, and {label} has both; leave one of them out"
+        )
+    _put(layer, ["evaluations", protocol, "protocol"], protocol, TEST_TYPE, label)
 
 
 def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: str) -> None:

@@ -220,7 +220,9 @@ def _open(name: str, config: Config, lists: Path) -> EvaluationData:
 
 def _labels(name: str, settings: Evaluation, data: EvaluationData) -> dict[str, list[str]]:
     """By level, lowest first, the label sets that it is scored on."""
-    there, levels = list(data.catalogs["train"].labels), settings.levels or data.config.levels
+    there = list(data.catalogs["train"].labels)
+    last_alone = PROTOCOLS[settings.protocol].last_level_alone
+    levels = settings.levels or (data.config.levels[-1:] if last_alone else data.config.levels)
     chosen = [level for level in data.config.levels if level in levels]
     if settings.labels is None:
         return {level: [data.own[level]] for level in chosen if level in data.own}

@@ -16,6 +16,7 @@ from config.section import Section
 if TYPE_CHECKING:
     from torch import nn
 
+    from config.schema import Config
     from protocols.encoded import EncodedData
 
 
@@ -74,8 +75,19 @@ class Protocol(ABC, Generic[SettingsT]):
     needs_labels: ClassVar[bool] = True
     """Where it does, it is skipped on data without labels."""
 
+    last_level_alone: ClassVar[bool] = False
+    """Whether an evaluation that names no levels and no labels is of the last level on its own labels: a dear one."""
+
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
+
+    def check(self, config: Config) -> None:
+        """Refuses settings that cannot work together, or with the rest of `config`.
+
+        Raises:
+            ValueError: in the user's words; what it says stands behind the evaluation's name.
+        """
+        del config
 
     @abstractmethod
     def score(self, subject: Subject) -> list[Score]:
