@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from config.schema import Config
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.views.views import evaluation_views
 from monitors import collapse_alarms, effective_rank, feature_monitors, gradient_norms, shuffled_ratios, spread
-from protocols.encoded import EncodedData, EncodedSplit, FloatArray
+from protocols.encoded import EncodedData
+from protocols.encoded_split import EncodedSplit, FloatArray
 from protocols.evaluation import Plan
+from protocols.predictions import MultiPredictions, Predictions
 from runs.results import Result, as_records, mean_score, nested, results_of, with_random_init
 from tasks.task import Task
 
@@ -67,7 +70,7 @@ class Validator:
             at_init: the validation of the untrained encoder; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
         """
-        results, own = score(self._plan, "val", self._task.encoder, self._task.classifier, self._device)
+        results, own = score(self._plan, "val", self._task.encoder, self._task.classifier, self._device, lasting=False)
         queries = own.split("val")
         videos = {level: features_N1D[:, 0] for level, features_N1D in queries.features[1].items()}
         monitors = feature_monitors(queries.singles, videos)
@@ -76,6 +79,7 @@ class Validator:
         # Predictions need some steps before they tell videos apart: the first validation after training has begun is
         # not held to that. Two records are there by then, as the one at init is among them.
         is_first = sum(record["kind"] == "validation" for record in records) < 2
+        own.discard_files()
         return Validation(
             with_random_init(results, at_init.results if at_init else results),
             alarms=collapse_alarms(monitors, at_init.measured(), first=is_first) if at_init else [],
@@ -97,8 +101,18 @@ class Validator:
             yield evaluation_views(batch, config, self._device).video_BTCHW
 
 
+KeepOf = Callable[[str, Predictions | MultiPredictions], None]
+"""Is given the name of an evaluation, and what a classifier says of each video."""
+
+
 def score(
-    plan: Plan, split: str, encoder: nn.Module, classifier: nn.Module | None, device: torch.device
+    plan: Plan,
+    split: str,
+    encoder: nn.Module,
+    classifier: nn.Module | None,
+    device: torch.device,
+    keep: KeepOf = lambda *_: None,
+    lasting: bool = True,
 ) -> tuple[list[Result], EncodedData]:
     """What all evaluations say of an encoder on a split, without random init.
 
@@ -108,6 +122,8 @@ def score(
         encoder: left as it was.
         classifier: the task's own, where it has one and it is trained.
         device: where the encoder is.
+        keep: is given what classifiers say of each video.
+        lasting: whether anyone will ask for features of this encoder again; else files of other data are deleted.
 
     Returns:
         the results, in the order of the config, and the run's own data as the encoder sees it.
@@ -118,7 +134,9 @@ def score(
         # Features of other data are dropped after its evaluations: two datasets at a time need not fit into memory.
         encoded = own if data is plan.own else data.seen_by(encoder, device)
         for evaluation in evaluations:
-            by_name[evaluation.name] = evaluation.results(split, encoded, classifier)
+            by_name[evaluation.name] = evaluation.results(split, encoded, classifier, partial(keep, evaluation.name))
+        if encoded is not own and not lasting:
+            encoded.discard_files()
     return [result for name in plan.titles if name in by_name for result in by_name[name]], own
 
 
@@ -135,6 +153,8 @@ class FinalTest:
     std: dict[str, dict[str, float]]
     split: EncodedSplit
     """The run's own test videos."""
+    predictions: list[tuple[str, Predictions | MultiPredictions]]
+    """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""
@@ -151,7 +171,10 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         plan: the evaluations.
         device: where the models are.
     """
-    results, own = score(plan, "test", task.encoder, task.classifier, device)
+    predictions: list[tuple[str, Predictions | MultiPredictions]] = []
+    results, own = score(
+        plan, "test", task.encoder, task.classifier, device, lambda *said: predictions.append((said[0], said[1]))
+    )
     floors, own_at_init = score(plan, "test", at_init, None, device)
     test, untrained = own.split("test"), own_at_init.split("test")
     return FinalTest(
@@ -159,6 +182,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
         test,
+        predictions,
     )
 
 
@@ -166,7 +190,7 @@ def _beside_init(
     measure: Callable[[FloatArray], float], trained: EncodedSplit, untrained: EncodedSplit
 ) -> dict[str, dict[str, float]]:
     """What `measure` gives for the single units of each level, trained and untrained."""
-    final, at_init = trained.singles.units(), untrained.singles.units()
+    final, at_init = trained.singles.units, untrained.singles.units
     return {level: {"final": measure(final[level]), "random_init": measure(at_init[level])} for level in final}
 
 

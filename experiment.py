@@ -81,6 +81,6 @@ def open_experiment(
         catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
-    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos), run.bad_videos)
+    plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos, run.features), run.bad_videos)
     check_plateau(plan, config)
     return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, bad_videos, device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, takewhile
 from statistics import fmean
 from typing import Any
@@ -19,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from architecture.encoder import Features
 from config.errors import InputError
 from runs.process.seeds import torch_generator
 from runs.reporting.monitor_table import MONITORS
@@ -33,7 +33,7 @@ Measured = Mapping[str, Mapping[str, float]]
 # At this ratio or above, what a level predicts for a video fits another video as well.
 MAX_SHUFFLED_RATIO = 0.995
 
-MAX_UNITS = 4096  # vectors of single units, and of single windows, that are kept and measured
+MAX_UNITS = 4096  # vectors of single units, and of single views, that are kept and measured
 ALIKE = 1e-6  # vectors that differ by less, as a share of their largest number, differ by rounding
 LIDAR_REGULARISATION = 1e-4  # of the within-class scatter, as a share of the mean variance
 SHUFFLED = "shuffled_"  # and a direction: name of a monitor
@@ -41,44 +41,16 @@ SHUFFLED = "shuffled_"  # and a direction: name of a monitor
 # ------------------------------------------------------------------------------------------------------- features
 
 
+@dataclass(frozen=True)
 class Singles:
-    """Some of the single units, and of the single windows, of a split, within bounded memory.
+    """Some of the single units, and of the single views, of a split."""
 
-    Args:
-        windows: at most so many will come.
-        seed: which units of a window are taken is a function of it.
-    """
-
-    def __init__(self, windows: int, seed: int) -> None:
-        # A few units of every window rather than all of the first videos.
-        self._per_window, self._seed = max(1, MAX_UNITS // windows), seed
-        self._units: dict[str, list[Tensor]] = {}
-        self._windows: dict[str, list[Tensor]] = {}
-        self._rows: list[Tensor] = []
-
-    def add(self, features: Features, row_B: Tensor) -> None:
-        """Takes what is wanted of a batch of windows: their units by level, and their videos."""
-        if sum(map(len, self._rows)) >= MAX_UNITS:
-            return
-        generator = torch_generator(self._seed, len(self._rows), 3)
-        for level, units_BUD in features.items():
-            chosen = torch.randperm(units_BUD.shape[1], generator=generator)[: self._per_window].sort().values
-            some_BUD = units_BUD[:, chosen.to(units_BUD.device)]
-            self._units.setdefault(level, []).append(some_BUD.flatten(0, 1).float().cpu())
-            self._windows.setdefault(level, []).append(units_BUD.float().mean(dim=1).cpu())
-        self._rows.append(row_B)
-
-    def units(self) -> dict[str, FloatArray]:
-        """By level, lowest first: [M, D] single units, of all windows as far as they fit."""
-        return _joined(self._units)
-
-    def windows(self) -> tuple[dict[str, FloatArray], NDArray[np.int64]]:
-        """By level: [W, D], the mean units of single windows; and their videos, [W]."""
-        return _joined(self._windows), torch.cat(self._rows)[:MAX_UNITS].numpy()
-
-
-def _joined(chunks: Mapping[str, list[Tensor]]) -> dict[str, FloatArray]:
-    return {level: torch.cat(parts)[:MAX_UNITS].numpy() for level, parts in chunks.items()}
+    units: Mapping[str, FloatArray]
+    """By level, lowest first: [M, D] single units, of all views as far as they fit into `MAX_UNITS`."""
+    views: Mapping[str, FloatArray]
+    """By level: [W, D], the mean units of single views, `MAX_UNITS` at most."""
+    rows_W: NDArray[np.int64]
+    """The views' videos."""
 
 
 def _centred(vectors_ND: FloatArray) -> Float64Array:
@@ -177,8 +149,8 @@ def feature_monitors(singles: Singles, videos: Mapping[str, FloatArray]) -> dict
     Returns:
         `rank`, `std`, `lidar` and `cka`.
     """
-    units, (windows, rows_W) = singles.units(), singles.windows()
-    of_windows = {level: lidar(vectors, rows_W) for level, vectors in windows.items()}
+    units = singles.units
+    of_windows = {level: lidar(vectors, singles.rows_W) for level, vectors in singles.views.items()}
     pairs = {f"{one}-{other}": linear_cka(videos[one], videos[other]) for one, other in combinations(videos, 2)}
     return {
         "rank": {level: effective_rank(vectors) for level, vectors in units.items()},

@@ -18,6 +18,7 @@ from data_utils.batches.loader import Loader
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
+from runs.precision import autocast_dtype
 from runs.process.seeds import torch_generator
 from tasks.task import Losses, StepContext, Task
 
@@ -364,16 +365,6 @@ def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
     """The training batches, with a second window of each video where the task's views ask for one."""
     second_window = any(view.window for view in task.views)
     return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
-
-
-def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
-    """The dtype that `mixed_precision` computes in on `device`; None: float32."""
-    if not config.use_mixed_precision:
-        return None
-    if config.mixed_precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else None
-    return torch.bfloat16 if config.mixed_precision == "bfloat16" else torch.float16
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.normalise import to_pixels
 from data_utils.views.views import View, make_views, middle_view
-from protocols.encoded import EncodedSplit
+from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from runs.process.seeds import numpy_generator
 from runs.reporting.curves import draw_collapse, draw_losses, draw_scores

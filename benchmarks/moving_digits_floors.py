@@ -25,7 +25,8 @@ from data_utils.batches.opening import open_bad_videos, open_catalogs
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import evaluation_views
-from protocols.encoded import FloatArray, evaluation_batches
+from protocols.encoded_split import FloatArray
+from protocols.encoding import evaluation_batches
 from protocols.knn import knn_predict, knn_settings
 from protocols.metrics import chance
 from runs.completing import complete

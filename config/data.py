@@ -137,6 +137,11 @@ class DataConfig(Section):
         description="evaluation windows of a dataset that are kept in memory once they were read, megabytes; a split "
         "that takes more is read anew at each validation",
     )
+    features_memory_mb: Annotated[int, Field(ge=0)] = Field(
+        default=2000,
+        description="features of a split that are kept in memory, megabytes; what takes more is kept in a file, in the "
+        "folder `features` of the run",
+    )
 
     @property
     def read_size(self) -> tuple[int, int]:

@@ -17,23 +17,23 @@ class Classifier(Protocol[NoSettings]):
         """See `Protocol.score`; the untrained encoder has no classifier, so there is no score at random init."""
         if subject.classifier is None:
             return []
+        import numpy as np
         import torch
 
-        from protocols.metrics import accuracy_score
+        from protocols.predictions import Predictions, class_scores
 
         level, labels = list(subject.own.items())[-1]
         split = subject.data.split(subject.split)
         label_set = split.labels[labels]
-        known_N = label_set.is_known
-        if not known_N.any():
-            return []
-        features_ND = torch.from_numpy(split.features[1][level][known_N, 0]).to(subject.data.device)
+        features_ND = torch.from_numpy(np.array(split.features[1][level][:, 0])).to(subject.data.device)
         with torch.no_grad():
-            scores_NC = subject.classifier(features_ND)
+            scores_NC = subject.classifier(features_ND).float()
         if scores_NC.shape[1] != len(label_set.classes):
             raise InputError(
                 f"protocol classifier: the task has learned {scores_NC.shape[1]} classes and '{labels}' of "
                 f"{subject.data.name} has {len(label_set.classes)}; score it on the data that it was trained on"
             )
-        right_N = scores_NC.argmax(dim=1).cpu().numpy() == label_set.values[known_N, 0]
-        return [accuracy_score(None, label_set, float(right_N.mean()))]
+        probabilities_NKC = scores_NC.softmax(dim=1)[:, None].cpu().numpy()
+        predictions = Predictions(None, label_set, split.rows, probabilities_NKC)
+        subject.keep(predictions)
+        return class_scores(predictions, split.groups)

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from config.schema import Config
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
-from protocols.encoded import EncodedSplit, evaluation_batches
+from protocols.encoded_split import EncodedSplit
+from protocols.encoding import evaluation_batches
 from protocols.evaluation import EvaluationData
 from runs.process.seeds import numpy_generator
 from runs.tracking.tracker import EmbeddedVideos

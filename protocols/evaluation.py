@@ -16,15 +16,17 @@ from config.evaluations import Evaluation, When, data_of
 from config.schema import Config
 from data_utils.batches.few_videos import few_videos
 from data_utils.batches.opening import open_bad_videos, open_catalogs
+from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.catalog.dataset_card import catalog_folder, completed
 from data_utils.prepare.embedded import make_missing
 from protocols import PROTOCOLS
 from protocols.encoded import EncodedData
+from protocols.predictions import Keep
 from protocols.protocol import Protocol, Score, Subject
 from protocols.window_memory import WindowMemory
-from runs.results import Result
+from runs.results import Result, primary
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +44,40 @@ class EvaluationData:
     bad_videos: BadVideos
     memory: WindowMemory
     """Windows that were read already."""
+    folder: Path | None = None
+    """For features that take too much memory; None: they stay in memory all the same."""
 
     @classmethod
-    def of(cls, catalogs: Mapping[str, Catalog], config: Config, bad_videos: BadVideos) -> EvaluationData:
+    def of(
+        cls, catalogs: Mapping[str, Catalog], config: Config, bad_videos: BadVideos, folder: Path | None = None
+    ) -> EvaluationData:
         """The data of `config`, opened already."""
-        return cls(catalog_folder(config).name, catalogs, config, bad_videos, WindowMemory(config.eval_memory_mb))
+        memory = WindowMemory(config.eval_memory_mb)
+        return cls(catalog_folder(config).name, catalogs, config, bad_videos, memory, folder)
 
     @property
     def own(self) -> dict[str, str]:
         """By level, lowest first, the label set that it is judged by; {} where there are no labels."""
         return self.catalogs["train"].own_labels(self.config.levels)
 
+    @property
+    def own_multi(self) -> dict[str, str]:
+        """By level, lowest first, the label set that it is judged by where that says several classes at once."""
+        train = self.catalogs["train"]
+        judged = {level: train.judged_by.get(level, "") for level in self.config.levels}
+        return {level: name for level, name in judged.items() if name in self.multi}
+
+    @property
+    def multi(self) -> list[str]:
+        """The label sets that say several classes at once."""
+        annotations = self.catalogs["train"].annotations
+        return [name for name, annotation in annotations.items() if isinstance(annotation, MultiLabelSet)]
+
     def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
         """The data with an encoder, nothing encoded yet."""
-        return EncodedData(encoder, self.name, self.catalogs, self.config, device, self.bad_videos, self.memory)
+        return EncodedData(
+            encoder, self.name, self.catalogs, self.config, device, self.bad_videos, self.memory, self.folder
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +92,8 @@ class PlannedEvaluation:
     data: EvaluationData
     labels: Mapping[str, list[str]]
     """By level, the label sets that it is scored on."""
+    own: Mapping[str, str]
+    """By level, lowest first, the label set that it is judged by."""
 
     @property
     def split_names(self) -> list[str]:
@@ -83,19 +107,29 @@ class PlannedEvaluation:
         )
         return {"protocol": self.settings.protocol, "title": self.title, "heading": heading, "note": self.protocol.note}
 
-    def results(self, split: str, data: EncodedData, classifier: nn.Module | None) -> list[Result]:
+    def results(
+        self,
+        split: str,
+        data: EncodedData,
+        classifier: nn.Module | None,
+        keep: Keep = lambda _: None,
+        repetition: int = 0,
+    ) -> list[Result]:
         """The protocol's scores of an encoder on a split, without random init.
 
         Args:
             split: `val` or `test`.
             data: this evaluation's, with the encoder.
             classifier: the task's own, where it has one and it is trained.
+            keep: is given what a classifier says of each video.
+            repetition: is added to the run's seed, for all that the protocol draws.
         """
-        scores = self.protocol.score(Subject(data, split, self.labels, self.data.own, classifier))
+        seed = self.data.config.seed + repetition
+        scores = self.protocol.score(Subject(data, split, self.labels, self.own, classifier, seed, keep))
         return [self._result(score, split) for score in scores]
 
     def _result(self, score: Score, split: str) -> Result:
-        own = score.labels is not None and (score.level is None or self.data.own.get(score.level) == score.labels)
+        own = score.labels is not None and (score.level is None or self.own.get(score.level) == score.labels)
         return Result(
             self.name,
             self.data.name,
@@ -108,6 +142,7 @@ class PlannedEvaluation:
             chance=score.chance,
             interval=score.interval,
             own=own,
+            primary=score.primary,
         )
 
 
@@ -146,7 +181,7 @@ class Plan:
             return {}
         return {
             (result.level, result.labels): f"{evaluation.title} {result.value:.1f} {result.unit}"
-            for result in results
+            for result in primary(results)
             if result.evaluation == name and result.level and result.labels and result.value is not None
         }
 
@@ -175,17 +210,20 @@ def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
         if settings.data:
             wanted = data_of(config, settings)
             found = [data for other, data in opened if other == wanted]
-            data = found[0] if found else _open(name, wanted, lists)
+            data = found[0] if found else _open(name, wanted, lists, own.folder)
             opened.append((wanted, data))
         protocol = PROTOCOLS[settings.protocol]
-        labels = _labels(name, settings, data)
+        own_labels = data.own | (data.own_multi if protocol.scores_multi else {})
+        labels = _labels(name, settings, data, own_labels, data.multi if protocol.scores_multi else [])
         if protocol.needs_labels and not any(labels.values()):
-            skipped[name] = f"{data.name} has no labels"
-            logger.warning("evaluations.%s is skipped: %s has no labels", name, data.name)
+            skipped[name] = f"{data.name} has no labels" + (
+                f" that {settings.protocol} can score" if data.multi else ""
+            )
+            logger.warning("evaluations.%s is skipped: %s", name, skipped[name])
             continue
         _tell_what_is_not_scored(name, settings, data, labels)
         title = protocol.title if name in (settings.protocol, protocol.title) else f"{protocol.title} ({name})"
-        planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels))
+        planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels, own_labels))
     return Plan(own, planned, skipped)
 
 
@@ -193,7 +231,10 @@ def _tell_what_is_not_scored(
     name: str, settings: Evaluation, data: EvaluationData, labels: Mapping[str, list[str]]
 ) -> None:
     """Warns of label sets that no training video, or no video of a scored split, has a label of."""
-    known = {split: catalog.labels for split, catalog in data.catalogs.items()}
+    known = {
+        split: {name: catalog.labels.get(name) or catalog.annotations[name] for name in [*catalog.labels, *data.multi]}
+        for split, catalog in data.catalogs.items()
+    }
     for label_set in dict.fromkeys(label_set for of_level in labels.values() for label_set in of_level):
         for split in [SPLITS[when] for when in settings.when]:
             lacking = [each for each in ("train", split) if not known[each][label_set].is_known.any()]
@@ -204,7 +245,7 @@ def _tell_what_is_not_scored(
                 )
 
 
-def _open(name: str, config: Config, lists: Path) -> EvaluationData:
+def _open(name: str, config: Config, lists: Path, folder: Path | None) -> EvaluationData:
     try:
         make_missing(config.dataset)
         config = completed(config)
@@ -215,17 +256,27 @@ def _open(name: str, config: Config, lists: Path) -> EvaluationData:
         raise InputError(f"evaluations.{name}: {error}") from None
     counts = ", ".join(f"{len(catalog.table)} {split}" for split, catalog in catalogs.items())
     logger.info("videos of evaluations.%s: %s", name, counts)
-    return EvaluationData.of(catalogs, config, open_bad_videos(config, catalogs, lists))
+    return EvaluationData.of(catalogs, config, open_bad_videos(config, catalogs, lists), folder)
 
 
-def _labels(name: str, settings: Evaluation, data: EvaluationData) -> dict[str, list[str]]:
-    """By level, lowest first, the label sets that it is scored on."""
-    there = list(data.catalogs["train"].labels)
+def _labels(
+    name: str, settings: Evaluation, data: EvaluationData, own: Mapping[str, str], multi: Sequence[str]
+) -> dict[str, list[str]]:
+    """By level, lowest first, the label sets that it is scored on.
+
+    Args:
+        name: of the evaluation.
+        settings: of the evaluation.
+        data: that it looks at.
+        own: by level, the label set that it is judged by.
+        multi: the label sets that say several classes at once, if its protocol can score them.
+    """
+    there = [*data.catalogs["train"].labels, *multi]
     last_alone = PROTOCOLS[settings.protocol].last_level_alone
     levels = settings.levels or (data.config.levels[-1:] if last_alone else data.config.levels)
     chosen = [level for level in data.config.levels if level in levels]
     if settings.labels is None:
-        return {level: [data.own[level]] for level in chosen if level in data.own}
+        return {level: [own[level]] for level in chosen if level in own}
     if settings.labels == "all":
         return dict.fromkeys(chosen, there)
     unknown = [label for label in settings.labels if label not in there]

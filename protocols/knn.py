@@ -11,7 +11,10 @@ from config.section import AboveZero, Positive, Section
 from protocols.protocol import Protocol, Score, Subject
 
 if TYPE_CHECKING:
-    from protocols.encoded import EncodedSplit, FloatArray, IntArray
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from protocols.encoded_split import EncodedSplit, FloatArray, IntArray
 
 
 class KNNSettings(Section):
@@ -51,11 +54,12 @@ def knn_scores(
     """Accuracy in percent by level and label set, as `accuracies` has it."""
     from protocols.metrics import accuracies
 
-    def accuracy(bank_ND: FloatArray, bank_N: IntArray, query_MD: FloatArray, query_M: IntArray) -> float:
+    def right(bank_ND: FloatArray, bank_N: IntArray, query_MD: FloatArray, query_M: IntArray) -> NDArray[np.bool_]:
         predicted_M = knn_predict(bank_ND, bank_N, query_MD, settings.k, settings.temperature)
-        return float((predicted_M == query_M).mean())
+        right_M: NDArray[np.bool_] = predicted_M == query_M
+        return right_M
 
-    return accuracies(bank, queries, labels, accuracy)
+    return accuracies(bank, queries, labels, right)
 
 
 def knn_predict(

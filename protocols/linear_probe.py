@@ -11,7 +11,9 @@ from config.section import AboveZero, Positive, Section
 from protocols.protocol import Protocol, Score, Subject
 
 if TYPE_CHECKING:
-    from protocols.encoded import EncodedSplit, FloatArray, IntArray
+    from numpy.typing import NDArray
+
+    from protocols.encoded_split import EncodedSplit, FloatArray, IntArray
 
 
 class LinearProbeSettings(Section):
@@ -48,11 +50,12 @@ def probe_scores(
 
     from protocols.metrics import accuracies
 
-    def accuracy(train_ND: FloatArray, train_N: IntArray, test_MD: FloatArray, test_M: IntArray) -> float:
+    def right(train_ND: FloatArray, train_N: IntArray, test_MD: FloatArray, test_M: IntArray) -> NDArray[np.bool_]:
         if len(np.unique(train_N)) < 2:  # a regression between classes needs two
-            return float((test_M == train_N[0]).mean())
+            return np.asarray(test_M == train_N[0])
         regression = LogisticRegression(C=settings.inverse_penalty, max_iter=settings.max_iter)
         # Standardised: the penalty would otherwise depend on the scale of the features, which differs by level.
-        return float(make_pipeline(StandardScaler(), regression).fit(train_ND, train_N).score(test_MD, test_M))
+        named_M = make_pipeline(StandardScaler(), regression).fit(train_ND, train_N).predict(test_MD)
+        return np.asarray(named_M == test_M)
 
-    return accuracies(train, test, labels, accuracy)
+    return accuracies(train, test, labels, right)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from config.schema import Config
     from protocols.encoded import EncodedData
+    from protocols.predictions import Keep
 
 
 class NoSettings(Section):
@@ -38,6 +39,10 @@ class Subject:
     """By level, the label set that it is judged by."""
     classifier: nn.Module | None = None
     """The classifier that the task has trained, from the last level's features [N, D] to class scores [N, classes]."""
+    seed: int = 0
+    """Every draw of a protocol is a function of it."""
+    keep: Keep = lambda _: None
+    """Is given what a classifier says of each video, for lists of predictions and confusion matrices."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Score:
     chance: float | None = None
     interval: float | None = None
     unit: str = "%"
+    primary: bool = True
+    """Whether it is the number that tables and curves show; others are in summary.json alone."""
 
 
 SettingsT = TypeVar("SettingsT", bound=Section)
@@ -74,6 +81,8 @@ class Protocol(ABC, Generic[SettingsT]):
     """How to read it, one sentence for the report."""
     needs_labels: ClassVar[bool] = True
     """Where it does, it is skipped on data without labels."""
+    scores_multi: ClassVar[bool] = False
+    """Whether it can score label sets that say several classes at once."""
 
     last_level_alone: ClassVar[bool] = False
     """Whether an evaluation that names no levels and no labels is of the last level on its own labels: a dear one."""

@@ -9,7 +9,7 @@ from config.schema import Config
 from data_utils.batches.loader import Batch
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
-from protocols.encoded import evaluation_batches
+from protocols.encoding import evaluation_batches
 
 
 class WindowMemory:

@@ -80,6 +80,16 @@ class RunFolder:
         """The checkpoint with the best validation score."""
         return self.checkpoints / "best.pt"
 
+    @property
+    def features(self) -> Path:
+        """Folder of features that take too much memory; it can be deleted, and is made again."""
+        return self.root / "features"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of what classifiers say of the test videos, CSV."""
+        return self.root / "predictions"
+
     def stage(self, number: int) -> Path:
         """The checkpoint that a stage of a curriculum leaves to the next one."""
         return self.root / STAGE_CHECKPOINT.format(number)

@@ -24,6 +24,7 @@ FREE_KEYS = {
     "save_path",
     "num_workers",
     "eval_memory_mb",
+    "features_memory_mb",
     "num_epochs",
     "val_interval",
     "log_interval",

@@ -32,6 +32,11 @@ class Result:
     """Half the width of the 95 % interval."""
     own: bool = False
     """Whether these are the labels that the level is judged by."""
+    primary: bool = True
+    """Whether it is the number that tables and curves show; others are in files alone."""
+    std: float | None = None
+    """Over the seeds of the protocol, where there are several; `value` is their mean."""
+    seeds: int = 1
 
     @property
     def floor(self) -> float | None:
@@ -65,13 +70,18 @@ def with_random_init(results: Sequence[Result], at_init: Sequence[Result]) -> li
     return [replace(result, random_init=floors.get(result.key)) for result in results]
 
 
+def primary(results: Iterable[Result]) -> list[Result]:
+    """The results that tables and curves show."""
+    return [result for result in results if result.primary]
+
+
 def mean_score(results: Iterable[Result], evaluation: str) -> float | None:
     """The mean over the levels of what an evaluation says of each on its own labels, or of all that it says.
 
     Returns:
         None where it says nothing.
     """
-    found = [result for result in results if result.evaluation == evaluation and result.value is not None]
+    found = [result for result in primary(results) if result.evaluation == evaluation and result.value is not None]
     # The mean, so that no level is given up; other label sets than a level's own are not what it is there for.
     scores = [result.value for result in found if result.own] or [result.value for result in found]
     return fmean(value for value in scores if value is not None) if scores else None

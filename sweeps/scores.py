@@ -11,7 +11,7 @@ from typing import Any
 from config.errors import InputError
 from runs.folder import RunFolder
 from runs.metrics import MetricLog
-from runs.results import Result, results_of
+from runs.results import Result, primary, results_of
 
 SPLITS = {"val": "validation", "test": "test"}
 
@@ -58,6 +58,7 @@ class Measure:
         found = [result for result in results if result.evaluation == self.evaluation and result.value is not None]
         for name, wanted in (("level", self.level), ("labels", self.labels), ("metric", self.metric)):
             found = [result for result in found if wanted is None or getattr(result, name) == wanted]
+        found = primary(found) if self.metric is None else found
         if self.labels is None:  # other label sets than a level's own are not what it is there for
             found = [result for result in found if result.own] or found
         if not found:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import monitors
 from config.errors import InputError
 from data_utils.views.views import TrainingViews, View
 from monitors import (
@@ -207,56 +206,26 @@ def test_cka_of_a_constant_is_absent() -> None:
 
 
 def test_monitors_of_a_split_are_by_level_and_pair() -> None:
-    singles = Singles(windows=40, seed=0)
-    units = {level: torch.from_numpy(normal(40, u, d, seed=d)) for level, u, d in (("space", 4, 6), ("clip", 1, 5))}
-    rows = torch.arange(40) // 2
-    for part in (slice(0, 24), slice(24, 40)):
-        singles.add({level: vectors[part] for level, vectors in units.items()}, rows[part])
-    videos = {level: vectors.mean(dim=1)[::2].float().numpy() for level, vectors in units.items()}
-    found = feature_monitors(singles, videos)
-    flat = {level: vectors.flatten(0, 1).float().numpy() for level, vectors in units.items()}
-    means = {level: vectors.float().mean(dim=1).numpy() for level, vectors in units.items()}
+    units = {level: normal(40, u, d, seed=d).astype(np.float32) for level, u, d in (("space", 4, 6), ("clip", 1, 5))}
+    rows = np.arange(40) // 2
+    videos = {level: vectors.mean(axis=1)[::2] for level, vectors in units.items()}
+    flat = {level: vectors.reshape(-1, vectors.shape[2]) for level, vectors in units.items()}
+    means = {level: vectors.mean(axis=1) for level, vectors in units.items()}
+    found = feature_monitors(Singles(flat, means, rows), videos)
     assert found == {
         "rank": {level: effective_rank(vectors) for level, vectors in flat.items()},
         "std": {level: spread(vectors) for level, vectors in flat.items()},
-        "lidar": {level: lidar(vectors, rows.numpy()) for level, vectors in means.items()},
+        "lidar": {level: lidar(vectors, rows) for level, vectors in means.items()},
         "cka": {"space-clip": linear_cka(videos["space"], videos["clip"])},
     }
     assert list(found["rank"]) == ["space", "clip"]
 
 
 def test_what_cannot_be_measured_is_absent() -> None:
-    singles = Singles(windows=6, seed=0)
-    singles.add({"space": torch.ones(6, 2, 3)}, torch.arange(6))
-    found = feature_monitors(singles, {"space": np.ones((6, 3), np.float32), "time": np.ones((6, 3), np.float32)})
+    alike = np.ones((6, 3), np.float32)
+    singles = Singles({"space": np.ones((12, 3), np.float32)}, {"space": alike}, np.arange(6))
+    found = feature_monitors(singles, {"space": alike, "time": alike})
     assert found == {"rank": {"space": 1.0}, "std": {"space": pytest.approx(0, abs=1e-12)}, "lidar": {}, "cka": {}}
-
-
-def test_memory_is_bounded_and_every_window_has_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitors, "MAX_UNITS", 60)
-    singles = Singles(windows=20, seed=0)
-    # A unit's first number is its window's, the second its own.
-    window, unit = torch.meshgrid(torch.arange(20.0), torch.arange(100.0), indexing="ij")
-    video = torch.stack([window, unit], dim=2)
-    for part in (slice(0, 10), slice(10, 20)):
-        singles.add({"backbone": video[part]}, torch.arange(20)[part])
-    units = singles.units()["backbone"]
-    assert np.bincount(units[:, 0].astype(int)).tolist() == [3] * 20
-    assert len(set(units[:, 1].tolist())) > 3  # not the same corner of every window
-    windows, rows = singles.windows()
-    np.testing.assert_array_equal(windows["backbone"], [[number, 49.5] for number in range(20)])
-    assert rows.tolist() == list(range(20))
-    again = Singles(windows=20, seed=0)
-    again.add({"backbone": video[:10]}, torch.arange(10))
-    np.testing.assert_array_equal(again.units()["backbone"], units[:30])
-    # What is kept is a copy, so that it does not hold whole batches in memory.
-    assert all(chunk.untyped_storage().nbytes() == chunk.nbytes for chunk in again._units["backbone"])
-
-    full = Singles(windows=200, seed=0)
-    for _ in range(10):
-        full.add({"space": torch.rand(20, 5, 2)}, torch.arange(20))
-    assert len(full.units()["space"]) == len(full.windows()[0]["space"]) == len(full.windows()[1]) == 60
-    assert len(full._rows) == 3
 
 
 # -------------------------------------------------------------------------------------------------- predictions

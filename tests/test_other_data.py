@@ -20,7 +20,7 @@ from config.schema import Config
 from data_utils.batches.opening import open_catalogs
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
-from protocols.encoded import encode_split
+from protocols.encoding import encode_split
 from protocols.knn import KNNSettings, knn_scores
 from runs.checkpoint import load_checkpoint
 from runs.folder import RunFolder

@@ -9,6 +9,7 @@ import torch
 from config.errors import InputError
 from data_utils.views.normalise import normalise
 from data_utils.views.views import make_views
+from runs.precision import autocast_dtype
 from runs.process.seeds import seed_everything, torch_generator
 from tasks.hierarchical import HierarchicalTask
 from tasks.task import Losses, StepContext
@@ -28,7 +29,7 @@ from tests.fake_training import (
     same,
     weights,
 )
-from train import StepReport, Trainer, autocast_dtype
+from train import StepReport, Trainer
 
 # --------------------------------------------------------------------------------------------------------- accumulation
 

@@ -27,8 +27,8 @@ from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import evaluation_views
-from monitors import Singles
-from protocols.encoded import EncodedSplit, FloatArray, evaluation_batches
+from protocols.encoded_split import EncodedSplit, FloatArray
+from protocols.encoding import evaluation_batches
 from protocols.knn import knn_scores, knn_settings
 from protocols.linear_probe import LinearProbeSettings, probe_scores
 from protocols.metrics import chance
@@ -173,7 +173,7 @@ def _encoded(name: str, looks: Mapping[str, FloatArray], splits: Mapping[str, Pi
     parts = {1} | {known.values.shape[1] for known in labels.values()}
     videos, dim = look_ND.shape
     features = {count: {name: np.broadcast_to(look_ND[:, None], (videos, count, dim))} for count in parts}
-    return EncodedSplit(features, Singles(1, 0), labels, np.arange(videos))
+    return EncodedSplit.of_videos(features, labels)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from config.load import load_config
 from config.schema import Config
 from data_utils.batches.opening import open_bad_videos, open_catalogs
 from main import initial_task
-from protocols.encoded import encode_split
+from protocols.encoding import encode_split
 from protocols.linear_probe import LinearProbeSettings, probe_scores
 from runs.completing import complete
 from runs.process.atomic import write_json

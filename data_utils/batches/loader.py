@@ -43,6 +43,8 @@ class Batch:
     """(row, reason)."""
     other: Batch | None = None
     """Another window of each video, rows in the same order; it lists no failures of its own."""
+    number: int = 0
+    """Of the batch in its epoch, from 0."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
@@ -128,7 +130,8 @@ class Loader:
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from `first_batch` on."""
         self._batches.lists = self._plan.batches(epoch, first_batch)
-        yield from self._loader
+        for number, batch in enumerate(self._loader, start=first_batch):
+            yield replace(batch, number=number)
 
     def close(self) -> None:
         """Ends the processes; `epoch` would start new ones."""

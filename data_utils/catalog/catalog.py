@@ -74,6 +74,19 @@ class Catalog:
             annotations={name: known.with_rows(keep_N) for name, known in self.annotations.items()},
         )
 
+    def in_order(self, order_N: NDArray[np.int64]) -> Catalog:
+        """The catalog with its rows in another order.
+
+        Args:
+            order_N: the number of the row that comes first, second, ...
+        """
+        return replace(
+            self,
+            table=self.table.iloc[order_N].reset_index(drop=True),
+            labels={name: replace(labels, values=labels.values[order_N]) for name, labels in self.labels.items()},
+            annotations={},
+        )
+
     def failures(self, failed: Iterable[tuple[int, str]]) -> list[tuple[str, str, str]]:
         """(split, path, reason) of videos that a loader could not read, from (row, reason)."""
         return [(self.split, self.table["path"].iloc[row], reason) for row, reason in failed]

@@ -15,7 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from runs.reporting.monitor_table import MONITORS
-from runs.results import Result
+from runs.results import Result, primary
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ def tell_results(results: Sequence[Result], titles: Mapping[str, str], form: str
         form: of the line above a table, with `{title}` and `{unit}`; of a result of no level, what is before the unit.
     """
     for name, title in titles.items():
-        mine = [result for result in results if result.evaluation == name]
+        mine = [result for result in primary(results) if result.evaluation == name]
         of_levels = [result for result in mine if result.level is not None]
         if of_levels:
             units = ", ".join(dict.fromkeys(result.unit for result in of_levels))

@@ -16,7 +16,7 @@ from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 from runs.reporting.monitor_table import MONITORS
 from runs.reporting.stage_marks import by_stage, mark_stages, stage_starts
-from runs.results import Result, results_of
+from runs.results import Result, primary, results_of
 
 TITLE_CELLS = 20  # of a label set's name
 
@@ -88,7 +88,7 @@ def draw_scores(evaluation: str, title: str, records: Sequence[Mapping[str, Any]
     """
     points: dict[tuple[str, str], list[tuple[int, Result]]] = {}
     for record in records:
-        for result in results_of(record) if record["kind"] == "validation" else ():
+        for result in primary(results_of(record)) if record["kind"] == "validation" else ():
             if result.evaluation == evaluation:
                 points.setdefault((result.level or "", result.column), []).append((record["step"], result))
     if not points:

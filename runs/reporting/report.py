@@ -16,7 +16,7 @@ from runs.folder import RunFolder
 from runs.metric_names import TEST, score_name
 from runs.process.atomic import plain, write_text
 from runs.reporting.monitor_table import MONITORS
-from runs.results import Result, results_of
+from runs.results import Result, primary, results_of
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _MAX_BAD_VIDEOS = 50  # rows; all are in bad_videos.csv
@@ -109,7 +109,7 @@ def write_report(
         InputError: the file cannot be written.
     """
     summary = plain(summary)
-    results, evaluations = results_of(summary), summary.get("evaluations") or {}
+    results, evaluations = primary(results_of(summary)), summary.get("evaluations") or {}
     tables = _score_tables(results, evaluations)
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

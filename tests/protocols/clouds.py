@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_utils.catalog.annotations.classes import LabelSet
-from monitors import Singles
-from protocols.encoded import EncodedSplit, FloatArray, IntArray
+from protocols.encoded_split import EncodedSplit, FloatArray, IntArray
 from protocols.protocol import Score
 
 SPACE = {"space": ["motion"]}
@@ -27,7 +26,7 @@ def clusters(labels: IntArray, dim: int = 8, noise: float = 1.0, seed: int = 0, 
 def encoded(features: FloatArray, labels: LabelSet) -> EncodedSplit:
     """A split of one level and one label set; `features` [N, K, D]."""
     by_parts = {1: {"space": features.mean(axis=1, keepdims=True)}, features.shape[1]: {"space": features}}
-    return EncodedSplit(by_parts, Singles(1, seed=0), {labels.name: labels}, np.arange(len(features)))
+    return EncodedSplit.of_videos(by_parts, {labels.name: labels})
 
 
 def label_set(values: Any, classes: int = 4) -> LabelSet:

@@ -10,7 +10,8 @@ from torch import nn
 from config.errors import InputError
 from data_utils.catalog.annotations.classes import LabelSet
 from protocols.classifier import Classifier
-from protocols.encoded import EncodedData, EncodedSplit
+from protocols.encoded import EncodedData
+from protocols.encoded_split import EncodedSplit
 from protocols.metrics import confidence_interval
 from protocols.protocol import NoSettings, Subject
 from tests.protocols.clouds import encoded, label_set, rng
@@ -42,8 +43,10 @@ def test_it_is_scored_on_the_last_level() -> None:
     values = rng().integers(4, size=(50, 1))
     features, labels = np.eye(4, dtype=np.float32)[values], label_set(values)
     protocol = Classifier(NoSettings())
-    (wrong,) = protocol.score(subject(features, labels, linear(torch.eye(4).roll(1, dims=0))))  # says class + 1
-    (right,) = protocol.score(subject(features, labels, linear(torch.eye(4))))
+    wrong, *_ = protocol.score(subject(features, labels, linear(torch.eye(4).roll(1, dims=0))))  # says class + 1
+    right, *others = protocol.score(subject(features, labels, linear(torch.eye(4))))
+    assert right.primary
+    assert not any(score.primary for score in others)
     assert (wrong.value, right.value) == (0.0, 100.0)
     assert (right.level, right.labels, right.metric, right.unit) == (None, "motion", "top1", "%")
     assert right.interval == confidence_interval(100.0, 50)

@@ -23,7 +23,7 @@ from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.formats.video import VideoReader
 from data_utils.views.normalise import normalise
-from protocols.encoded import encode_split
+from protocols.encoding import encode_split
 from runs.process.seeds import seed_everything
 from tasks.encoder import build_hierarchy
 
@@ -135,11 +135,11 @@ def test_crops_of_larger_frames_are_averaged_like_windows(
             expected = torch.cat([units[level][0] for units in found]).mean(dim=0)
             # Pixels may be another grey level, as torchvision's filter is a little wider.
             np.testing.assert_allclose(split.features[1][level][row, 0], expected, atol=0.02)
-    windows, rows = split.singles.windows()
+    windows, rows = split.singles.views, split.singles.rows_W
     crops = 3 if eval_crop == "three" else 1
     assert rows.tolist() == [row for row in range(12) for _ in range(2 * crops)]
     assert {len(vectors) for vectors in windows.values()} == {12 * 2 * crops}
-    assert split.singles.units()["time"].shape == (12 * 2 * crops * 3, 20)
+    assert split.singles.units["time"].shape == (12 * 2 * crops * 3, 20)
     if crops == 3:
         by_crop = windows["clip"].reshape(12, 2, 3, -1)
         assert np.abs(by_crop[:, :, 0] - by_crop[:, :, 1]).max() > 1e-3
@@ -160,7 +160,7 @@ def test_units_are_single_vectors_and_not_more_than_needed(
 ) -> None:
     config = tiny_config()
     encoder = make_encoder(config)
-    units = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units()
+    units = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units
     assert {level: vectors.shape for level, vectors in units.items()} == {
         "space": (12 * 2 * 6, 16),
         "time": (12 * 2 * 3, 20),
@@ -169,7 +169,7 @@ def test_units_are_single_vectors_and_not_more_than_needed(
     first = encode_directly(encoder, tiny_catalogs["test"], config, 0)
     np.testing.assert_allclose(units["time"][:6], torch.cat(first["time"]), atol=2e-5)
     monkeypatch.setattr(monitors, "MAX_UNITS", 10)
-    few = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units()
+    few = encode_split(encoder, tiny_catalogs["test"], config, CPU, bad_list(tmp_path)).singles.units
     assert {len(vectors) for vectors in few.values()} == {10}
 
 

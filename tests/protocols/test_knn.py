@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from protocols.encoded import FloatArray, IntArray
+from protocols.encoded_split import FloatArray, IntArray
 from protocols.knn import KNNSettings, knn_predict, knn_settings
 from tests.protocols.clouds import clusters, rng
 

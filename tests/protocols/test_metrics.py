@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from data_utils.catalog.annotations.classes import UNKNOWN
-from protocols.encoded import EncodedSplit
+from protocols.encoded_split import EncodedSplit
 from protocols.knn import KNNSettings, knn_scores
 from protocols.linear_probe import LinearProbeSettings, probe_scores
 from protocols.metrics import chance, confidence_interval

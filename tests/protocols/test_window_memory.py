@@ -14,7 +14,7 @@ from data_utils.batches.loader import Batch
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from protocols import window_memory
-from protocols.encoded import evaluation_batches
+from protocols.encoding import evaluation_batches
 from protocols.window_memory import WindowMemory
 
 MakeConfig = Callable[..., Config]

@@ -13,7 +13,7 @@ from config.schema import Config
 from data_utils.batches.loader import Loader
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
-from protocols.encoded import encode_split
+from protocols.encoding import encode_split
 from runs.checkpoint import load_checkpoint, save_checkpoint
 from tasks import build_task
 from tasks.task import Task

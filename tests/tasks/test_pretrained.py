@@ -24,7 +24,7 @@ from data_utils.formats.hdf5 import HDF5Reader
 from data_utils.formats.video import VideoReader
 from data_utils.views.normalise import normalise
 from data_utils.views.views import evaluation_views
-from protocols.encoded import encode_split
+from protocols.encoding import encode_split
 from runs.checkpoint import save_encoder
 from tasks import build_task
 from tasks.pretrained import TrainedEncoder, load_encoder

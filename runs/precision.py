@@ -1,0 +1,17 @@
+"""The number format that a run computes in."""
+
+from __future__ import annotations
+
+import torch
+
+from config.schema import Config
+
+
+def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
+    """The dtype that `mixed_precision` computes in on `device`; None: float32."""
+    if not config.use_mixed_precision:
+        return None
+    if config.mixed_precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else None
+    return torch.bfloat16 if config.mixed_precision == "bfloat16" else torch.float16
