@@ -47,16 +47,19 @@ def _section(name: str) -> type[Evaluation]:
     settings = PROTOCOLS[name].Settings
     optional = all(not field.is_required() for field in settings.model_fields.values())
     default = Field(default_factory=settings) if optional else Field()
-    labels = Evaluation.model_fields["labels"]
-    of_last = {"labels": (labels.annotation, Field(default=None, description=labels.description))}
-    return create_model(
+    changed: dict[str, Any] = {}
+    if PROTOCOLS[name].last_level_alone:
+        labels = Evaluation.model_fields["labels"]
+        changed["labels"] = (labels.annotation, Field(default=None, description=labels.description))
+    section: type[Evaluation] = create_model(
         f"{name}_evaluation",
         __base__=Evaluation,
         __doc__=PROTOCOLS[name].note,
         protocol=(cast("Any", Literal[name]), Evaluation.model_fields["protocol"]),
         settings=(settings, default),
-        **(of_last if PROTOCOLS[name].last_level_alone else {}),
+        **changed,
     )
+    return section
 
 
 if TYPE_CHECKING:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data_utils.batches.loader import Batch
 from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.views.views import evaluation_views
 from protocols.encoded import EncodedData
+from protocols.encoded_split import IntArray
 from protocols.finetuning.network import FinetuneTask
 from protocols.finetuning.targets import Targets
 from protocols.predictions import MultiPredictions, Predictions, ViewPredictions
@@ -41,15 +43,15 @@ def predictions_of(
         views = evaluation_views(batch, data.config, data.device)
         lengths_B = lengths_N[views.rows_B].to(data.device)
         with autocast:
-            said = task.classify(views.video_BTCHW, views.frames_BT.to(data.device), lengths_B)
-        found.append((views.rows_B, *(tensor.cpu() for tensor in said)))
+            said_BKC, share_BK = task.classify(views.video_BTCHW, views.frames_BT.to(data.device), lengths_B)
+        found.append((views.rows_B, said_BKC.cpu(), share_BK.cpu()))
     if not found:
         return None
     row_V, probabilities_VKC, share_VK = (torch.cat(tensors).numpy() for tensors in zip(*found, strict=True))
     rows_N, video_V = np.unique(row_V, return_inverse=True)
     shown_NK = np.zeros((len(rows_N), share_VK.shape[1]), np.bool_)
     np.logical_or.at(shown_NK, video_V, share_VK > 0)
-    whole_N = shown_NK.all(axis=1)
+    whole_N: NDArray[np.bool_] = np.all(shown_NK, axis=1)
     if not whole_N.any():
         return None
     of_whole_V = whole_N[video_V]
@@ -72,7 +74,7 @@ def _labelled(batches: Iterator[Batch], known_N: Tensor) -> Iterator[Batch]:
 
 
 def _of_videos(
-    level: str, targets: Targets, rows_N: np.ndarray, views: ViewPredictions
+    level: str, targets: Targets, rows_N: IntArray, views: ViewPredictions
 ) -> Predictions | MultiPredictions:
     kept = np.zeros(len(targets.labels.is_known), np.bool_)
     kept[rows_N] = True

@@ -40,7 +40,7 @@ def test_the_layers_of_a_hierarchy_are_its_stem_and_the_blocks_of_all_levels(tin
     found = names(depth_of(encoder, "clip"), encoder)
     assert len(found) == 1 + 1 + 2 + 1 + 1  # the stem, a block of space, two of time, one of clip, the last norm
     assert found[0] == of(encoder.stem, "stem")
-    before = of(encoder.levels["time"].blocks[0], "levels.time.blocks.0")  # type: ignore[union-attr, index, arg-type]
+    before = of(encoder.levels["time"].blocks[0], "levels.time.blocks.0")  # type: ignore[index, arg-type]
     assert found[2] == before | {"levels.time.project.weight", "levels.time.project.bias"} | {
         "levels.time.positions.table_ND",
         "levels.time.summary_token_D",
