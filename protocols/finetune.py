@@ -20,7 +20,11 @@ class FinetuneSettings(Section):
     """`settings` of an evaluation by `protocol: finetune`."""
 
     epochs: Positive = Field(default=30, description="passes over the training videos that have a label")
-    batch_size: Positive | None = Field(default=None, description="windows of a step; null: the run's `batch_size`")
+    batch_size: Positive | None = Field(
+        default=None,
+        description="windows of a step; null: the run's `batch_size`, or a quarter of the training windows where that "
+        "is less, so that an epoch has four steps",
+    )
     lr: AboveZero = Field(default=1e-3, description="learning rate of AdamW after the warm-up, then half a cosine to 0")
     head_lr: AboveZero | None = Field(default=None, description="the same of the classifier; null: `lr`")
     layer_decay: ShareAboveZero = Field(

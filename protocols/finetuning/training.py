@@ -104,7 +104,8 @@ class FineTuning:
             View(augmentation=augmentations[settings.augment]),
             subject.seed,
         ).to(self._data.device)
-        self._config = _training_config(config, settings, subject.seed)
+        batch_size = settings.batch_size or fitting_batch(config, len(self._catalog.table))
+        self._config = _training_config(config, settings, batch_size, subject.seed)
         self._loader = training_loader(self.task, self._catalog, self._config)
         self.trainer = Trainer(self.task, self._config, len(self._loader), self._data.device)
         self._judge = self._judged_by(name) if settings.choose == "best" else None
@@ -218,14 +219,22 @@ def quality_of(found: Predictions | MultiPredictions) -> tuple[float, float]:
     return right, float(np.log(np.maximum(of_truth_MK1, 1e-12)).mean())
 
 
-def _training_config(config: Config, settings: FinetuneSettings, seed: int) -> Config:
+def fitting_batch(config: Config, videos: int) -> int:
+    """The run's batch size, or where there are few videos a quarter of what an epoch takes from them.
+
+    An incomplete last batch is dropped, which would be half of a few videos, and one step an epoch leads nowhere.
+    """
+    return min(config.batch_size, max(2, videos * config.window.max_seq_per_video // 4))
+
+
+def _training_config(config: Config, settings: FinetuneSettings, batch_size: int, seed: int) -> Config:
     """The run's config with the optimizer and the schedule of the fine-tuning."""
     head_lr = settings.lr if settings.head_lr is None else settings.head_lr
     return config.model_copy(
         update={
             "seed": seed,
             "num_epochs": settings.epochs,
-            "batch_size": settings.batch_size or config.batch_size,
+            "batch_size": batch_size,
             "num_iters_grad_accum": 1,
             "optimizer": AdamW(name="adamw", lr=settings.lr, weight_decay=settings.weight_decay, betas=[0.9, 0.999]),
             "scheduler": Cosine(name="cosine", warmup=settings.warmup),
