@@ -1,6 +1,17 @@
-"""Runs the evaluations of a config, puts floors beside every score, and says whether validation can choose."""
+"""Runs the evaluations of a config, puts floors beside every score, and says whether validation can choose.
+
+As a program it scores finished runs, on any dataset: python eval.py RUN [RUN ...] [--protocol NAME ...].
+"""
 
 from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    # Before the imports below, which take seconds; what follows is the module that main.py imports.
+    from evaluation.command import main
+
+    sys.exit(main())
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +81,8 @@ class Validator:
             at_init: the validation of the untrained encoder; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
         """
-        results, own = score(self._plan, "val", self._task.encoder, self._task.classifier, self._device, lasting=False)
+        own = self._plan.own.seen_by(self._task.encoder, self._device)
+        results = score(self._plan, "val", own, self._task.classifier, lasting=False)
         queries = own.split("val")
         videos = {level: features_N1D[:, 0] for level, features_N1D in queries.features[1].items()}
         monitors = feature_monitors(queries.singles, videos)
@@ -108,36 +120,36 @@ KeepOf = Callable[[str, Predictions | MultiPredictions], None]
 def score(
     plan: Plan,
     split: str,
-    encoder: nn.Module,
+    own: EncodedData,
     classifier: nn.Module | None,
-    device: torch.device,
     keep: KeepOf = lambda *_: None,
+    repetition: int = 0,
     lasting: bool = True,
-) -> tuple[list[Result], EncodedData]:
+) -> list[Result]:
     """What all evaluations say of an encoder on a split, without random init.
 
     Args:
         plan: the evaluations.
         split: `val` or `test`.
-        encoder: left as it was.
+        own: the run's own data with the encoder, which is left as it was.
         classifier: the task's own, where it has one and it is trained.
-        device: where the encoder is.
         keep: is given what classifiers say of each video.
+        repetition: is added to the seed of all that protocols draw.
         lasting: whether anyone will ask for features of this encoder again; else files of other data are deleted.
 
     Returns:
-        the results, in the order of the config, and the run's own data as the encoder sees it.
+        the results, in the order of the config.
     """
     by_name: dict[str, list[Result]] = {}
-    own = plan.own.seen_by(encoder, device)
     for data, evaluations in plan.on(split):
         # Features of other data are dropped after its evaluations: two datasets at a time need not fit into memory.
-        encoded = own if data is plan.own else data.seen_by(encoder, device)
+        encoded = own if data is plan.own else data.seen_by(own.encoder, own.device)
         for evaluation in evaluations:
-            by_name[evaluation.name] = evaluation.results(split, encoded, classifier, partial(keep, evaluation.name))
+            told = partial(keep, evaluation.name)
+            by_name[evaluation.name] = evaluation.results(split, encoded, classifier, told, repetition)
         if encoded is not own and not lasting:
             encoded.discard_files()
-    return [result for name in plan.titles if name in by_name for result in by_name[name]], own
+    return [result for name in plan.titles if name in by_name for result in by_name[name]]
 
 
 # ---------------------------------------------------------------------------------------------- the final test
@@ -172,10 +184,9 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         device: where the models are.
     """
     predictions: list[tuple[str, Predictions | MultiPredictions]] = []
-    results, own = score(
-        plan, "test", task.encoder, task.classifier, device, lambda *said: predictions.append((said[0], said[1]))
-    )
-    floors, own_at_init = score(plan, "test", at_init, None, device)
+    own, own_at_init = plan.own.seen_by(task.encoder, device), plan.own.seen_by(at_init, device)
+    results = score(plan, "test", own, task.classifier, lambda *said: predictions.append((said[0], said[1])))
+    floors = score(plan, "test", own_at_init, None)
     test, untrained = own.split("test"), own_at_init.split("test")
     return FinalTest(
         with_random_init(results, floors),

@@ -49,6 +49,7 @@ from experiment import Experiment, describe_run, open_experiment
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
 from protocols.evaluation import Plan
+from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
 from runs.completing import complete
 from runs.folder import RunFolder
@@ -152,6 +153,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         # The floor is the encoder that the seed gives, also where training began with the weights of a file.
         at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
+        write_predictions(run.predictions, test.predictions, experiment.plan.catalogs("test"))
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}

@@ -95,7 +95,7 @@ def check_evaluations(config: Config) -> None:
         except ValueError as error:
             raise ValueError(f"evaluations.{name}.{error}") from None
         if evaluation.data:
-            _check_data(config, name, evaluation)
+            check_data(config, evaluation.data, f"evaluations.{name}.data")
     if config.choose_by is None:
         return
     if config.choose_by not in config.evaluations:
@@ -109,17 +109,23 @@ def check_evaluations(config: Config) -> None:
         )
 
 
-def _check_data(config: Config, name: str, evaluation: Evaluation) -> None:
-    where = f"evaluations.{name}.data"
-    unknown = [key for key in evaluation.data if key not in DataConfig.model_fields]
+def check_data(config: Config, data: Mapping[str, Any], where: str) -> None:
+    """Raises ValueError where an encoder cannot be scored on other data.
+
+    Args:
+        config: the encoder's.
+        data: keys that are laid over it.
+        where: they stand, for messages.
+    """
+    unknown = [key for key in data if key not in DataConfig.model_fields]
     if unknown:
         raise ValueError(
             f"{where}: {unknown[0]} is not a key of data_config.yaml, which has the keys that may stand here"
         )
     if config.encoder == "hierarchical":  # its positions are counted; torchvision's networks take any size
-        window = evaluation.data.get("window")
+        window = data.get("window")
         length = window.get("length", config.window.length) if isinstance(window, dict) else config.window.length
-        size = evaluation.data.get("frame_size", config.frame_size)
+        size = data.get("frame_size", config.frame_size)
         for key, ours, theirs in (
             ("frame_size", config.frame_size, size),
             ("window.length", config.window.length, length),
@@ -130,13 +136,13 @@ def _check_data(config: Config, name: str, evaluation: Evaluation) -> None:
                 )
                 raise ValueError(f"{where}.{key} is {theirs}, but the encoder takes {ours} alone: leave it out{advice}")
     try:
-        data_of(config, evaluation)
+        data_of(config, data)
     except InputError as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def data_of(config: Config, evaluation: Evaluation) -> Config:
-    """The run's config with the data of an evaluation.
+def data_of(config: Config, data: Mapping[str, Any]) -> Config:
+    """The run's config with other data, and without evaluations.
 
     A `dataset` with another name or root is a dataset of its own, with nothing of the run's (its labels, say). Mean and
     std stay the run's unless they are given: the encoder was trained with them.
@@ -149,7 +155,7 @@ def data_of(config: Config, evaluation: Evaluation) -> Config:
     from config.messages import first_error
 
     values = config.model_dump() | {"evaluations": {}, "choose_by": None}
-    for key, value in copy.deepcopy(evaluation.data).items():
+    for key, value in copy.deepcopy(dict(data)).items():
         old = values[key]
         own = (
             key == "dataset"

@@ -165,6 +165,10 @@ class Plan:
         for evaluations in by_data.values():
             yield (evaluations[0].data if evaluations else self.own), evaluations
 
+    def catalogs(self, split: str) -> dict[str, Catalog]:
+        """By name of the evaluation, the videos of a split that it looks at."""
+        return {evaluation.name: evaluation.data.catalogs[split] for evaluation in self.evaluations}
+
     @property
     def titles(self) -> dict[str, str]:
         """By name, how the console and figures call the evaluations, in the order of the config."""
@@ -208,7 +212,7 @@ def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
             continue
         data = own
         if settings.data:
-            wanted = data_of(config, settings)
+            wanted = data_of(config, settings.data)
             found = [data for other, data in opened if other == wanted]
             data = found[0] if found else _open(name, wanted, lists, own.folder)
             opened.append((wanted, data))

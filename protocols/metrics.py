@@ -82,30 +82,35 @@ def chance(labels: LabelSet) -> float:
 def mean_interval(share_M: NDArray[np.float64], groups_M: Groups = None) -> float:
     """Half the width of the 95 % interval of the mean over videos, in percent.
 
-    Videos of one group (a subject, a source) are right or wrong together, so they say less than as many strangers.
+    Videos of one group (a subject, a source) are right or wrong together, so they say less than as many strangers. The
+    larger one counts of the interval of independent videos (Wilson, 1927) and that of a bootstrap over groups: a few
+    groups may agree by chance, which makes them no surer.
 
     Args:
         share_M: in [0, 1], one number per video.
-        groups_M: of the videos; None, or one group alone: videos count as independent (Wilson, 1927).
+        groups_M: of the videos; None: each is a group of its own.
     """
+    independent = confidence_interval(100 * float(share_M.mean()) if len(share_M) else 0.0, len(share_M))
     if groups_M is None or len(set(groups_M.tolist())) in (1, len(groups_M)):
-        return confidence_interval(100 * float(share_M.mean()) if len(share_M) else 0.0, len(share_M))
-    return 100 * bootstrap_interval(share_M, groups_M)
+        return independent
+    return max(independent, 100 * bootstrap_interval(share_M, groups_M))
 
 
 def bootstrap_interval(share_M: NDArray[np.float64], groups_M: NDArray[Any]) -> float:
-    """Half the width of the 95 % interval of the mean, by a bootstrap over groups (Field and Welsh, 2007).
+    """Half the width of the 95 % interval of the mean, by a bootstrap over groups (Efron and Tibshirani, 1993).
 
-    Whole groups are drawn with replacement, as many as there are; the interval is that of the 2.5th and 97.5th
-    percentile of the means. The draws are the same for the same number of groups.
+    Whole groups are drawn with replacement, as many as there are. Half the distance of the 2.5th and 97.5th percentile
+    of the means is multiplied by sqrt(G / (G - 1)), by which a bootstrap over G groups is too narrow. The draws are the
+    same for the same number of groups.
     """
     names, group_M = np.unique(groups_M.astype(str), return_inverse=True)
+    count = len(names)
     sums_G = np.bincount(group_M, weights=share_M)
     counts_G = np.bincount(group_M).astype(np.float64)
-    drawn_SG = numpy_generator(0, len(names), RESAMPLES).integers(len(names), size=(RESAMPLES, len(names)))
+    drawn_SG = numpy_generator(0, count, RESAMPLES).integers(count, size=(RESAMPLES, count))
     means_S = sums_G[drawn_SG].sum(axis=1) / counts_G[drawn_SG].sum(axis=1)
     low, high = np.percentile(means_S, [2.5, 97.5])
-    return float(high - low) / 2
+    return float(high - low) / 2 * math.sqrt(count / (count - 1))
 
 
 def confidence_interval(accuracy: float, samples: int) -> float:

@@ -18,6 +18,7 @@ class SupervisedSettings(TaskSettings):
     """The encoder end to end with labels, the control."""
 
     takes_any_encoder: ClassVar[bool] = True
+    learns_classes: ClassVar[bool] = True
 
     augment: bool = Field(description="whether training windows are augmented, by `augmentation`")
 

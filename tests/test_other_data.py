@@ -105,7 +105,7 @@ def test_scores_on_another_dataset_with_its_own_labels_and_windows(program: Prog
     config = load_config(str(run.config)).config
     evaluation = config.evaluations["act"]
     assert evaluation is not None
-    data = data_of(config, evaluation)
+    data = data_of(config, evaluation.data)
     list_of_bad = program.folder / "bad.csv"
     catalogs = open_catalogs(data, data.groups, list_of_bad)
     task = build_task(config, catalogs["train"])

@@ -160,7 +160,7 @@ def test_data_is_laid_over_the_runs_own(tiny_config: MakeConfig) -> None:
     config = tiny_config("evaluations={slow: {protocol: knn, data: {window: {frequency: 2}}}}")
     slow = config.evaluations["slow"]
     assert slow is not None
-    data = data_of(config, slow)
+    data = data_of(config, slow.data)
     assert (data.window.frequency, data.window.length, data.dataset) == (2, config.window.length, config.dataset)
     assert data.evaluations == {}
     assert (data.mean, data.std) == (config.mean, config.std)
@@ -175,7 +175,7 @@ def test_another_dataset_has_nothing_of_the_runs(tiny_config: MakeConfig) -> Non
     for name in ("x", "y"):
         evaluation = config.evaluations[name]
         assert evaluation is not None
-        found[name] = data_of(config, evaluation).dataset.model_dump()
+        found[name] = data_of(config, evaluation.data).dataset.model_dump()
     assert (found["x"]["root"], found["x"]["labels"]) == ("there", None)
     assert (found["y"]["root"], found["y"]["labels"]) == ("here", {"space": "a", "time": "b", "clip": "d"})
 

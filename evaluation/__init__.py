@@ -1,0 +1,1 @@
+"""eval.py as a program: finished runs, and encoders of other programs, scored on any dataset."""
