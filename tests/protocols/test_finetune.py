@@ -18,7 +18,7 @@ from eval import final_test
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from protocols.finetune import Finetune, FinetuneSettings
 from protocols.predictions import MultiPredictions, Predictions
-from protocols.protocol import Subject
+from protocols.protocol import Score, Subject
 from runs.process.seeds import seed_everything
 from runs.results import nested
 from tasks import build_task
@@ -112,9 +112,12 @@ def test_random_init_is_fine_tuned_in_the_same_way(
     trained, init = (_task(config, tiny_catalogs, seed) for seed in (1, 2))
     encoders: list[Any] = []
     score = Finetune.score
-    monkeypatch.setattr(
-        Finetune, "score", lambda self, subject: encoders.append(subject.data.encoder) or score(self, subject)
-    )
+
+    def noted(self: Finetune, subject: Subject) -> list[Score]:
+        encoders.append(subject.data.encoder)
+        return score(self, subject)
+
+    monkeypatch.setattr(Finetune, "score", noted)
     test = final_test(trained, init.encoder, plan_of(config, tiny_catalogs, tmp_path), torch.device("cpu"))
     assert encoders == [trained.encoder, init.encoder]
     (result,) = [result for result in test.results if result.primary]

@@ -58,7 +58,7 @@ def test_the_encoder_is_left_as_it_was_bit_by_bit(make_subject: MakeSubject) -> 
 
 
 def test_it_is_a_function_of_the_seed(make_subject: MakeSubject) -> None:
-    changed = {"augment": "strong", "mixup": 0.8, "cutmix": 1.0, "few_shot": 1, "drop_path": 0.2}
+    changed: dict[str, Any] = {"augment": "strong", "mixup": 0.8, "cutmix": 1.0, "few_shot": 1, "drop_path": 0.2}
     first, again, other = (
         said_of(make_subject("hierarchy.time.dropout=0.2", seed=seed), **changed).probabilities_NKC
         for seed in (1, 1, 2)
