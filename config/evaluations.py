@@ -37,7 +37,7 @@ class Evaluation(Section):
     labels: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         default="all",
         description="the label sets that every level is scored on: all of the dataset, or those named; null: for each "
-        "level the one that it is judged by, which is what protocol finetune does where this is not given",
+        "level the one that it is judged by",
     )
     settings: Any
 
