@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from architecture.blocks import Block
 from architecture.depth import depth_of
 from architecture.hierarchy import HierarchicalTransformer
-from config.errors import InputError
 from data_utils.catalog.annotations.classes import part_shares
 from data_utils.views.views import TrainingViews, View
 from protocols.finetune import FinetuneSettings
+from protocols.finetuning.copying import parameters_of_levels, trainable_copy
 from protocols.finetuning.mixing import draw_mix
 from protocols.finetuning.targets import Targets
 from runs.process.seeds import torch_generator
@@ -57,9 +55,7 @@ class FinetuneTask(Task):
     ) -> None:
         super().__init__()
         self.level, self.targets, self.settings, self._view = level, targets, settings, view
-        self.network = _end_to_end(copy.deepcopy(encoder))
-        if settings.drop_path is not None:
-            set_drop_path(self.network, level, settings.drop_path)
+        self.network = trainable_copy(encoder, level, settings.drop_path)
         self.head = nn.Linear(width, targets.classes)
         # As MAE begins: no class is preferred, and the first steps do not push the encoder about at random.
         nn.init.trunc_normal_(self.head.weight, std=2e-5, generator=torch_generator(seed, _HEAD))
@@ -69,7 +65,7 @@ class FinetuneTask(Task):
         self.register_buffer("targets_N", targets.tensor(), persistent=False)
         self.register_buffer("lengths_N", lengths_N, persistent=False)
         self._depth = depth_of(self.network, level)
-        frozen = _parameters_of_levels(self.network, settings.freeze)
+        frozen = parameters_of_levels(self.network, settings.freeze)
         used = [parameter for layer in [*self._depth.layers, self._depth.last_norm] for parameter in layer]
         self.trained = [parameter for parameter in used if id(parameter) not in frozen]
         """The encoder's parameters that are trained."""
@@ -156,42 +152,6 @@ class FinetuneTask(Task):
         """One group, whose predictor is the classifier; layers have rates of their own."""
         rates = self._depth.rates(self.settings.layer_decay)
         return {NAME: ParameterGroup(self.trained, list(self.head.parameters()), rates)}
-
-
-def set_drop_path(network: nn.Module, level: str, rate: float) -> None:
-    """Makes units skip the last block below the features of `level` with this chance, block l of L with l / L of it.
-
-    Raises:
-        InputError: the network has no blocks to skip.
-    """
-    if isinstance(network, HierarchicalTransformer):
-        names = list(network.levels)
-        below = names[: names.index(level) + 1] if level in names else []
-        blocks = [block for name in below for block in network.levels[name].modules() if isinstance(block, Block)]
-        for number, block in enumerate(blocks, start=1):
-            block.skip = rate * number / len(blocks)
-        return
-    from torchvision.ops import StochasticDepth
-
-    skips = [module for module in network.modules() if isinstance(module, StochasticDepth)]
-    if not skips and rate:
-        raise InputError("settings.drop_path: this encoder has no blocks that can be skipped; set it to null")
-    for number, module in enumerate(skips, start=1):
-        module.p = rate * number / len(skips)
-
-
-def _end_to_end(network: nn.Module) -> nn.Module:
-    if isinstance(network, HierarchicalTransformer):
-        network.isolation, network.interlevel_noise = "end2end", 0.0
-    return network
-
-
-def _parameters_of_levels(network: nn.Module, levels: Sequence[str]) -> set[int]:
-    """The ids of the parameters of some levels; any level of a network without levels is all of it."""
-    if not isinstance(network, HierarchicalTransformer):
-        return {id(parameter) for parameter in network.parameters()} if levels else set()
-    by_level = network.level_parameters()
-    return {id(parameter) for level in levels for parameter in by_level[level]}
 
 
 def _normalised(shares_BKU: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
 from data_utils.catalog.annotations.multi import MultiLabelSet
+from data_utils.catalog.catalog import Catalog
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,13 @@ class Targets:
     def probabilities(self, scores_BKC: Tensor) -> Tensor:
         """[B, K, C] float32: of a part they sum to 1, of several classes at once each is its own."""
         return scores_BKC.float().sigmoid() if self.multi else scores_BKC.float().softmax(dim=2)
+
+
+def labels_of(catalog: Catalog, name: str) -> LabelSet | MultiLabelSet:
+    """The label set of that name, of whichever kind."""
+    if name in catalog.labels:
+        return catalog.labels[name]
+    annotation = catalog.annotations[name]
+    if not isinstance(annotation, MultiLabelSet):
+        raise TypeError(f"'{name}' holds no classes")
+    return annotation

@@ -16,6 +16,9 @@ from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from protocols.encoded import EncodedData
+from protocols.finetune import FinetuneSettings
+from protocols.finetuning.training import fine_tuned
+from protocols.predictions import MultiPredictions, Predictions
 from protocols.protocol import Subject
 from protocols.window_memory import WindowMemory
 from tasks.encoder import build_hierarchy
@@ -53,3 +56,15 @@ def with_several(catalogs: dict[str, Catalog]) -> dict[str, Catalog]:
         annotations: dict[str, Any] = {"motions": MultiLabelSet("motions", motions.classes, shows, known)}
         changed[split] = replace(catalog, annotations=annotations)
     return changed
+
+
+def settings_of(**changed: Any) -> FinetuneSettings:
+    return FinetuneSettings(**{"epochs": 1, "augment": "none", "choose": "last", **changed})
+
+
+def said_of(subject: Subject, name: str = "program", level: str = "clip", **changed: Any) -> Any:
+    """What the classifier says of each video."""
+    kept: list[Predictions | MultiPredictions] = []
+    fine_tuned(replace(subject, keep=kept.append), level, name, settings_of(**changed))
+    (said,) = kept
+    return said
