@@ -16,6 +16,7 @@ from runs.reporting.console import (
     TrainingProgress,
     lasting_output,
     monitor_table,
+    pixel_table,
     set_up_logging,
     speed_text,
     tell_results,
@@ -46,6 +47,7 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
 from protocols.evaluation import Plan
@@ -77,7 +79,7 @@ from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, FirstWindows, draw_figures
+from visualization import DrawnRun, draw_figures
 
 logger = logging.getLogger(__name__)
 
@@ -388,6 +390,10 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:
     """Prints the final scores and where to look further."""
     tell_results(test.results, plan.titles, f"test, {{title}}, {{unit}} (step {summary['best_step']})")
+    if test.pixels:
+        logger.info(
+            "test, pixels in place of features, %%: floors of these scores\n%s", pixel_table(test.pixels, plan.titles)
+        )
     if summary["bad_videos"]:
         logger.warning("%d videos could not be read and were left out: see %s", summary["bad_videos"], run.bad_videos)
     logger.info(

@@ -37,3 +37,9 @@ def validation(number: int, alarms: list[str] | None = None, **more: Any) -> dic
         "std": {"space": 0.5},
         "alarms": alarms or [],
     } | more
+
+
+def make_windows(windows: int = 2, frames: int = 8, side: int = 16) -> NDArray[np.uint8]:
+    """Every frame in a shade of its own."""
+    shades = np.arange(windows * frames, dtype=np.uint8).reshape(windows, frames, 1, 1, 1) * 10 + 20
+    return np.broadcast_to(shades, (windows, frames, side, side, 3)).copy()

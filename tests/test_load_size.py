@@ -15,11 +15,11 @@ from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import make_views
 from eval import Validator
+from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.evaluation import EvaluationData, plan_evaluations
 from runs.process.seeds import seed_everything
 from tasks import build_task
 from train import Trainer
-from visualization import FirstWindows, draw_input, draw_looks
 
 MakeConfig = Callable[..., Config]
 CPU = torch.device("cpu")
@@ -81,7 +81,7 @@ def test_figures_show_what_the_model_sees(
     views: str,
 ) -> None:
     drawn = []
-    monkeypatch.setattr("visualization.draw_windows", lambda seen, *_: drawn.append((seen.shape, seen.dtype.name)))
+    monkeypatch.setattr("figures.windows.draw_windows", lambda seen, *_: drawn.append((seen.shape, seen.dtype.name)))
     every_level = f"views={{space: {views}, time: {views}, clip: {views}}}"
     config = tiny_config(*READ, every_level, "eval_crop=three", root=tiny_catalogs["train"].root)
     task = build_task(config, tiny_catalogs["train"])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from figures.windows import draw_windows
 from runs.folder import RunFolder
 from runs.reporting.curves import draw_curves
 from runs.results import Result, as_records
-from visualization import draw_windows
 
 LEVELS = ("space", "time", "clip")
 LABELS = {"digit": 10, "motion": 4, "program": 12}

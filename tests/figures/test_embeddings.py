@@ -14,14 +14,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-import visualization
-from config.errors import InputError
 from data_utils.catalog.annotations.classes import LabelSet
+from figures import embeddings, windows
+from figures.embeddings import draw_embeddings
+from figures.windows import draw_windows
 from runs.reporting import curves
 from runs.reporting.curves import draw_curves
 from runs.reporting.drawing import COLOURS, save_figure
-from tests.pictures import has_colour, pixels, validation
-from visualization import draw_embeddings, draw_views, draw_windows
+from tests.pictures import has_colour, make_windows, pixels, validation
 
 RNG_SEED = 3
 
@@ -41,20 +41,20 @@ def make_features(labels: LabelSet, dim: int = 16, separation: float = 6.0) -> N
 @pytest.fixture
 def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
     """UMAP takes a quarter of a minute to import: one test draws it, the others do without."""
-    monkeypatch.setattr(visualization, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
+    monkeypatch.setattr(embeddings, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
 
 
 @pytest.fixture
 def panels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, NDArray[Any]]]:
     """What is drawn into the panels: (level and labels, points or the reason why there are none, classes)."""
     seen: list[list[Any]] = []
-    draw_panel = visualization._draw_panel
+    draw_panel = embeddings._draw_panel
 
     def record(ax: Any, points: Any, classes: NDArray[Any], count: int) -> None:
         seen.append([points, classes])
         draw_panel(ax, points, classes, count)
 
-    monkeypatch.setattr(visualization, "_draw_panel", record)
+    monkeypatch.setattr(embeddings, "_draw_panel", record)
     return seen  # type: ignore[return-value]
 
 
@@ -93,7 +93,8 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
         drawn[path.stem] = fig
         return save_figure(fig, path)
 
-    monkeypatch.setattr(visualization, "save_figure", record)
+    monkeypatch.setattr(embeddings, "save_figure", record)
+    monkeypatch.setattr(windows, "save_figure", record)
     monkeypatch.setattr(curves, "save_figure", record)
     return drawn
 
@@ -186,7 +187,7 @@ def test_a_limit_draws_whole_videos_and_as_many_points_for_every_number_of_parts
 def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visualization, "METHODS", {"tsne": "t-SNE"})
+    monkeypatch.setattr(embeddings, "METHODS", {"tsne": "t-SNE"})
     digit = make_labels(60, 1, ["0", "1"])
     features = {1: {"space": make_features(digit)}}
 
@@ -230,7 +231,7 @@ def test_features_that_cannot_be_embedded_give_a_panel_that_says_so(
 
 
 def test_umap_copes_with_the_fewest_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panels: list[Any]) -> None:
-    monkeypatch.setattr(visualization, "METHODS", {"umap": "UMAP"})
+    monkeypatch.setattr(embeddings, "METHODS", {"umap": "UMAP"})
     digit = make_labels(10, 1, ["0", "1"])
     for features in (make_features(digit), make_features(digit)[..., :1], make_features(digit)[[0] * 5 + [1] * 5]):
         draw_embeddings({1: {"space": features}}, {"digit": digit}, tmp_path, 0, 400)
@@ -251,93 +252,6 @@ def test_features_of_other_videos_than_the_labels_are_a_bug(tmp_path: Path) -> N
         draw_embeddings({1: {"space": make_features(digit)[:10]}}, {"digit": digit}, tmp_path, 0, 20)
 
 
-# ---------------------------------------------------------------------------------------------------- windows
-
-
-def make_windows(windows: int = 2, frames: int = 8, side: int = 16) -> NDArray[np.uint8]:
-    """Every frame in a shade of its own."""
-    shades = np.arange(windows * frames, dtype=np.uint8).reshape(windows, frames, 1, 1, 1) * 10 + 20
-    return np.broadcast_to(shades, (windows, frames, side, side, 3)).copy()
-
-
-def runs_of(line: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """(shade, length) of the stretches of equal shade of a grey line [X, 3]."""
-    borders = np.flatnonzero(np.diff(line[:, 0].astype(int))) + 1
-    return [(int(part[0, 0]), len(part)) for part in np.split(line, borders)]
-
-
-def test_a_strip_shows_every_frame_enlarged_in_order_with_wider_gaps_between_clips() -> None:
-    strip = visualization._strip(make_windows()[0], clips=2)
-    line = runs_of(strip[strip.shape[0] // 2])
-    frames = [(shade, length) for shade, length in line if shade != 255]
-    gaps = [length for shade, length in line if shade == 255]
-    assert frames == [(20 + 10 * i, 64) for i in range(8)]  # 16 pixels, enlarged 4 times
-    assert gaps[1:4] == gaps[5:8] == [4, 4, 4]
-    assert gaps[4] == 18
-
-
-def test_a_long_window_is_broken_between_clips() -> None:
-    short, long = (visualization._strip(make_windows(1, frames, 64)[0], clips) for frames, clips in ((16, 4), (40, 10)))
-    assert long.shape == (3 * short.shape[0], *short.shape[1:])  # 4 clips, 4 clips, and 2 clips with white after them
-
-
-@pytest.mark.parametrize(("windows", "frames", "clips"), [(1, 1, 1), (3, 8, 2), (2, 40, 10), (0, 8, 2)])
-def test_windows_are_drawn(tmp_path: Path, windows: int, frames: int, clips: int) -> None:
-    path = draw_windows(make_windows(windows, frames), ["caption"] * windows, clips, tmp_path / "windows.png")
-    image = pixels(path)
-    assert image.shape[1] > 900
-    assert (len(np.unique(image)) > 1) == (windows > 0)
-
-
-def test_windows_of_another_shape_are_a_bug(tmp_path: Path) -> None:
-    for windows, captions, clips in (
-        (make_windows()[0], ["a"], 2),
-        (make_windows(), ["a"], 2),
-        (make_windows(), ["a"] * 2, 3),
-    ):
-        with pytest.raises(ValueError, match="do not fit windows"):
-            draw_windows(windows, captions, clips, tmp_path / "windows.png")
-
-
-def test_views_are_drawn_beneath_their_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strips and titles as they reach the figure; what a strip shows is tested above."""
-    figures: list[Figure] = []
-
-    def keep(fig: Figure, path: Path) -> Path:
-        figures.append(fig)
-        return save_figure(fig, path)
-
-    monkeypatch.setattr(visualization, "save_figure", keep)
-    windows, small = make_windows(), 255 - make_windows(side=8)
-    looks = {"weak: space": windows + 5, "$x_1$: clip": small}
-    path = draw_views(windows, looks, ["a $1$", "$b"], 2, tmp_path / "views.png")
-    panels = figures[0].axes
-    titles = [ax.get_title(loc="left") for ax in panels]
-    assert titles == ["a $1$", "weak: space", "$x_1$: clip", "$b", "weak: space", "$x_1$: clip"]
-    expected = [video[index] for index in range(2) for video in (windows, windows + 5, small)]
-    for ax, video in zip(panels, expected, strict=True):
-        assert np.array_equal(np.asarray(ax.images[0].get_array()), visualization._strip(video, 2))
-    assert pixels(path).shape[1] > 900
-
-
-def test_text_that_is_no_formula_is_drawn_as_it_is(tmp_path: Path) -> None:
-    windows, caption = make_windows(1), "$\\frac$.mp4"  # no formula: matplotlib would refuse it
-    with pytest.raises(ValueError, match="frac"):
-        Figure().suptitle(caption).figure.savefig(tmp_path / "formula.png")  # type: ignore[union-attr]
-    draw_windows(windows, [caption], 2, tmp_path / "windows.png")
-    draw_views(windows, {caption: windows}, [caption], 2, tmp_path / "views.png")
-
-
-def test_views_of_another_shape_are_a_bug_and_none_are_an_empty_figure(tmp_path: Path) -> None:
-    windows = make_windows()
-    for look in (windows[:1], windows[:, :7], windows[0]):
-        with pytest.raises(ValueError, match="do not fit windows"):
-            draw_views(windows, {"look": look}, ["a", "b"], 2, tmp_path / "views.png")
-    assert draw_views(windows[:0], {"look": windows[:0]}, [], 2, tmp_path / "views.png").stat().st_size > 0
-    with pytest.raises(InputError, match=r"cannot write .*views\.png: No such file"):
-        draw_views(windows, {}, ["a", "b"], 2, tmp_path / "absent" / "views.png")
-
-
 def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_import = builtins.__import__
 
@@ -346,6 +260,6 @@ def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeyp
         return real_import(name, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    monkeypatch.setattr(visualization, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
+    monkeypatch.setattr(embeddings, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
     digit = make_labels(20, 1, ["0", "1"])
     assert len(draw_embeddings({1: {"space": make_features(digit)}}, {"digit": digit}, tmp_path, 0, 20)) == 2
