@@ -161,16 +161,19 @@ class FineTuning:
     def _tell_beginning(self) -> None:
         count = sum(parameter.numel() for parameter in self.trainer.groups[NAME])
         logger.info(
-            "%s: %d videos, %d classes, %d epochs of %d steps; %s parameters are trained, which take %s MB with "
-            "gradient and moments",
+            "%s: %s of %s, %s of %s; %s parameters are trained, which take %s MB with gradient and moments",
             self.title,
-            len(self._catalog.table),
-            self.task.targets.classes,
-            self._settings.epochs,
-            self.trainer.steps_per_epoch,
+            _counted(len(self._catalog.table), "video", "videos"),
+            _counted(self.task.targets.classes, "class", "classes"),
+            _counted(self._settings.epochs, "epoch", "epochs"),
+            _counted(self.trainer.steps_per_epoch, "step", "steps"),
             f"{count:,}",
             f"{_BYTES * count / 1e6:,.1f}",
         )
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {several}"
 
 
 @contextmanager

@@ -61,8 +61,9 @@ def test_a_video_whose_windows_do_not_show_all_its_parts_is_left_out(
         assert (catalog.table["frames"] == 16).all()  # the middle window shows both halves
     assert len(said_of(subject, "motion", "time").rows_N) == 12
     data = subject.data
-    longer = {split: replace(catalog, table=catalog.table.assign(frames=40)) for split, catalog in data.catalogs.items()}
-    data.catalogs = {**data.catalogs, "test": longer["test"]}  # of which it shows the first half alone
+    test = data.catalogs["test"]
+    longer = replace(test, table=test.table.assign(frames=40))  # of which a window shows the first half alone
+    data.catalogs = {**data.catalogs, "test": longer}
     with caplog.at_level(logging.WARNING):
         assert fine_tuned(subject, "time", "motion", settings_of()) == []
     assert "no window shows all that the labels of the test videos name" in caplog.text

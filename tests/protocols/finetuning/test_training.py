@@ -123,7 +123,7 @@ def test_the_console_has_a_line_for_the_beginning_and_each_look(
         course.run()
     beginning, *looks, end = caplog.messages
     count = sum(parameter.numel() for parameter in course.task.parameters())
-    assert f"24 videos, 12 classes, 6 epochs of 4 steps; {count:,} parameters" in beginning
+    assert f"24 videos of 12 classes, 6 epochs of 4 steps; {count:,} parameters" in beginning
     assert [line.partition(":")[0] for line in looks] == [
         f"fine-tuning of clip on 'program', epoch {epoch} of 6" for epoch in (3, 6)
     ]
