@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import cast
 
 import pytest
+import torch
 from torch import nn
 
 from architecture.depth import Depth, depth_of
@@ -90,6 +92,18 @@ def test_the_layers_of_a_cnn_are_its_stages(name: str, stages: int) -> None:
     rates = depth.rates(0.5)
     first, last = (rates[id(parameter)] for parameter in (next(encoder.parameters()), list(encoder.parameters())[-1]))
     assert (first, last) == (0.5**stages, 0.5)
+
+
+def test_what_comes_before_the_stages_is_a_layer_and_the_norm_behind_them_is_the_last() -> None:
+    encoder = VideoCNN("s3d", "clip", 0.1)
+    stages = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 2))
+    parts = {"patch_embed": nn.Linear(2, 2), "features": stages, "norm": nn.LayerNorm(2), "head": nn.Identity()}
+    encoder.network = nn.Sequential(OrderedDict(parts))
+    encoder.network.register_parameter("positions", nn.Parameter(torch.zeros(2)))
+    found = names(depth_of(encoder, "clip"), encoder)
+    assert found[0] == {"network.patch_embed.weight", "network.patch_embed.bias", "network.positions"}
+    assert found[1:3] == [of(stages[number], f"network.features.{number}") for number in (0, 2)]
+    assert found[3:] == [of(parts["norm"], "network.norm")]
 
 
 def test_any_other_network_is_one_layer() -> None:

@@ -19,6 +19,7 @@ from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.views.views import TrainingViews, View
 from protocols.finetune import FinetuneSettings
+from protocols.finetuning.copying import trainable_copy
 from protocols.finetuning.mixing import Mix
 from protocols.finetuning.network import FinetuneTask
 from protocols.finetuning.targets import Targets
@@ -157,6 +158,19 @@ def test_a_cnn_is_trained_as_a_whole_and_has_nothing_to_skip(tiny_config: MakeCo
     assert not any(module.training for module in frozen.network.modules())
     with pytest.raises(InputError, match="drop_path: this encoder has no blocks"):
         FinetuneTask(cnn, "clip", 1024, Targets(ONE), LENGTHS, FinetuneSettings(drop_path=0.1), View(), seed=0)
+
+
+def test_drop_path_grows_through_the_stages_of_other_networks() -> None:
+    from torchvision.ops import StochasticDepth
+
+    encoder = nn.Sequential(StochasticDepth(0.3, "row"), nn.Linear(2, 2), StochasticDepth(0.3, "row"))
+    copied = trainable_copy(encoder, "clip", 0.4)
+    assert [m.p for m in copied.modules() if isinstance(m, StochasticDepth)] == pytest.approx([0.2, 0.4])
+    assert [m.p for m in trainable_copy(encoder, "clip", None).modules() if isinstance(m, StochasticDepth)] == [
+        0.3,
+        0.3,
+    ]
+    assert [m.p for m in encoder.modules() if isinstance(m, StochasticDepth)] == [0.3, 0.3]
 
 
 def test_the_beginning_is_a_function_of_the_seed(tiny_config: MakeConfig) -> None:

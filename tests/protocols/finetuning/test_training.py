@@ -129,3 +129,12 @@ def test_the_console_has_a_line_for_the_beginning_and_each_look(
     ]
     assert all("% top1 on validation videos" in line and "loss " in line for line in looks)
     assert "is taken, the best one" in end
+
+
+def test_windows_are_augmented_as_the_data_of_the_evaluation_say(make_subject: MakeSubject) -> None:
+    subject = make_subject("augmentation.grayscale=0.7", "weak_augmentation.grayscale=0.3")
+    looks = [
+        FineTuning(subject, "clip", "program", settings_of(augment=kind)).task.views[0].augmentation
+        for kind in ("strong", "weak", "none")
+    ]
+    assert [look and look.grayscale for look in looks] == [0.7, 0.3, None]
