@@ -58,6 +58,11 @@ _FIGURES = {
         "UMAP",
         "As t-SNE, but the places of the groups relative to each other say a little more.",
     ),
+    "epochs": (
+        "How the space forms",
+        "PCA of the same validation videos after some of the epochs, each level coloured by its own labels. Each "
+        "picture is turned as a whole to lie upon the next one: what moves is what training has moved.",
+    ),
 }
 
 _SCORES = "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance."
