@@ -9,7 +9,7 @@ from torch import nn
 
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.level import Level
-from architecture.video_cnn import VideoCNN
+from architecture.torchvision_networks import TorchvisionNetwork
 
 _OPENED = ("features", "blocks")  # torchvision's names for what holds a network's stages as its members
 
@@ -48,7 +48,7 @@ def depth_of(encoder: nn.Module, level: str) -> Depth:
     """
     if isinstance(encoder, HierarchicalTransformer):
         return _of_hierarchy(encoder, level)
-    if isinstance(encoder, VideoCNN):
+    if isinstance(encoder, TorchvisionNetwork):
         return _of_stages(encoder.network)
     return Depth([list(encoder.parameters())], [])
 

@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 import torch
-from architecture.video_cnn import VideoCNN
 from torch import nn
 
 from architecture.depth import Depth, depth_of
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.level import Level
+from architecture.torchvision_networks import TorchvisionName, TorchvisionNetwork
 from config.schema import Config
 from tasks.encoder import build_hierarchy
 
@@ -82,8 +82,8 @@ def test_rates_decay_from_the_last_layer_to_the_stem(tiny_config: MakeConfig) ->
 
 
 @pytest.mark.parametrize(("name", "stages"), [("r2plus1d_18", 5), ("s3d", 12)])
-def test_the_layers_of_a_cnn_are_its_stages(name: str, stages: int) -> None:
-    encoder = VideoCNN(name, "clip", 0.1)  # type: ignore[arg-type]
+def test_the_layers_of_a_cnn_are_its_stages(name: TorchvisionName, stages: int) -> None:
+    encoder = TorchvisionNetwork(name, "clip", 0.1)
     depth = depth_of(encoder, "clip")
     found = names(depth, encoder)
     assert len(depth.layers) == stages
@@ -94,8 +94,18 @@ def test_the_layers_of_a_cnn_are_its_stages(name: str, stages: int) -> None:
     assert (first, last) == (0.5**stages, 0.5)
 
 
+@pytest.mark.parametrize(("name", "stages"), [("mvit_v2_s", 17), ("swin3d_t", 8)])
+def test_the_layers_of_a_transformer_end_with_its_norm(name: TorchvisionName, stages: int) -> None:
+    encoder = TorchvisionNetwork(name, "clip", 0.1)
+    depth = depth_of(encoder, "clip")
+    found = names(depth, encoder)
+    assert len(depth.layers) == stages
+    assert found[-1] == {"network.norm.weight", "network.norm.bias"}
+    assert set().union(*found) == {name for name, _ in encoder.named_parameters()}
+
+
 def test_what_comes_before_the_stages_is_a_layer_and_the_norm_behind_them_is_the_last() -> None:
-    encoder = VideoCNN("s3d", "clip", 0.1)
+    encoder = TorchvisionNetwork("s3d", "clip", 0.1)
     stages = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 2))
     parts = {"patch_embed": nn.Linear(2, 2), "features": stages, "norm": nn.LayerNorm(2), "head": nn.Identity()}
     encoder.network = nn.Sequential(OrderedDict(parts))

@@ -149,9 +149,9 @@ def test_drop_path_grows_through_the_levels(tiny_config: MakeConfig) -> None:
 
 
 def test_a_cnn_is_trained_as_a_whole_and_has_nothing_to_skip(tiny_config: MakeConfig) -> None:
-    from architecture.video_cnn import VideoCNN
+    from architecture.torchvision_networks import TorchvisionNetwork
 
-    cnn = VideoCNN("s3d", "clip", 0.1)
+    cnn = TorchvisionNetwork("s3d", "clip", 0.1)
     settings = FinetuneSettings(freeze=["clip"])
     frozen = FinetuneTask(cnn, "clip", 1024, Targets(ONE), LENGTHS, settings, View(), seed=0).train()
     assert frozen.trained == []
