@@ -71,7 +71,7 @@ def summary_attention(hierarchy: HierarchicalTransformer, video_BTCHW: Tensor) -
 
 @contextmanager
 def _weights_kept(levels: dict[str, Level]) -> Iterator[dict[str, list[Tensor]]]:
-    """By level, the weights [units, N, N] of each block, as the mean over heads, of a forward pass that is made here."""
+    """By level, the weights [units, N, N] of each block in the forward pass that follows, as the mean over heads."""
     kept: dict[str, list[Tensor]] = {name: [] for name in levels}
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], name: str) -> None:

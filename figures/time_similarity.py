@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,8 +52,8 @@ class _LongVideo:
 def draw_time_similarity(data: EncodedData, split: str, folder: Path) -> Path | None:
     """Draws `time_similarity.png`: windows slide over the longest of some test videos, and all moments are compared.
 
-    A moment is a short span of the video; a unit belongs to the moment in which its middle lies. Features are centred by
-    the mean over the split, as kNN centres them, and compared by their cosine.
+    A moment is a short span of the video; a unit belongs to the moment in which its middle lies. Features are centred
+    by the mean over the split, as kNN centres them by that of its bank, and compared by their cosine.
 
     Args:
         data: an encoder with its data.
@@ -165,13 +166,19 @@ def similarity_of(units_MD: NDArray[np.float32], at_M: NDArray[np.float64], mome
 
 
 def _filled(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moments between two others in which no unit stands take the values of the one before."""
+    """Moments between two others in which no unit stands take the values of the one before, where these are near.
+
+    Near is what neighbours usually are: frames that a window leaves out make no gap, and a stretch of the video in
+    which no unit has its middle stays one.
+    """
     known = np.flatnonzero(np.isfinite(np.diagonal(cosines)))
-    if not len(known):
+    if len(known) < 2:
         return cosines
+    gaps = np.diff(known)
     source = np.arange(len(cosines))
-    for place in range(known[0] + 1, known[-1]):
-        source[place] = place if np.isfinite(cosines[place, place]) else source[place - 1]
+    for place, gap in zip(known, gaps, strict=False):
+        if gap <= max(2.0, np.median(gaps)):
+            source[place : place + gap] = place
     return cosines[np.ix_(source, source)]
 
 
@@ -181,12 +188,12 @@ def _draw(videos: Sequence[_LongVideo], captions: Sequence[str], parts: Sequence
     side = 2.6
     width = max(6.5, side * len(levels) + 0.8)
     strip = width / PICTURES * videos[0].pictures.shape[1] / videos[0].pictures.shape[2]
-    fig = Figure((width, len(videos) * (side + strip + 0.9) + 0.4), layout="constrained")
+    fig = Figure((width, len(videos) * (side + strip + 0.65) + 0.4), layout="constrained")
     shade = Normalize(-1, 1)
     for part, video, caption, names in zip(
         fig.subfigures(len(videos), 1, squeeze=False)[:, 0], videos, captions, parts, strict=True
     ):
-        above, below = part.subfigures(2, 1, height_ratios=[strip + 0.3, side + 0.5])
+        above, below = part.subfigures(2, 1, height_ratios=[strip + 0.35, side + 0.3])
         ax = above.subplots()
         ax.imshow(np.concatenate(list(video.pictures), axis=1), aspect="equal", interpolation="nearest")
         ax.set_title(caption, loc="left", fontsize=9, parse_math=False)
@@ -195,7 +202,7 @@ def _draw(videos: Sequence[_LongVideo], captions: Sequence[str], parts: Sequence
         for ax, level in zip(axes, levels, strict=True):
             _draw_matrix(ax, video.similarity[level], video.frames, names, shade)
             ax.set_title(level, fontsize=9)
-        bar = below.colorbar(ScalarMappable(shade, SHADES), ax=list(axes), fraction=0.03, pad=0.01)
+        bar = below.colorbar(ScalarMappable(shade, SHADES), ax=list(axes), fraction=0.03, pad=0.01, shrink=0.8)
         bar.set_label("cosine", fontsize=8)
         bar.ax.tick_params(labelsize=8)
     fig.suptitle("How alike the moments of a video are", fontsize=10, fontweight="bold")
@@ -216,6 +223,8 @@ def _draw_matrix(ax: Axes, cosines: NDArray[np.float64], frames: int, parts: Seq
         return
     ax.imshow(cosines, cmap=SHADES, norm=shade, interpolation="nearest", extent=(0, frames, frames, 0))
     ax.set_xlabel("frame", fontsize=8)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
     for border in np.arange(1, len(parts)) * frames / max(len(parts), 1):
         ax.axvline(border, color="black", linewidth=1.1)
         ax.axhline(border, color="black", linewidth=1.1)
