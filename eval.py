@@ -57,6 +57,11 @@ class Validation:
         """All monitors, rank and std among them."""
         return {"rank": self.rank, "std": self.std, **self.monitors}
 
+    @property
+    def split(self) -> EncodedSplit:
+        """The run's own test videos."""
+        return self.encoded.split("test")
+
     def record(self) -> dict[str, Any]:
         """Plain values: the scores by name of the evaluation, the monitors, and all results as a list."""
         measured = {"rank": self.rank, "std": self.std, "monitors": self.monitors, "alarms": self.alarms}
@@ -171,8 +176,8 @@ class FinalTest:
     rank: dict[str, dict[str, float]]
     """By level: `final`, and `random_init`."""
     std: dict[str, dict[str, float]]
-    split: EncodedSplit
-    """The run's own test videos."""
+    encoded: EncodedData
+    """The run's own data with the trained encoder."""
     predictions: list[tuple[str, Predictions | MultiPredictions]]
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
     pixels: list[Result]
@@ -204,7 +209,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
-        test,
+        own,
         predictions,
         pixels,
     )

@@ -31,6 +31,7 @@ FREE_KEYS = {
     "figures",
     "figure_videos",
     "figure_epochs",
+    "model_figures",
     "strict_monitors",
     "tracking",
     "wandb",

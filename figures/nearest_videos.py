@@ -61,8 +61,8 @@ class _Question:
         return split.labels[self.labels].values
 
 
-def draw_neighbours(data: EncodedData, split: str, folder: Path) -> Path | None:
-    """Draws `neighbours.png`, of the last level: some test videos, drawn by the seed, and those that fare worst.
+def draw_nearest_videos(data: EncodedData, split: str, folder: Path) -> Path | None:
+    """Draws `nearest_videos.png`, of the last level: some test videos, drawn by the seed, and those that fare worst.
 
     Nearest is what kNN calls nearest: by the cosine of centred features. The worst videos are those of whose nearest
     training videos the fewest share their class, and the first of them those that lie nearest to wrong ones. Of a label
@@ -185,7 +185,7 @@ def _draw(
         title = f"Test videos (left) and the training videos nearest to them, as {question.level} sees them"
         marks = "" if question.labels is None else "; \u2713 solid: the same class, \u2717 dashed: another one"
         fig.suptitle(f"{title}\nclasses: {of_labels}; in brackets: cosine{marks}", fontsize=9, parse_math=False)
-        return save_figure(fig, folder / "neighbours.png")
+        return save_figure(fig, folder / "nearest_videos.png")
 
 
 def _strip(frames: Frames, item: _Item, parts: int) -> NDArray[np.uint8] | None:

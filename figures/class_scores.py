@@ -1,4 +1,4 @@
-"""What a classifier takes for what, and how well it knows each class, from what it said of the test videos."""
+"""How well each class is known, from what a classifier said of the test videos."""
 
 from __future__ import annotations
 
@@ -13,111 +13,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from protocols.encoded_split import FloatArray, Groups
-from protocols.metrics import average_precisions, confusion, mean_interval
+from protocols.metrics import average_precisions, mean_interval
 from protocols.predictions import MultiPredictions, Predictions
 from runs.process.seeds import numpy_generator
 from runs.reporting.drawing import STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 
-MATRIX_CLASSES = 16  # of a matrix; of a larger set, those that are confused most, and the others as one
 LISTED_CLASSES = 24  # with their scores; of a larger set, half of them the best and half the worst
-NUMBERED = 12  # classes of a matrix whose cells have room for numbers
+COLUMNS = 4  # of panels
 NAME_CELLS, TITLE_CELLS = 22, 24
 RESAMPLES = 200  # of videos, for the interval of an average precision
-OTHERS = "(all others)"
 Said = Predictions | MultiPredictions
 
 
-def draw_confusion(said: Sequence[Said], folder: Path) -> Path | None:
-    """Draws `confusion.png`: a matrix for each level, true classes as rows; cells are coloured by the share of a row.
-
-    Args:
-        said: what a classifier says, of each level on one label set; those of several classes at once are left out.
-        folder: where the figure goes.
-
-    Returns:
-        Its path; None where there is nothing to draw.
-    """
-    singles = [each for each in said if isinstance(each, Predictions) and each.labels.is_known.any()]
-    if not singles:
-        return None
-    letters = Lettering()
-    matrices = [_matrix(each) for each in singles]
-    names = [[letters.text(name, NAME_CELLS) for name in matrix.names] for matrix in matrices]
-    titles = [_title(each, matrix.note, letters) for each, matrix in zip(singles, matrices, strict=True)]
-    columns = min(2, len(singles))
-    rows = -(-len(singles) // columns)
-    side = 1.9 + 0.24 * max(len(matrix.names) for matrix in matrices)
-    with mpl.rc_context(STYLE | letters.style):
-        fig = Figure((columns * (side + 0.5), rows * side + 0.4), layout="constrained")
-        axes = fig.subplots(rows, columns, squeeze=False).reshape(-1)
-        for ax, matrix, of_matrix, title in zip(axes, matrices, names, titles, strict=False):
-            _draw_matrix(ax, matrix, of_matrix)
-            ax.set_title(title, fontsize=9, parse_math=False)
-        for ax in axes[len(singles) :]:
-            ax.axis("off")
-        fig.suptitle("Test videos by true class (row) and answer (column)", fontsize=10, fontweight="bold")
-        return save_figure(fig, folder / "confusion.png")
-
-
-@dataclass(frozen=True)
-class _Matrix:
-    names: list[str]
-    counts: NDArray[np.int64]
-    """[C, C]."""
-    note: str
-
-
-def _matrix(said: Predictions) -> _Matrix:
-    """All classes, or of a large set those that are confused most."""
-    classes = said.labels.classes
-    truth_M = said.labels.values.reshape(-1)
-    named_M = said.probabilities_NKC.reshape(-1, len(classes)).argmax(axis=1)
-    known_M = truth_M >= 0
-    counts_CC = confusion(named_M[known_M], truth_M[known_M], len(classes))
-    right = 100 * np.trace(counts_CC) / max(int(counts_CC.sum()), 1)
-    if len(classes) <= MATRIX_CLASSES:
-        return _Matrix(list(classes), counts_CC, f"{right:.1f} % right")
-    shown = most_confused(counts_CC, MATRIX_CLASSES - 1)
-    others = np.setdiff1d(np.arange(len(classes)), shown)
-    groups = [np.array([number]) for number in shown] + [others]
-    small = np.array([[counts_CC[np.ix_(row, column)].sum() for column in groups] for row in groups])
-    names = [classes[number] for number in shown] + [OTHERS]
-    return _Matrix(names, small, f"{right:.1f} % right; {len(shown)} of {len(classes)} classes, the most confused")
-
-
-def most_confused(counts_CC: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` classes, ascending: those of the pairs that are most often confused, in either direction."""
-    both_CC = np.triu(counts_CC + counts_CC.T, 1)
-    chosen: list[int] = []
-    for place in np.argsort(-both_CC, axis=None, kind="stable"):
-        pair = [int(number) for number in np.unravel_index(place, both_CC.shape)]
-        new = [number for number in pair if number not in chosen]
-        if both_CC[pair[0], pair[1]] == 0 or len(chosen) + len(new) > count:
-            break
-        chosen += new
-    return np.sort(np.array(chosen, np.int64))
-
-
-def _draw_matrix(ax: Axes, matrix: _Matrix, names: Sequence[str]) -> None:
-    shares = matrix.counts / np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    places = range(len(names))
-    ax.set_xticks(places, names, rotation=90, fontsize=7, parse_math=False)
-    ax.set_yticks(places, names, fontsize=7, parse_math=False)
-    ax.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    ax.grid(visible=False)
-    ax.grid(which="minor", color="#eeeeee", linewidth=0.6)
-    ax.tick_params(which="both", length=0)
-    for (row, column), count in np.ndenumerate(matrix.counts):
-        if count and len(names) <= NUMBERED:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            ax.text(column, row, f"{count}", ha="center", va="center", fontsize=6.5, color=colour)
-
-
-def draw_classes(said: Sequence[Said], groups_N: Groups, folder: Path) -> Path | None:
-    """Draws `classes.png`: for each level a score of every class with its 95 % interval and its number of test videos.
+def draw_class_scores(said: Sequence[Said], groups_N: Groups, folder: Path) -> Path | None:
+    """Draws `class_scores.png`: for each level a score of every class with its 95 % interval and its number of test videos.
 
     Args:
         said: what a classifier says, of each level on one label set.
@@ -133,17 +43,22 @@ def draw_classes(said: Sequence[Said], groups_N: Groups, folder: Path) -> Path |
         return None
     letters = Lettering()
     names = [[letters.text(name, NAME_CELLS) for name in table.names] for _, table in tables]
-    titles = [_title(each, table.note, letters) for each, table in tables]
+    titles = [title_of(each, table.note, letters) for each, table in tables]
     tallest = max(len(table.names) for _, table in tables)
+    columns = min(COLUMNS, len(tables))
+    rows = -(-len(tables) // columns)
     with mpl.rc_context(STYLE | letters.style):
-        fig = Figure((min(3.6 * len(tables), 14.4), 1.5 + 0.19 * tallest), layout="constrained")
-        axes = fig.subplots(1, len(tables), squeeze=False)[0]
-        for ax, (_, table), of_table, title in zip(axes, tables, names, titles, strict=True):
+        fig = Figure((3.6 * columns, 0.5 + rows * (1.1 + 0.19 * tallest)), layout="constrained")
+        axes = fig.subplots(rows, columns, squeeze=False).reshape(-1)
+        for ax, (_, table), of_table, title in zip(axes, tables, names, titles, strict=False):
             _draw_table(ax, table, of_table)
             ax.set_title(title, fontsize=9, parse_math=False)
-        what = "Score of each class, with its 95 % interval; in brackets: test videos or parts; dashed: mean over all"
-        fig.suptitle(what if len(tables) > 1 else what.replace("; in", "\nin"), fontsize=9, fontweight="bold")
-        return save_figure(fig, folder / "classes.png")
+        for ax in axes[len(tables) :]:
+            ax.axis("off")
+        key = "95 % intervals; in brackets: test videos, or parts; dashed: mean"
+        lines = ["Score of each class", *(key.split("; ", 1) if columns == 1 else [key])]
+        fig.suptitle("\n".join(lines), fontsize=9, fontweight="bold")
+        return save_figure(fig, folder / "class_scores.png")
 
 
 @dataclass(frozen=True)
@@ -261,7 +176,8 @@ def _draw_table(ax: Axes, table: ClassTable, names: Sequence[str]) -> None:
     ax.set_xlabel(f"{table.metric}, %", fontsize=8)
 
 
-def _title(said: Said, note: str, letters: Lettering) -> str:
+def title_of(said: Said, note: str, letters: Lettering) -> str:
+    """The title of a panel: level and label set, and a note below them."""
     of = " \u00b7 ".join(filter(None, (said.level, letters.text(said.labels.name, TITLE_CELLS))))
     return f"{of}\n{note}"
 
