@@ -57,11 +57,6 @@ class Validation:
         """All monitors, rank and std among them."""
         return {"rank": self.rank, "std": self.std, **self.monitors}
 
-    @property
-    def split(self) -> EncodedSplit:
-        """The run's own test videos."""
-        return self.encoded.split("test")
-
     def record(self) -> dict[str, Any]:
         """Plain values: the scores by name of the evaluation, the monitors, and all results as a list."""
         measured = {"rank": self.rank, "std": self.std, "monitors": self.monitors, "alarms": self.alarms}
@@ -182,6 +177,11 @@ class FinalTest:
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
     pixels: list[Result]
     """What evaluations say of pixels in place of features; [] where that is not asked for."""
+
+    @property
+    def split(self) -> EncodedSplit:
+        """The run's own test videos."""
+        return self.encoded.split("test")
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""

@@ -85,7 +85,7 @@ def _draw(
         for ax, (kind, (name, *_)) in zip(axes[1:3], KINDS.items(), strict=True):
             draw_frames(ax, _heated(frames, seen["space"][kind][number], geometry.grid, norms[kind]), places)
             name_row(ax, f"space,\n{name}")
-            bar = fig.colorbar(ScalarMappable(norms[kind], HEAT), ax=ax, pad=0.01, aspect=6, fraction=0.03)
+            bar = fig.colorbar(ScalarMappable(norms[kind], HEAT), ax=ax, pad=0.01, aspect=6, fraction=0.03, shrink=0.75)
             bar.ax.tick_params(labelsize=7)
         for ax, level in zip(axes[3:], upper, strict=True):
             _draw_bars(ax, {kind: seen[level][kind][number] for kind in KINDS}, places)

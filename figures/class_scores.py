@@ -27,7 +27,7 @@ Said = Predictions | MultiPredictions
 
 
 def draw_class_scores(said: Sequence[Said], groups_N: Groups, folder: Path) -> Path | None:
-    """Draws `class_scores.png`: for each level a score of every class with its 95 % interval and its number of test videos.
+    """Draws `class_scores.png`: for each level a score of every class, with its interval and its number of test videos.
 
     Args:
         said: what a classifier says, of each level on one label set.
@@ -89,7 +89,7 @@ def class_table(said: Said, groups_N: Groups) -> ClassTable:
     labels, known_N = said.labels, said.labels.is_known
     parts = labels.values.shape[1]
     truth_M = labels.values[known_N].reshape(-1)
-    right_M = said.probabilities_NKC[known_N].reshape(len(truth_M), -1).argmax(axis=1) == truth_M
+    right_M = said.probabilities_NKC[known_N].argmax(axis=2).reshape(-1) == truth_M
     groups = np.arange(len(known_N)) if groups_N is None else groups_N  # parts of a video are right together
     groups_M = groups[known_N].repeat(parts)
     counts_C = np.bincount(truth_M, minlength=len(labels.classes))

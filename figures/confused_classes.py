@@ -16,7 +16,7 @@ from figures.class_scores import NAME_CELLS, Said, title_of
 from protocols.metrics import confusion
 from protocols.predictions import Predictions
 from runs.reporting.drawing import STYLE, save_figure
-from runs.reporting.drawn_text import Lettering
+from runs.reporting.drawn_text import Lettering, width
 
 MATRIX_CLASSES = 16  # of a matrix; of a larger set, those that are confused most, and the others as one
 NUMBERED = 12  # classes of a matrix whose cells have room for numbers
@@ -24,7 +24,7 @@ OTHERS = "(all others)"
 
 
 def draw_confused_classes(said: Sequence[Said], folder: Path) -> Path | None:
-    """Draws `confused_classes.png`: a matrix for each level, true classes as rows; cells are coloured by the share of a row.
+    """Draws `confused_classes.png`: a matrix for each level, true classes as rows, coloured by the share of a row.
 
     Args:
         said: what a classifier says, of each level on one label set; those of several classes at once are left out.
@@ -42,7 +42,8 @@ def draw_confused_classes(said: Sequence[Said], folder: Path) -> Path | None:
     titles = [title_of(each, matrix.note, letters) for each, matrix in zip(singles, matrices, strict=True)]
     columns = min(2, len(singles))
     rows = -(-len(singles) // columns)
-    side = 1.9 + 0.24 * max(len(matrix.names) for matrix in matrices)
+    longest = max(width(name) for of_matrix in names for name in of_matrix)
+    side = 0.8 + 0.065 * longest + max(1.4, 0.24 * max(len(matrix.names) for matrix in matrices))
     with mpl.rc_context(STYLE | letters.style):
         fig = Figure((columns * (side + 0.5), rows * side + 0.4), layout="constrained")
         axes = fig.subplots(rows, columns, squeeze=False).reshape(-1)

@@ -33,6 +33,8 @@ class ErrorMap:
     """int64; of each error, the distance or the number of the place. Ascending."""
     own_N: Tensor
     """Against the window's own targets."""
+    count_N: Tensor
+    """int64; predictions of a window that each error is the mean of."""
     other_N: Tensor
     """Against those of another window, for the same positions: what a prediction is off that knows nothing of the
     window."""
@@ -170,7 +172,8 @@ def _maps(objective: LevelObjective, direction: str, asked: Sequence[_Asked]) ->
         at = torch.cat([each.at[over].expand(own.shape).flatten() for each, (own, _) in zip(asked, pairs, strict=True)])
         numbers_N, group = at.unique(return_inverse=True)
         means = [_means(torch.cat([pair[side].flatten() for pair in pairs]), group, len(numbers_N)) for side in (0, 1)]
-        maps.append(ErrorMap(direction, over, numbers_N, *means))
+        count_N = torch.bincount(group, minlength=len(numbers_N))
+        maps.append(ErrorMap(direction, over, numbers_N, means[0], count_N, means[1]))
     return maps
 
 
