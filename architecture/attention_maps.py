@@ -44,7 +44,8 @@ def attention_weights(attention: Attention, tokens_BND: Tensor) -> Tensor:
     if attention.causal:
         later_NN = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         scores = scores.masked_fill(later_NN, -torch.inf)
-    return scores.softmax(dim=-1)
+    weights: Tensor = scores.softmax(dim=-1)
+    return weights
 
 
 @torch.no_grad()

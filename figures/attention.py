@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -119,7 +120,7 @@ def _draw_bars(ax: Axes, weights: Mapping[str, NDArray[np.float32]], places: Fra
         left_U, width_U = places.spans(weights_GN.size)
         _, colour, hatch = KINDS[kind]
         half_U = width_U / 2
-        look = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
         ax.bar(left_U + place * half_U, weights_GN.reshape(-1), half_U * 0.94, align="edge", **look)
     ax.axhline(1, color="#555555", linestyle="--", linewidth=0.8)
     bare(ax)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 GAP, CLIP_GAP = 0.06, 0.3  # between frames and between clips, as shares of a frame's width
+FEWEST = 5.0  # frames that there is room for in any case
 WIDE_FRAMES = 16  # a longer window gets a wider figure, 30 inches at most
 LETTERS = 0.9  # inches beside a row for its name
 SIDE = 100  # pixels: narrower frames are enlarged at least to this
@@ -28,8 +29,8 @@ class FramePlaces:
 
     @property
     def width(self) -> float:
-        """Of the whole row."""
-        return float(self.left_T[-1]) + 1
+        """Of the whole row, as wide as a few frames at least: a single one would fill the page."""
+        return max(FEWEST, float(self.left_T[-1]) + 1)
 
     def spans(self, units: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Left ends and widths of as many units, each of which has the same number of frames: [U] and [U]."""

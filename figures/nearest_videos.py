@@ -173,8 +173,8 @@ def _draw(
         heading if number == 0 or lines[number - 1][0] != heading else "" for number, (heading, *_) in enumerate(lines)
     ]
     with mpl.rc_context(STYLE | letters.style):
-        fig = Figure((2.15 * columns + 0.4, len(lines) * (tall + 0.32) + 0.75), layout="constrained")
-        fig.get_layout_engine().set(w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+        fig = Figure((2.15 * columns + 0.4, len(lines) * (tall + 0.32) + 0.75))
+        fig.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0.02, hspace=0.02)
         axes = fig.subplots(len(lines), columns, squeeze=False)
         for row, heading, (_, query, near) in zip(axes, headings, lines, strict=True):
             for ax, item in zip(row, (query, *near), strict=False):

@@ -74,8 +74,8 @@ def _draw(rows: Mapping[str, NDArray[np.uint8]], captions: Sequence[str], places
     first = next(iter(rows.values()))
     width = places.figure_width()
     tall = places.row_height(first.shape[2] / first.shape[3], width)
-    fig = Figure((width, len(captions) * (len(rows) * (tall + 0.08) + 0.35) + 0.4), layout="constrained")
-    fig.get_layout_engine().set(h_pad=0.03, hspace=0)  # type: ignore[union-attr]
+    fig = Figure((width, len(captions) * (len(rows) * (tall + 0.08) + 0.35) + 0.4))
+    fig.set_layout_engine("constrained", h_pad=0.03, hspace=0)
     parts = fig.subfigures(len(captions), 1, squeeze=False)[:, 0]
     for number, (part, caption) in enumerate(zip(parts, captions, strict=True)):
         axes = part.subplots(len(rows), 1)

@@ -119,8 +119,8 @@ def _draw(
     width = places.figure_width()
     tall = places.row_height(frames_BTHWC.shape[2] / frames_BTHWC.shape[3], width)
     heights = [tall] + [tall if level in _PATCH_LEVELS else 0.22 for level in colours]
-    fig = Figure((width, len(captions) * (sum(heights) + 0.07 * len(heights) + 0.35) + 0.6), layout="constrained")
-    fig.get_layout_engine().set(h_pad=0.02, hspace=0)  # type: ignore[union-attr]
+    fig = Figure((width, len(captions) * (sum(heights) + 0.07 * len(heights) + 0.35) + 0.6))
+    fig.set_layout_engine("constrained", h_pad=0.02, hspace=0)
     parts = fig.subfigures(len(captions), 1, squeeze=False)[:, 0]
     for number, (part, caption) in enumerate(zip(parts, captions, strict=True)):
         axes = part.subplots(len(heights), 1, height_ratios=heights)

@@ -98,7 +98,8 @@ def predicted_inside(objective: LevelObjective, view: LevelView) -> Tensor:
     predictor, tokens = objective.predictors["down"], objective.tokens
     if view.states_BMD is not None:  # nothing comes before the very first token, which could predict it
         predicted = predictor(view.states_BMD[:, :-1])
-        return F.pad(predicted, (0, 0, 1, 0), value=torch.nan).unflatten(1, (-1, tokens))
+        whole: Tensor = F.pad(predicted, (0, 0, 1, 0), value=torch.nan).unflatten(1, (-1, tokens))
+        return whole
     place_N = torch.arange(tokens, device=view.own_BUD.device)
     unit_U1 = torch.arange(objective.units, device=view.own_BUD.device)[:, None]
     places = (place_N,) if objective.settings.use_temporal_prediction else (place_N, unit_U1)

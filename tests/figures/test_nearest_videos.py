@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -40,8 +41,7 @@ def strips(fig: Figure) -> list[tuple[str, str, str]]:
     for ax in fig.axes:
         frames = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
         for frame in frames:
-            colour = tuple(round(255 * part) for part in frame.get_edgecolor()[:3])  # type: ignore[index]
-            found.append((ax.get_title(), "#{:02x}{:02x}{:02x}".format(*colour), str(frame.get_linestyle())))
+            found.append((ax.get_title(), to_hex(frame.get_edgecolor()), str(frame.get_linestyle())))
     return found
 
 
