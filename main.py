@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from config.command_line import end_without_experiment, read_command_line
+from config.command_line import end_without_experiment, read_command_line, split_visualize
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -31,8 +31,11 @@ if __name__ == "__main__":
 
 import torch
 
+from config.errors import InputError
 from config.load import LoadedConfig, render_config
+from config.places import place
 from config.schema import Config
+from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
@@ -47,7 +50,9 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.command import draw
 from figures.kept_features import keep_features
+from figures.request import read_draw_request
 from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
@@ -79,6 +84,7 @@ from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
+from tasks.encoder import check_start
 from tasks.task import Task
 from train import Trainer, training_loader
 from visualization import DrawnRun, draw_figures
@@ -101,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 loaded = read_command_line(arguments)
                 if loaded is None:
                     return 0
+                _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
+                if drawing is not None:
+                    return draw_instead(loaded.config, drawing)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -113,6 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if run is not None:
                 run.discard_if_unused()
+
+
+def draw_instead(config: Config, options: list[str]) -> int:
+    """Draws the run that a config names, as the options of visualization.py ask; returns the exit status."""
+    run = place(config.save_path, "save_path") / str(config.model_name)
+    if not run.is_dir():
+        raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
+    return draw(read_draw_request([str(run), *options]))
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
@@ -132,6 +149,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
     else:
         read_carried(stages[0].config)
+        check_start(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
     environment = describe_run(loaded, stages[first].config, run, device)
@@ -205,6 +223,8 @@ def summarise(
     return test.record() | {
         "evaluations": plan.described(),
         "skipped": plan.skipped,
+        "untrained": plan.untrained(),
+        "drawn_val": experiment.catalogs["val"].drawn or None,
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
@@ -291,21 +311,25 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Validates the random init, which is the floor; takes over what `carry_from` names, and validates that, too."""
+    """Takes over what `carry_from` names; validates the random init, which is the floor, and what was taken over."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
-        history.at_init = validate_at_init(experiment, task, log, keep=keeping(experiment, history, epoch=0)).record()
+        if config.validate_before:
+            keep = keeping(experiment, history, epoch=0)
+            history.at_init = validate_at_init(experiment, task, log, keep=keep).record()
         return history, log
     note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
     log.take_over(records_before(config))
+    if not config.validate_before:
+        return history, log
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    carried_over = validator.run(at_init, log.records(), keeping(experiment, history, epoch=0))
-    announce("carried over", carried_over, experiment.plan, log, step=0, epoch=0)
+    validation = validator.run(at_init, log.records(), first=True, keep=keeping(experiment, history, epoch=0))
+    announce("carried over", validation, experiment.plan, log, step=0, epoch=0)
     return history, log
 
 
@@ -341,8 +365,13 @@ def train_epochs(
                     break
             else:
                 epoch = history.epoch + 1
-                if epoch % config.val_interval == 0 or epoch == config.num_epochs:
-                    validation = validator.run(at_init, log.records(), keeping(experiment, history, epoch))
+                if validates_after(epoch, config):
+                    validation = validator.run(
+                        at_init,
+                        log.records(),
+                        first=not log.has_validated(),
+                        keep=keeping(experiment, history, epoch),
+                    )
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     alarms = validation.alarms
                     if history.is_best(choosing_score(validation.results, config), can_choose):
@@ -352,7 +381,9 @@ def train_epochs(
             saver.save(run.last)
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                 end_run_on_alarms(alarms, history.total_steps)
-        if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
+        # No validation chose: there was none, none can, or the best.pt that it chose was lost.
+        none_chose = history.best_score is None or (not can_choose and history.best_step != history.step)
+        if none_chose and not stop.requested:
             history.best_step = history.step
             saver.save(run.best)
             saver.save(run.last)

@@ -22,9 +22,10 @@ from typing import Any
 
 from config.figures import MODEL_FIGURES
 from config.schema import Config
+from figures.chosen_epochs import spread
 from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
-from figures.epochs import draw_epochs, own_colourings, spread
+from figures.epochs import draw_epochs, own_colourings
 from figures.model_figures import model_drawings
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded import EncodedData
@@ -85,7 +86,9 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
 
     def draw_forming() -> None:
         kept = spread(read_kept(run.epoch_features))
-        if len(kept) > 1:
+        if len(kept) < 2:
+            logger.info("no figure over the epochs: features of %d validations are kept", len(kept))
+        else:
             val = plan.own.catalogs["val"]
             coloured = own_colourings(config.levels, plan.own.own | plan.own.own_multi, colourings(val))
             draw_epochs("pca", kept, coloured, [*val.table["path"]], folder / "epochs.png", config.seed)

@@ -26,14 +26,14 @@ class Evaluation(Section):
     protocol: str = Field(description="how the encoder is scored: a file of `protocols/`")
     when: Annotated[list[When], Field(min_length=1)] = Field(
         default=["test"],
-        description="after every `val_interval` epochs, on validation videos; at the end, on test videos",
+        description="when the schedule of validations says so, on validation videos; at the end, on test videos",
     )
     data: dict[str, Any] = Field(
         default={},
         description="keys of data_config.yaml, laid over the run's: another dataset, other windows; empty: the run's",
     )
     levels: Annotated[list[LevelName], Field(min_length=1)] | None = Field(
-        default=None, description="the levels that are scored; null: all"
+        default=None, description="the levels that are scored; null: all, or for protocol finetune the last one"
     )
     labels: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         default="all",
@@ -48,13 +48,19 @@ def _section(name: str) -> type[Evaluation]:
     settings = PROTOCOLS[name].Settings
     optional = all(not field.is_required() for field in settings.model_fields.values())
     default = Field(default_factory=settings) if optional else Field()
-    return create_model(
+    changed: dict[str, Any] = {}
+    if PROTOCOLS[name].last_level_alone:
+        labels = Evaluation.model_fields["labels"]
+        changed["labels"] = (labels.annotation, Field(default=None, description=labels.description))
+    section: type[Evaluation] = create_model(
         f"{name}_evaluation",
         __base__=Evaluation,
         __doc__=PROTOCOLS[name].note,
         protocol=(cast("Any", Literal[name]), Evaluation.model_fields["protocol"]),
         settings=(settings, default),
+        **changed,
     )
+    return section
 
 
 if TYPE_CHECKING:
@@ -66,6 +72,7 @@ else:
 TAKEN = {
     *("windows", "views", "loss", "pace", "collapse", "pca", "tsne", "umap", *MODEL_FIGURES),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
+    *("untrained", "drawn_val"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
     *("failed_figures", "debug", "pixel_floors"),
@@ -85,6 +92,10 @@ def check_evaluations(config: Config) -> None:
         if unknown:
             known = ", ".join(config.levels)
             raise ValueError(f"evaluations.{name}.levels: there is no {unknown[0]}; the encoder has {known}")
+        try:
+            PROTOCOLS[evaluation.protocol](evaluation.settings).check(config)
+        except ValueError as error:
+            raise ValueError(f"evaluations.{name}.{error}") from None
         if evaluation.data:
             check_data(config, evaluation.data, f"evaluations.{name}.data")
     if config.choose_by is None:

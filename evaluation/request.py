@@ -15,6 +15,7 @@ from config.errors import InputError
 from config.files import read_file
 from config.load import parse_overrides
 from config.places import place
+from config.spellings import respelled
 from protocols import PROTOCOLS
 
 CHECKPOINTS = ("best", "last")
@@ -155,7 +156,7 @@ def _read_data(given: str) -> OtherData:
         return OtherData(path.resolve().name, {"dataset": {"name": "catalog", "root": str(path)}})
     if not path.is_file():
         raise InputError(f"--dataset {given}: neither a YAML file nor the folder of a prepared dataset")
-    keys = read_file(path)
+    keys, _ = respelled(read_file(path), f"--dataset {given}")
     unknown = [key for key in keys if key not in DataConfig.model_fields]
     if unknown:
         hint = _hint(unknown[0], DataConfig.model_fields)
@@ -180,7 +181,7 @@ def chosen_evaluations(request: Request, of_run: Mapping[str, Any], own_data: bo
     if request.protocols:
         names = request.protocols
     else:
-        names = [name for name, evaluation in there.items() if "test" in evaluation["when"]]
+        names = [name for name, evaluation in there.items() if "test" in evaluation.get("when", ["test"])]
         if not own_data:  # what has data of its own is not asked about other data
             names = [name for name in names if not there[name].get("data")]
     chosen = {}
@@ -191,7 +192,8 @@ def chosen_evaluations(request: Request, of_run: Mapping[str, Any], own_data: bo
             raise InputError(f"--protocol {name}: neither an evaluation of the run's config nor a protocol{hint}")
         evaluation = there.get(name, {"protocol": name}) | {"when": [when]}
         if not own_data:
-            evaluation |= {"data": {}, "labels": "all"}
+            evaluation["data"] = {}
+            evaluation.pop("labels", None)  # which the run's data has, and others may not
         if request.levels is not None:
             evaluation["levels"] = request.levels
         if request.labels is not None:

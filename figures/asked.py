@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from config.errors import InputError
 from data_utils.catalog.catalog import Catalog
+from figures.chosen_epochs import chosen_epochs
 from figures.colouring import GROUP, Colouring, colourings, groups_colouring
 from figures.embeddings import draw_embeddings
-from figures.epochs import draw_epochs, own_colourings, spread
+from figures.epochs import draw_epochs, own_colourings
 from figures.finished_runs import FinishedRun
 from figures.grids import draw_grid
 from figures.request import GRID_OF, METHODS, DrawRequest, hint
 from protocols.encoded_split import EncodedSplit
-from runs.epoch_features import EpochFeatures, read_kept
 from runs.reporting.embedding import Method
 
 Drawings = Mapping[str, Callable[[], object]]
@@ -32,9 +32,10 @@ def asked_drawings(run: FinishedRun, request: DrawRequest, folder: Path) -> Draw
         folder: where the files go.
 
     Raises:
-        InputError: the run has no such level, label set or epoch.
+        InputError: the run has no such label set or epoch.
     """
-    levels = _levels(run, request)
+    levels = [level for level in run.config.levels if request.levels is None or level in request.levels]
+    _coloured(run, request, run.encoded.catalogs["test"])  # a typo must not wait until they are encoded
     drawings: dict[str, Callable[[], object]] = {}
     if request.epochs is not None:
         drawings |= _over_epochs(run, request, levels, folder)
@@ -43,14 +44,6 @@ def asked_drawings(run: FinishedRun, request: DrawRequest, folder: Path) -> Draw
     if request.epochs is None and request.grid is None:
         drawings |= _embeddings(run, request, levels, folder)
     return drawings
-
-
-def _levels(run: FinishedRun, request: DrawRequest) -> list[str]:
-    there = list(run.config.levels)
-    for level in request.levels or ():
-        if level not in there:
-            raise InputError(f"--level {level}: {run.folder.root} has {', '.join(there)}")
-    return [level for level in there if request.levels is None or level in request.levels]
 
 
 def _methods(run: FinishedRun, request: DrawRequest) -> list[Method]:
@@ -82,7 +75,7 @@ def _name(*parts: str) -> str:
     return "-".join(re.sub(r"[^\w.+]+", "_", part)[:40].strip("_.") or "_" for part in parts)
 
 
-def _embeddings(run: FinishedRun, request: DrawRequest, levels: list[str], folder: Path) -> Drawings:
+def _embeddings(run: FinishedRun, request: DrawRequest, levels: Sequence[str], folder: Path) -> Drawings:
     split, config = run.encoded.split("test"), run.config
     chosen = _coloured(run, request, split)
     coloured = colourings(split) if chosen is None else chosen
@@ -98,9 +91,9 @@ def _embeddings(run: FinishedRun, request: DrawRequest, levels: list[str], folde
     return {stem: partial(draw, method, stem) for method, stem in stems.items()}
 
 
-def _over_epochs(run: FinishedRun, request: DrawRequest, levels: list[str], folder: Path) -> Drawings:
+def _over_epochs(run: FinishedRun, request: DrawRequest, levels: Sequence[str], folder: Path) -> Drawings:
     val, config = run.plan.own.catalogs["val"], run.config
-    kept = _kept(run, request)
+    kept = chosen_epochs(request)
     chosen = _coloured(run, request, val)
     suffix = [*(levels if request.levels else ()), *(request.colour_by or ())]
     rows: list[tuple[str, Colouring | None]]
@@ -118,26 +111,8 @@ def _over_epochs(run: FinishedRun, request: DrawRequest, levels: list[str], fold
     return drawings
 
 
-def _kept(run: FinishedRun, request: DrawRequest) -> list[EpochFeatures]:
-    kept = read_kept(run.folder.epoch_features)
-    if not kept:
-        raise InputError(
-            f"--epochs: {run.folder.root} has not kept the features of its validations: figure_epochs was 0, or an "
-            "earlier version of the program trained it"
-        )
-    if request.epochs == "all":
-        return kept
-    if request.epochs == "spread" or request.epochs is None:
-        return spread(kept)
-    there = [each.epoch for each in kept]
-    for epoch in request.epochs:
-        if epoch not in there:
-            raise InputError(f"--epochs {epoch}: kept are {', '.join(map(str, dict.fromkeys(there)))}")
-    return [each for each in kept if each.epoch in request.epochs]
-
-
 def _grids(
-    run: FinishedRun, request: DrawRequest, grid: dict[str, list[float]], levels: list[str], folder: Path
+    run: FinishedRun, request: DrawRequest, grid: dict[str, list[float]], levels: Sequence[str], folder: Path
 ) -> Drawings:
     split, config = run.encoded.split("test"), run.config
     chosen = _coloured(run, request, split)

@@ -74,11 +74,14 @@ def opened_run(request: DrawRequest) -> Iterator[FinishedRun]:
     """Opens the run that a request names; nothing in its folder changes.
 
     Raises:
-        InputError: it has left no weights, a file is damaged, or its data cannot be used.
+        InputError: it has left no weights, a file is damaged, it has no such level, or its data cannot be used.
     """
     folder = RunFolder(request.run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     weights = _Weights.of(folder)
+    for level in request.levels or ():
+        if level not in weights.config.levels:
+            raise InputError(f"--level {level}: {request.run} has {', '.join(weights.config.levels)}")
     config = _changed(weights.config, request)
     with TemporaryDirectory() as lists:  # the run's own list of unreadable videos stays as it is
         plan, config, catalogs = _opened_data(config, folder, Path(lists) / "bad_videos.csv")

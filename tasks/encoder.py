@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
+
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
-from architecture.video_cnn import FEATURE_DIM, VideoCNN
+from architecture.torchvision_networks import FEATURE_DIM, TorchvisionNetwork
 from config.schema import Config
-from tasks.encoder_checkpoint import load_encoder_checkpoint
+from tasks.encoder_checkpoint import check_encoder_checkpoint, load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 
 logger = logging.getLogger(__name__)
 
-Network = HierarchicalTransformer | VideoCNN
+Network = HierarchicalTransformer | TorchvisionNetwork
 """What is trained, from normalised windows to features and tokens (an `Encoder` without its `inputs`)."""
 
 
@@ -55,7 +57,7 @@ def build_network(config: Config) -> Network:
     """The network that `config` describes, with new weights, for training end to end."""
     if config.encoder == "hierarchical":
         return build_hierarchy(config)
-    return VideoCNN(config.encoder, config.levels[-1], config.batchnorm_momentum)
+    return TorchvisionNetwork(config.encoder, config.levels[-1], config.batchnorm_momentum)
 
 
 def build_encoder(config: Config) -> Network:
@@ -67,6 +69,18 @@ def build_encoder(config: Config) -> Network:
     network = build_network(config)
     load_encoder_checkpoint(network, config)
     return network
+
+
+def check_start(config: Config) -> None:
+    """Looks whether the encoder can start from `encoder_checkpoint`, before anything that takes long.
+
+    Raises:
+        InputError: see `load_encoder_checkpoint`.
+    """
+    if config.encoder_checkpoint is not None:
+        with torch.device("meta"):  # shapes, without numbers
+            network = build_network(config)
+        check_encoder_checkpoint(network, config)
 
 
 def feature_dim(config: Config, level: str) -> int:

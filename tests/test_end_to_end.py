@@ -19,7 +19,7 @@ from config.schema import Config
 from runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
-FIGURES = {"windows.png", "loss.png", "knn.png", "collapse.png", "pca.png", "tsne.png", "umap.png"}
+FIGURES = {f"{name}.png" for name in ("windows", "loss", "knn", "collapse", "pca", "tsne", "umap", "epochs")}
 LEVELS, LABELS = ["space", "time", "clip"], {"program", "motion", "digit"}
 
 
@@ -113,6 +113,7 @@ def check_files(run: Path) -> None:
         "bad_videos.csv",
         *(f"checkpoints/{name}" for name in ("last.pt", "best.pt", "encoder.safetensors", "encoder.json")),
         *(f"figures/{name}" for name in FIGURES),
+        *(f"epoch_features/stage-00-epoch-00000{epoch}.npz" for epoch in range(3)),
     }
     assert (run / "bad_videos.csv").read_text().splitlines() == ["split,path,reason,dataset"]
     for figure in FIGURES:

@@ -58,6 +58,11 @@ _FIGURES = {
         "UMAP",
         "As t-SNE, but the places of the groups relative to each other say a little more.",
     ),
+    "epochs": (
+        "How the space forms",
+        "PCA of the same validation videos after some of the epochs, each level coloured by its own labels. Each "
+        "picture is turned as a whole to lie upon the next one: what moves is what training has moved.",
+    ),
 }
 
 _SCORES = "The blue line must leave both floors behind: dashed is the same model before training, dotted is chance."
@@ -123,6 +128,7 @@ def write_report(
         pixels=_pixel_table(summary, evaluations),
         singles=[(_described(evaluations, r)["heading"], r) for r in results if r.level is None],
         skipped=summary.get("skipped") or {},
+        untrained=summary.get("untrained") or [],
         headline=_headline(tables),
         alarms=summary.get("alarms"),
         last_alarms=next((r.get("alarms") or [] for r in reversed(records) if r["kind"] == "validation"), []),
@@ -230,6 +236,7 @@ def _facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[s
         "Wall time": None if seconds is None else _duration(seconds),
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
         "Encoder": text("chosen", "of {}"),
+        "Validation videos": text("drawn_val"),
         "Speed": ", ".join(
             filter(
                 None,

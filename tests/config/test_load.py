@@ -244,7 +244,7 @@ def test_an_override_that_is_no_yaml_is_told(pinned: str) -> None:
     [
         ("patch_sise=3", "unknown key patch_sise (command line); did you mean hierarchy.patch_size?"),
         ("optimizer.lrr=3", "unknown key optimizer.lrr (command line); did you mean optimizer.lr?"),
-        ("lr=3", "unknown key lr (command line); did you mean optimizer.lr?"),
+        ("lr=3", "unknown key lr (command line); did you mean optimizer.lr"),
         (
             "hierarchical.regularizer.varianc=3",
             "unknown key hierarchical.regularizer.varianc (command line); did you mean "
