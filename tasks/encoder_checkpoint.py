@@ -12,7 +12,7 @@ from config.places import place
 from config.schema import Config
 from runs.pretrained import check_weights, load_weights, read_weights
 
-_KEY = "encoder_checkpoint"
+_KEY = "encoder_checkpoint"  # what messages begin with
 
 
 def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
@@ -26,13 +26,6 @@ def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
     """
     if config.encoder_checkpoint is not None:
         load_file(encoder, place(config.encoder_checkpoint, _KEY), _KEY)
-
-
-def check_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
-    """Raises InputError where `load_encoder_checkpoint` will; the weights of `encoder` do not matter."""
-    if config.encoder_checkpoint is not None:
-        path = place(config.encoder_checkpoint, _KEY)
-        check_weights(*_read(encoder, path, _KEY), path)
 
 
 def load_file(encoder: nn.Module, path: Path, key: str) -> None:
@@ -49,6 +42,13 @@ def load_file(encoder: nn.Module, path: Path, key: str) -> None:
     load_weights(*_read(encoder, path, key), path, key)
 
 
+def check_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
+    """Raises InputError where `load_encoder_checkpoint` will; the weights of `encoder` do not matter."""
+    if config.encoder_checkpoint is not None:
+        path = place(config.encoder_checkpoint, _KEY)
+        check_weights(*_read(encoder, path, _KEY), path)
+
+
 def _read(encoder: nn.Module, path: Path, key: str) -> tuple[nn.Module, dict[str, Tensor]]:
     """The part of an encoder that a file has the weights of, and these weights."""
     weights = read_weights(path, key)
@@ -56,6 +56,5 @@ def _read(encoder: nn.Module, path: Path, key: str) -> tuple[nn.Module, dict[str
         return encoder, weights
     if isinstance(encoder, TorchvisionNetwork):
         classifier = f"{encoder.classifier_name}."
-        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
-        return encoder.network, kept
+        return encoder.network, {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
     raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")

@@ -47,7 +47,7 @@ def test_it_is_a_function_of_the_seed(make_subject: MakeSubject) -> None:
 def test_it_learns(make_subject: MakeSubject, tiny_catalogs: dict[str, Catalog]) -> None:
     few = tiny_catalogs["train"].with_rows(np.arange(24) < 6)
     few = replace(few, labels={"half": LabelSet("half", ["a", "b"], np.arange(6)[:, None] % 2)})
-    # A window spans its whole video, so that training and evaluation see the same one.
+    # A window spans its whole video, so that training and evaluation see much the same.
     spread = [f"hierarchy.{level}.weight_init=lecun" for level in ("backbone", "space", "time", "clip")]
     subject = make_subject("window.sampling=uniform", *spread, split="train", catalogs={"train": few})
     said = said_of(subject, "half", epochs=25, lr=3e-3, layer_decay=1.0, label_smoothing=0.0, batch_size=6)
