@@ -184,12 +184,17 @@ class FinalTest:
     rank: dict[str, dict[str, float]]
     """By level: `final`, and `random_init`."""
     std: dict[str, dict[str, float]]
-    split: EncodedSplit
-    """The run's own test videos."""
+    encoded: EncodedData
+    """The run's own data with the trained encoder."""
     predictions: list[tuple[str, Predictions | MultiPredictions]]
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
     pixels: list[Result]
     """What evaluations say of pixels in place of features; [] where that is not asked for."""
+
+    @property
+    def split(self) -> EncodedSplit:
+        """The run's own test videos."""
+        return self.encoded.split("test")
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""
@@ -217,7 +222,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
-        test,
+        own,
         predictions,
         pixels,
     )

@@ -430,7 +430,8 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
         with closing(training_loader(task, train, config)) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
-    return DrawnRun(config, experiment.plan, task, test.split, test.results, read, experiment.run.epoch_features)
+    kept = experiment.run.epoch_features
+    return DrawnRun(config, experiment.plan, task, test.split, test.results, read, kept, test.encoded, test.predictions)
 
 
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:

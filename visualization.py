@@ -20,18 +20,23 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from config.figures import MODEL_FIGURES
 from config.schema import Config
 from figures.chosen_epochs import spread
 from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
 from figures.epochs import draw_epochs, own_colourings
+from figures.model_figures import model_drawings
 from figures.windows import FirstWindows, draw_input, draw_looks
+from protocols.encoded import EncodedData
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
+from protocols.predictions import MultiPredictions, Predictions
 from runs.epoch_features import read_kept
 from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
 from runs.reporting.drawing import file_name
 from runs.reporting.embedding import METHODS, Method
+from runs.reporting.pace import draw_pace
 from runs.results import Result
 from tasks.task import Task
 
@@ -54,6 +59,10 @@ class DrawnRun:
     """Reads the windows of the first training batch."""
     epoch_features: Path
     """Folder of the features that validations have kept."""
+    encoded: EncodedData
+    """Its own data with its encoder; `split` is of it."""
+    predictions: Sequence[tuple[str, Predictions | MultiPredictions]] = ()
+    """By name of the evaluation, what classifiers say of each test video; where there are none, they are asked."""
 
 
 def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path) -> dict[str, str]:
@@ -89,12 +98,14 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
         "windows": lambda: draw_input(first_windows(), config, folder),
         "views": lambda: draw_looks(first_windows(), run.task.views, run.task.view_names, config, folder),
         "loss": partial(draw_losses, records, folder),
+        "pace": partial(draw_pace, records, folder),
         **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
         "collapse": partial(draw_collapse, records, folder),
         **{method: partial(draw_by, method) for method in config.figures},
+        **model_drawings(run, first_windows, folder),
         **({"epochs": draw_forming} if "pca" in config.figures else {}),  # PCA alone takes no time
     }
-    for name in dict.fromkeys([*drawings, *METHODS, "epochs"]):  # those of an earlier part of the run
+    for name in dict.fromkeys([*drawings, *METHODS, *MODEL_FIGURES, "epochs"]):  # those of an earlier part of the run
         (folder / file_name(name)).unlink(missing_ok=True)
     return draw_each(drawings)
 

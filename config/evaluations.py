@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from config.data import DataConfig
 from config.errors import InputError
+from config.figures import MODEL_FIGURES
 from config.section import LevelName, Section
 from protocols import PROTOCOLS
 
@@ -69,7 +70,7 @@ else:
 
 # Evaluations give figures and keys of summary.json and metrics.jsonl their names: these are taken.
 TAKEN = {
-    *("windows", "views", "loss", "collapse", "pca", "tsne", "umap"),
+    *("windows", "views", "loss", "pace", "collapse", "pca", "tsne", "umap", *MODEL_FIGURES),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
     *("untrained", "drawn_val"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),

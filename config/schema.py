@@ -14,6 +14,7 @@ from architecture.geometry import Geometry
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
+from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
@@ -142,6 +143,10 @@ class TrainConfig(Section):
         default=32,
         description="validations of which the features of up to 500 of `figure_videos` are kept in the run folder, for "
         "figures of how the space forms; of more validations, as many spread evenly; 0: none",
+    )
+    model_figures: list[ModelFigure] = Field(
+        default=list(MODEL_FIGURES),
+        description="what is drawn after training of what the model sees and does: docs/figures.md; [] saves seconds",
     )
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
     tracking: list[TrackerName] = Field(

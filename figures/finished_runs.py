@@ -65,7 +65,8 @@ class FinishedRun:
                 return FirstWindows.of(next(batches.epoch(0)), train)
 
         test = self.encoded.split("test")
-        return DrawnRun(self.config, self.plan, self.task, test, self.results, read, self.folder.epoch_features)
+        kept = self.folder.epoch_features
+        return DrawnRun(self.config, self.plan, self.task, test, self.results, read, kept, self.encoded)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ FREE_KEYS = {
     "figures",
     "figure_videos",
     "figure_epochs",
+    "model_figures",
     "pixel_floors",
     "strict_monitors",
     "tracking",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from architecture.layouts import Layout
 from data_utils.views.views import TrainingViews, View
+
+if TYPE_CHECKING:
+    from tasks.prediction_maps import ErrorMap
 
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
@@ -116,3 +119,30 @@ class Task(nn.Module, ABC):
         """
         del video_BTCHW, generator
         return {}
+
+    def prediction_maps(self, video_BTCHW: Tensor, views: TrainingViews | None = None) -> dict[str, list[ErrorMap]]:
+        """How far predictions are off by what they are of, for a figure: by level; {} where nothing is predicted.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows of different videos, two at least.
+            views: of other windows, as `losses` gets them, for the distance between two views; None: without it.
+        """
+        del video_BTCHW, views
+        return {}
+
+    def predicted_pixels(self, video_BTCHW: Tensor) -> Tensor | None:
+        """What the frames of windows predict of their own pixels, for a figure; None where they do not.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows.
+
+        Returns:
+            [B, T, C, H, W], with each true patch's own mean and contrast where targets are normalised patch by patch;
+            nan for patches that nothing predicts.
+        """
+        del video_BTCHW
+        return None

@@ -19,7 +19,7 @@ from config.schema import Config
 from runs.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
-FIGURES = {f"{name}.png" for name in ("windows", "loss", "knn", "collapse", "pca", "tsne", "umap", "epochs")}
+FIGURES = {f"{name}.png" for name in ("windows", "loss", "pace", "knn", "collapse", "pca", "tsne", "umap", "epochs")}
 LEVELS, LABELS = ["space", "time", "clip"], {"program", "motion", "digit"}
 
 

@@ -15,6 +15,7 @@ import jinja2
 from runs.folder import RunFolder
 from runs.metric_names import TEST, score_name
 from runs.process.atomic import plain, write_text
+from runs.reporting.model_figure_captions import MODEL_FIGURE_CAPTIONS, PACE
 from runs.reporting.monitor_table import MONITORS
 from runs.results import Result, primary, results_of
 
@@ -38,12 +39,14 @@ _FIGURES = {
         "Every term of every level's loss (logarithmic where it spans orders of magnitude), and the norm of its "
         "gradient before clipping. A falling loss alone proves nothing: a collapsed model predicts itself perfectly.",
     ),
+    "pace": PACE,
     "collapse": (
         "Collapse watch",
         "On the validation videos; dashed: the same model before training. "
         + " ".join(f"{monitor.panel[0].upper()}{monitor.panel[1:]}: {monitor.meaning}" for monitor in MONITORS.values())
         + " A red line marks a validation that raised an alarm.",
     ),
+    **MODEL_FIGURE_CAPTIONS,
     "pca": (
         "PCA",
         "The two directions in which the features vary most. Distances are true to the features, but two directions "
