@@ -31,8 +31,9 @@ from monitors import collapse_alarms, effective_rank, feature_monitors, gradient
 from protocols.encoded import EncodedData
 from protocols.encoded_split import EncodedSplit, FloatArray
 from protocols.evaluation import Plan
+from protocols.pixel_floors import pixel_floors
 from protocols.predictions import MultiPredictions, Predictions
-from runs.results import Result, as_records, mean_score, nested, results_of, with_random_init
+from runs.results import Result, as_records, mean_score, nested, results_of, with_pixels, with_random_init
 from tasks.task import Task
 
 MONITOR_BATCHES = 8  # of validation windows, on which predictions are compared with shuffled targets
@@ -167,15 +168,18 @@ class FinalTest:
     """The run's own test videos."""
     predictions: list[tuple[str, Predictions | MultiPredictions]]
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
+    pixels: list[Result]
+    """What evaluations say of pixels in place of features; [] where that is not asked for."""
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""
         measured = {"rank": self.rank, "std": self.std, "test_videos": len(self.split.rows)}
-        return nested(self.results) | measured | {"results": as_records(self.results)}
+        lists = {"results": as_records(self.results), "pixel_floors": as_records(self.pixels)}
+        return nested(self.results) | measured | lists
 
 
 def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device) -> FinalTest:
-    """Scores the trained encoder, and the untrained one for the floors, on the test split.
+    """Scores the trained encoder, and for the floors the untrained one and the pixels, on the test split.
 
     Args:
         task: trained.
@@ -188,12 +192,14 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
     results = score(plan, "test", own, task.classifier, lambda *said: predictions.append((said[0], said[1])))
     floors = score(plan, "test", own_at_init, None)
     test, untrained = own.split("test"), own_at_init.split("test")
+    pixels = pixel_floors(plan, device) if plan.own.config.pixel_floors else []
     return FinalTest(
-        with_random_init(results, floors),
+        with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
         test,
         predictions,
+        pixels,
     )
 
 

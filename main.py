@@ -16,6 +16,7 @@ from runs.reporting.console import (
     TrainingProgress,
     lasting_output,
     monitor_table,
+    pixel_table,
     set_up_logging,
     speed_text,
     tell_results,
@@ -389,6 +390,10 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:
     """Prints the final scores and where to look further."""
     tell_results(test.results, plan.titles, f"test, {{title}}, {{unit}} (step {summary['best_step']})")
+    if test.pixels:
+        logger.info(
+            "test, pixels in place of features, %%: floors of these scores\n%s", pixel_table(test.pixels, plan.titles)
+        )
     if summary["bad_videos"]:
         logger.warning("%d videos could not be read and were left out: see %s", summary["bad_videos"], run.bad_videos)
     logger.info(

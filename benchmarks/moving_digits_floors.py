@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             scores = [
                 np.mean(
                     [
-                        knn_predict(known, answers[:, part], asked, knn.k, knn.temperature) == truth[:, part]
+                        knn_predict(known, answers[:, part], asked, knn.ks[0], knn.temperature) == truth[:, part]
                         for part in range(truth.shape[1])
                     ]
                 )

@@ -67,7 +67,7 @@ TAKEN = {
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
-    *("failed_figures", "debug"),
+    *("failed_figures", "debug", "pixel_floors"),
 }
 
 

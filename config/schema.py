@@ -106,6 +106,10 @@ class TrainConfig(Section):
         validate_default=True,
         description="what scores the encoder, by names of your choice; null switches one off",
     )
+    pixel_floors: bool = Field(
+        default=True,
+        description="score pixels in the place of features, too, at the end: what an encoder must beat to be worth it",
+    )
     choose_by: str | None = Field(
         default="knn",
         description="the evaluation that chooses the checkpoint, on validation videos: the mean over the levels of the "

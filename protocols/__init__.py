@@ -3,13 +3,19 @@
 from typing import Any
 
 from protocols.classifier import Classifier
+from protocols.clustering import Clustering
 from protocols.knn import KNN
 from protocols.linear_probe import LinearProbe
 from protocols.protocol import Protocol
+from protocols.retrieval import Retrieval
+from protocols.temporal_order import TemporalOrder
 
 PROTOCOLS: dict[str, type[Protocol[Any]]] = {
     "knn": KNN,
     "linear_probe": LinearProbe,
+    "retrieval": Retrieval,
+    "clustering": Clustering,
+    "temporal_order": TemporalOrder,
     "classifier": Classifier,
 }
 """By the name that the config has for it."""

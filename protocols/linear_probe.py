@@ -32,6 +32,7 @@ class LinearProbe(Protocol[LinearProbeSettings]):
     title = "linear probe"
     heading = "Linear probe"
     note = "A linear classifier trained on the frozen features of the training videos."
+    has_pixel_floor = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`."""

@@ -80,6 +80,8 @@ class Protocol(ABC, Generic[SettingsT]):
     """How to read it, one sentence for the report."""
     needs_labels: ClassVar[bool] = True
     """Where it does, it is skipped on data without labels."""
+    has_pixel_floor: ClassVar[bool] = False
+    """Whether what it says of pixels in place of features is a floor of what it says of features."""
     scores_multi: ClassVar[bool] = False
     """Whether it can score label sets that say several classes at once."""
 

@@ -25,6 +25,10 @@ class WindowMemory:
         self._limit = megabytes * 10**6
         self._kept: dict[object, list[Batch]] = {}  # in the order of use
 
+    def has(self, key: object) -> bool:
+        """Whether `batches` would answer from memory."""
+        return key in self._kept
+
     def batches(self, key: object, catalog: Catalog, config: Config, bad_videos: BadVideos) -> Iterator[Batch]:
         """As `evaluation_batches`; a `key` that was asked for before may be answered from memory.
 

@@ -15,7 +15,7 @@ from runs.results import Result, results_of
 
 STAGE = "stage"  # in the records of a curriculum
 TEST, WHOLE_RUN = "test", "run"  # the first part of the names of what only the end of a run can tell
-FLOORS = ("random_init", "chance", "interval")
+FLOORS = ("random_init", "chance", "pixels", "interval")
 _MEASURED = ("rank", "std")  # of summary.json, on the test videos
 # Of a record: where it belongs, and what is told elsewhere in it.
 _NO_METRICS = {"step": {"kind", "step"}, "validation": {"kind", "step", "epoch", "results"}}
@@ -73,7 +73,8 @@ def metrics_of(record: Mapping[str, Any]) -> dict[str, float]:
 
 def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of summary.json by name: `test/...` is of the test videos, `run/...` of the run as a whole."""
-    metrics = {f"{TEST}/{name}": value for name, value in _scores(results_of(summary))}
+    looks = results_of({"results": summary.get("pixel_floors") or []})
+    metrics = {f"{TEST}/{name}": value for name, value in _scores([*results_of(summary), *looks])}
     for measure in _MEASURED:
         for level, values in (summary.get(measure) or {}).items():
             metrics |= _flat(values.get("final"), (TEST, measure, level))
@@ -148,7 +149,12 @@ def describe() -> str:
     }
     monitors |= {"alarms": "monitors that point to a collapse"}
     measured = {f"{measure}/LEVEL": MONITORS[measure].meaning for measure in _MEASURED}
-    of_test = scores | measured | {f"{name}/random_init": "the same before training" for name in measured}
+    of_pixels = {
+        "EVALUATION/LEVEL/LABELS/pixels": "the same of the best look at the pixels in place of features",
+        "EVALUATION/LOOK/LABELS": "the score of a look at the pixels: `mean_frame`, `frames_in_order`, or "
+        "`frame_differences` in the place of a level",
+    }
+    of_test = scores | of_pixels | measured | {f"{name}/random_init": "the same before training" for name in measured}
     parts = [
         _INTRODUCTION,
         _section("Training steps (`kind: step`)", _OF_STEPS),

@@ -30,6 +30,8 @@ class Result:
     chance: float | None = None
     interval: float | None = None
     """Half the width of the 95 % interval."""
+    pixels: float | None = None
+    """What the same evaluation reaches on these labels with the best look at the pixels instead of features."""
     own: bool = False
     """Whether these are the labels that the level is judged by."""
     primary: bool = True
@@ -40,17 +42,25 @@ class Result:
 
     @property
     def floor(self) -> float | None:
-        """The higher one of the floors that are known."""
-        return max((value for value in (self.random_init, self.chance) if value is not None), default=None)
+        """The highest one of the floors that are known."""
+        return _highest(self.random_init, self.chance, self.pixels)
 
     @property
     def verdict(self) -> str:
         """`above` or `below` the floor by more than the interval, or `within`; `unknown` where a number is missing."""
-        if self.value is None or self.floor is None or self.interval is None:
+        return self._beside(self.floor)
+
+    @property
+    def learned(self) -> str:
+        """The verdict without the pixels: whether training has taught the encoder what it is asked for."""
+        return self._beside(_highest(self.random_init, self.chance))
+
+    def _beside(self, floor: float | None) -> str:
+        if self.value is None or floor is None or self.interval is None:
             return "unknown"
-        if abs(self.value - self.floor) <= self.interval:
+        if abs(self.value - floor) <= self.interval:
             return "within"
-        return "above" if self.value > self.floor else "below"
+        return "above" if self.value > floor else "below"
 
     @property
     def column(self) -> str:
@@ -64,10 +74,30 @@ class Result:
         return self.evaluation, self.split, self.level, self.labels, self.metric
 
 
+def _highest(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
 def with_random_init(results: Sequence[Result], at_init: Sequence[Result]) -> list[Result]:
     """The results, each with the value that the untrained encoder has, where that is known."""
     floors = {result.key: result.value for result in at_init}
     return [replace(result, random_init=floors.get(result.key)) for result in results]
+
+
+def with_pixels(results: Sequence[Result], pixels: Iterable[Result]) -> list[Result]:
+    """The results that tables show, each with the value that the best look at the pixels has, where that is known.
+
+    Args:
+        results: of an encoder.
+        pixels: of looks at the pixels, which stand in the place of levels.
+    """
+    best: dict[tuple[str | None, ...], float] = {}
+    for look in primary(pixels):
+        if look.value is not None:
+            key = look.evaluation, look.labels, look.metric
+            best[key] = max(look.value, best.get(key, look.value))
+    found = [best.get((result.evaluation, result.labels, result.metric)) for result in results]
+    return [replace(result, pixels=value) for result, value in zip(results, found, strict=True)]
 
 
 def primary(results: Iterable[Result]) -> list[Result]:
@@ -94,8 +124,8 @@ def nested(results: Iterable[Result]) -> dict[str, Any]:
     """Results as summary.json and metrics.jsonl have had them since the first version.
 
     Returns:
-        `[evaluation][level][labels]`: the value under the metric's name, and `random_init`, `chance` and `interval`
-        where they are known. A result of no level is `[evaluation]`, with the label set under `labels`.
+        `[evaluation][level][labels]`: the value under the metric's name, and `random_init`, `chance`, `pixels` and
+        `interval` where they are known. A result of no level is `[evaluation]`, with the label set under `labels`.
     """
     tree: dict[str, Any] = {}
     for result in results:
@@ -103,7 +133,7 @@ def nested(results: Iterable[Result]) -> dict[str, Any]:
         for name in (result.level, result.labels) if result.level is not None else ():
             place = place.setdefault(name, {}) if name is not None else place
         place[result.metric] = result.value
-        for floor in ("random_init", "chance", "interval"):
+        for floor in ("random_init", "chance", "interval", "pixels"):
             if getattr(result, floor) is not None:
                 place.setdefault(floor, getattr(result, floor))
         if result.level is None and result.labels is not None:

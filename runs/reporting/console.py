@@ -228,6 +228,24 @@ def tell_results(results: Sequence[Result], titles: Mapping[str, str], form: str
                 logger.info("%s: %s", form.partition(", {unit}")[0].format(title=title), score)
 
 
+def pixel_table(pixels: Sequence[Result], titles: Mapping[str, str]) -> str:
+    """What evaluations say of looks at the pixels: a row for each evaluation and label set, a column for each look.
+
+    Args:
+        pixels: results, in which the look stands in the place of the level.
+        titles: of the evaluations, by name.
+    """
+    shown = primary(pixels)
+    looks = dict.fromkeys(str(result.level) for result in shown)
+    rows: dict[str, dict[str, str]] = {}
+    for result in shown:
+        name = f"{titles.get(result.evaluation, result.evaluation)} {result.column}"
+        rows.setdefault(name, {})[str(result.level)] = _number(result.value)
+    return _aligned(
+        [["", *looks], *([name, *(cells.get(look, "–") for look in looks)] for name, cells in rows.items())]
+    )
+
+
 def monitor_table(monitors: Mapping[str, Mapping[str, float]]) -> str:
     """The collapse monitors, a row per level and a column per monitor; below them CKA, which is of pairs of levels.
 

@@ -120,6 +120,7 @@ def write_report(
         task=summary.get("task", ""),
         debug=summary.get("debug"),
         tables=tables,
+        pixels=_pixel_table(summary, evaluations),
         singles=[(_described(evaluations, r)["heading"], r) for r in results if r.level is None],
         skipped=summary.get("skipped") or {},
         headline=_headline(tables),
@@ -162,10 +163,23 @@ def _score_tables(results: Sequence[Result], evaluations: Mapping[str, Mapping[s
     return tables
 
 
+def _pixel_table(summary: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """What evaluations say of looks at the pixels: `looks`, and `rows` by evaluation and label set; None without."""
+    shown = primary(results_of({"results": summary.get("pixel_floors") or []}))
+    if not shown:
+        return None
+    looks = list(dict.fromkeys(result.level for result in shown))
+    rows: dict[str, dict[str | None, float | None]] = {}
+    for result in shown:
+        title = _described(evaluations, result).get("title", result.evaluation)
+        rows.setdefault(f"{title}, {result.column}", {})[result.level] = result.value
+    return {"looks": looks, "rows": {name: [cells.get(look) for look in looks] for name, cells in rows.items()}}
+
+
 def _headline(tables: Sequence[ScoreTable]) -> tuple[str, str]:
     """The rows of the first table: for every level and its own labels a verdict and a sentence."""
     own = {
-        level: score.verdict
+        level: score
         for table in tables[:1]
         for level, row in table.rows.items()
         for score in row
@@ -173,15 +187,22 @@ def _headline(tables: Sequence[ScoreTable]) -> tuple[str, str]:
     }
     if not own:
         return "unknown", "No level was scored on labels of its own."
-    failed = [level for level, verdict in own.items() if verdict != "above"]
-    if not failed:
-        return "above", (
-            "Every level knows its own labels: above random init and above chance by more than the 95 % interval."
+    failed = [level for level, score in own.items() if score.learned != "above"]
+    by_pixels = [level for level, score in own.items() if score.learned == "above" and score.verdict != "above"]
+    verdict = "within" if failed or by_pixels else "above"
+    beyond = "by more than the 95 % interval"
+    if failed:
+        text = (
+            f"{len(own) - len(failed)} of {len(own)} levels know their own labels. Not above the higher one of random "
+            f"init and chance {beyond}: {', '.join(failed)}."
         )
-    return "within", (
-        f"{len(own) - len(failed)} of {len(own)} levels know their own labels. Not above the floor (the higher one of "
-        f"random init and chance) by more than the 95 % interval: {', '.join(failed)}."
-    )
+    else:
+        text = f"Every level knows its own labels: above random init and above chance {beyond}."
+    if by_pixels:
+        text += (
+            f" Plain pixels, without any learning, do as well within that interval, or better: {', '.join(by_pixels)}."
+        )
+    return verdict, text
 
 
 def _collapse_watch(summary: Mapping[str, Any]) -> dict[str, list[float | None]]:

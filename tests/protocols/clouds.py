@@ -34,8 +34,9 @@ def label_set(values: Any, classes: int = 4) -> LabelSet:
 
 
 def values(scores: list[Score]) -> dict[str, dict[str, float]]:
-    """By level and label set."""
+    """By level and label set, what tables show."""
     found: dict[str, dict[str, float]] = {}
     for score in scores:
-        found.setdefault(str(score.level), {})[str(score.labels)] = score.value
+        if score.primary:
+            found.setdefault(str(score.level), {})[str(score.labels)] = score.value
     return found

@@ -41,7 +41,7 @@ def test_videos_without_a_label_are_not_scored() -> None:
     asking = encoded(queries, label_set(np.where(unknown_queries[:, None], UNKNOWN, asked)))
     for scores in both(split, asking):
         assert values(scores) == {"space": {"motion": 100.0}}
-        assert [score.interval for score in scores] == [confidence_interval(100.0, 20)]
+        assert [score.interval for score in scores if score.primary] == [confidence_interval(100.0, 20)]
     assert chance(label_set([[0], [UNKNOWN], [0], [1], [UNKNOWN], [2]])) == 50.0
     nobody = encoded(queries, label_set(np.full((40, 1), UNKNOWN)))
     assert both(split, nobody) == ([], [])

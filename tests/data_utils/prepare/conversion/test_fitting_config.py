@@ -67,7 +67,7 @@ def test_the_config_fits_what_was_found(kind: str, tmp_path: Path) -> None:
     assert 4 <= config.geometry.patches <= 96
     ratio = (config.frame_size[1] / config.frame_size[0]) / (width / height)
     assert 0.7 <= ratio <= 1.3 or kind == "panorama"
-    assert knn_settings(config.evaluations).k < labels.value_counts().min()
+    assert knn_settings(config.evaluations).ks[0] < labels.value_counts().min()
 
 
 def test_rates_that_differ_are_asked_for_by_seconds(tmp_path: Path) -> None:
