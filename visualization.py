@@ -11,6 +11,7 @@ from typing import Any
 
 from config.schema import Config
 from figures.embeddings import draw_embeddings
+from figures.scatter import PointSet, draw_scatter, of_test
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
@@ -65,6 +66,9 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
         **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
         "collapse": partial(draw_collapse, records, folder),
         **{method: partial(draw_by, method) for method in config.figures},
+        "scatter": lambda: draw_scatter(
+            [of_test(run.split, plan.own, config.figures)] if config.figures else [], folder
+        ),
     }
     for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
         (folder / f"{name}.png").unlink(missing_ok=True)
@@ -76,3 +80,8 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
             failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
             logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
     return failed
+
+
+def points_of(run: DrawnRun) -> list[PointSet]:
+    """What the report shows as points; nothing where no embedding is asked for."""
+    return [of_test(run.split, run.plan.own, run.config.figures)] if run.config.figures else []
