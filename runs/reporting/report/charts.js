@@ -38,10 +38,11 @@
       const words = [`step ${number(step[0])}`];
       tip.append(words[0]);
       for (const [line, point] of found) {
-        const row = document.createElement("div"), value = document.createElement("b");
-        row.className = `l${line.look}`;
+        const [row, dot, value] = ["div", "i", "b"].map((tag) => document.createElement(tag));
+        dot.className = `l${line.look}`;
+        dot.textContent = "● ";
         value.textContent = number(point[1]) + (chart.unit ? ` ${chart.unit}` : "");
-        row.append("● ", line.name, " ", value);
+        row.append(dot, line.name, " ", value);
         tip.append(row);
         words.push(`${line.name} ${value.textContent}`);
       }
@@ -50,7 +51,7 @@
       const is_right = left > box.clientWidth / 2;
       tip.style.left = is_right ? "" : `${left + 10}px`;
       tip.style.right = is_right ? `${box.clientWidth - left + 10}px` : "";
-      tip.style.top = `${svg.offsetTop + 14}px`;
+      tip.style.top = `${svg.getBoundingClientRect().top - box.getBoundingClientRect().top + 14}px`;
       if (aloud) said.textContent = words.join(", ");
     };
 

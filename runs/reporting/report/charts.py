@@ -1,4 +1,4 @@
-"""The curves of a run as data: scores beside their floors, losses, what the optimizer did, and the collapse monitors."""
+"""The curves of a run as data: scores beside their floors, losses, what the optimizer did, collapse monitors."""
 
 from __future__ import annotations
 

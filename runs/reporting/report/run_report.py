@@ -34,7 +34,8 @@ class Progress:
     """How far a run has come that has not ended."""
 
     step: int
-    total_steps: int
+    total_steps: int | None
+    """None: not known."""
     epoch: int
     epochs: int
     stopped: bool = False
@@ -44,7 +45,8 @@ class Progress:
     def words(self) -> str:
         """Where it is."""
         is_at = "Stopped at" if self.stopped else "In training: at"
-        return f"{is_at} step {self.step:,} of {self.total_steps:,}, {self.epoch} of {self.epochs} epochs done."
+        of = "" if self.total_steps is None else f" of {self.total_steps:,}"
+        return f"{is_at} step {self.step:,}{of}, {self.epoch} of {self.epochs} epochs done."
 
 
 def write_report(
@@ -103,7 +105,7 @@ def write_report(
         watch=collapse_watch(summary),
         facts=facts(summary, environment),
         stages=[stage(found) for found in summary.get("stages") or []],
-        sections=_sections(charts),
+        sections=sections_of(charts),
         scatter=scatter,
         pictures=_pictures(run, evaluations, charts, progress),
         failed_figures=summary.get("failed_figures") or {},
@@ -150,7 +152,7 @@ def _alarms(summary: Mapping[str, Any], validations: Iterable[Mapping[str, Any]]
     return [f"step {record['step']}: {alarm}" for record in found for alarm in record["alarms"]] if found else None
 
 
-def _sections(charts: Sequence[DrawnChart]) -> list[dict[str, Any]]:
+def sections_of(charts: Sequence[DrawnChart]) -> list[dict[str, Any]]:
     """The charts by section, each with its number in the data of the script."""
     sections: dict[str, dict[str, Any]] = {}
     for number, chart in enumerate(charts):

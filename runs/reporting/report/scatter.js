@@ -407,7 +407,8 @@
 
   section.hidden = false;
   const first = theSet();
-  renew({ level: first.levels[first.levels.length - 1], labels: first.own[first.levels[first.levels.length - 1]] || "" });
+  const top = first.levels[first.levels.length - 1];
+  renew({ level: top, labels: first.own[top] || "", method: methodsOf(first).pop() });
   new ResizeObserver(draw).observe(plot);
   is_dark.addEventListener("change", () => { draw(); drawLegend(); });
 })();
