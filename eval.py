@@ -75,16 +75,23 @@ class Validator:
     def __init__(self, task: Task, plan: Plan, config: Config, device: torch.device) -> None:
         self._task, self._plan, self._config, self._device = task, plan, config, device
 
-    def run(self, at_init: Validation | None, records: Sequence[Mapping[str, Any]] = ()) -> Validation:
+    def run(
+        self,
+        at_init: Validation | None,
+        records: Sequence[Mapping[str, Any]] = (),
+        keep: Callable[[EncodedSplit], None] = lambda _: None,
+    ) -> Validation:
         """One validation.
 
         Args:
             at_init: the validation of the untrained encoder; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
+            keep: is given the validation videos as the encoder sees them.
         """
         own = self._plan.own.seen_by(self._task.encoder, self._device)
         results = score(self._plan, "val", own, self._task.classifier, lasting=False)
         queries = own.split("val")
+        keep(queries)
         videos = {level: features_N1D[:, 0] for level, features_N1D in queries.features[1].items()}
         monitors = feature_monitors(queries.singles, videos)
         monitors |= shuffled_ratios(self._task, self._single_windows(), self._config.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -47,9 +47,11 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.kept_features import keep_features
 from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
+from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
@@ -314,14 +316,15 @@ def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricL
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
-        history.at_init = validate_at_init(experiment, task, log).record()
+        history.at_init = validate_at_init(experiment, task, log, keep=keeping(experiment, history, epoch=0)).record()
         return history, log
     note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
     log.take_over(records_before(config))
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    announce("carried over", validator.run(at_init, log.records()), experiment.plan, log, step=0, epoch=0)
+    carried_over = validator.run(at_init, log.records(), keeping(experiment, history, epoch=0))
+    announce("carried over", carried_over, experiment.plan, log, step=0, epoch=0)
     return history, log
 
 
@@ -358,7 +361,7 @@ def train_epochs(
             else:
                 epoch = history.epoch + 1
                 if epoch % config.val_interval == 0 or epoch == config.num_epochs:
-                    validation = validator.run(at_init, log.records())
+                    validation = validator.run(at_init, log.records(), keeping(experiment, history, epoch))
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
@@ -375,12 +378,24 @@ def train_epochs(
             saver.save(run.last)
 
 
-def validate_at_init(experiment: Experiment, task: Task, log: StageLog, kind: str = "validation") -> Validation:
+def keeping(experiment: Experiment, history: History, epoch: int) -> Callable[[EncodedSplit], None]:
+    """Keeps the features of some validation videos after `epoch` epochs, of which `history` has counted the steps."""
+    folder, val = experiment.run.epoch_features, experiment.catalogs["val"]
+    return partial(keep_features, folder, val, experiment.config, history.first_epoch + epoch, history.total_steps)
+
+
+def validate_at_init(
+    experiment: Experiment,
+    task: Task,
+    log: StageLog,
+    kind: str = "validation",
+    keep: Callable[[EncodedSplit], None] = lambda _: None,
+) -> Validation:
     """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
     config, device = experiment.config, experiment.device
     if config.encoder_checkpoint or config.carry_from:
         task = initial_task(config, experiment.catalogs, device, pretrained=False)
-    at_init = Validator(task, experiment.plan, config, device).run(None)
+    at_init = Validator(task, experiment.plan, config, device).run(None, keep=keep)
     announce("random init", at_init, experiment.plan, log, step=0, epoch=0, kind=kind)
     return at_init
 
@@ -404,7 +419,7 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
         with closing(training_loader(task, train, config)) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
-    return DrawnRun(config, experiment.plan, task, test.split, test.results, read)
+    return DrawnRun(config, experiment.plan, task, test.split, test.results, read, experiment.run.epoch_features)
 
 
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:

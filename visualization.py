@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Config
+from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
-from figures.scatter import PointSet, draw_scatter, of_test
+from figures.epochs import draw_epochs, own_colourings, spread
+from figures.scatter import draw_scatter, point_sets
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
+from runs.epoch_features import read_kept
 from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
 from runs.reporting.embedding import METHODS, Method
 from runs.results import Result
@@ -37,6 +40,8 @@ class DrawnRun:
     """What the evaluations say of them."""
     read: Callable[[], FirstWindows]
     """Reads the windows of the first training batch."""
+    epoch_features: Path
+    """Folder of the features that validations have kept."""
 
 
 def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path) -> dict[str, str]:
@@ -55,8 +60,19 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
 
     def draw_by(method: Method) -> None:
         scores = plan.scores_in_words(run.results, config.choose_by)
-        labels = {name: label_set for name, label_set in run.split.labels.items() if label_set.is_known.any()}
-        draw_embeddings(run.split.features, labels, folder, config.seed, config.figure_videos, scores, [method])
+        coloured = colourings(run.split)
+        draw_embeddings(run.split.features, coloured, folder, config.seed, config.figure_videos, scores, [method])
+
+    def draw_forming() -> None:
+        kept = spread(read_kept(run.epoch_features))
+        if len(kept) > 1:
+            val = plan.own.catalogs["val"]
+            coloured = own_colourings(config.levels, plan.own.own | plan.own.own_multi, colourings(val))
+            draw_epochs("pca", kept, coloured, [*val.table["path"]], folder / "epochs.png", config.seed)
+
+    def draw_points() -> None:
+        kept = read_kept(run.epoch_features) if "pca" in config.figures else []
+        draw_scatter(point_sets(run.split, plan.own, config.figures, kept), folder)
 
     first_windows = cache(run.read)  # once for two figures
     drawings: dict[str, Callable[[], object]] = {
@@ -66,11 +82,10 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
         **{name: partial(draw_scores, name, title, records, folder) for name, title in plan.titles.items()},
         "collapse": partial(draw_collapse, records, folder),
         **{method: partial(draw_by, method) for method in config.figures},
-        "scatter": lambda: draw_scatter(
-            [of_test(run.split, plan.own, config.figures)] if config.figures else [], folder
-        ),
+        **({"epochs": draw_forming} if "pca" in config.figures else {}),  # PCA alone takes no time
+        "scatter": draw_points,
     }
-    for name in dict.fromkeys([*drawings, *METHODS]):  # those of an earlier part of the run
+    for name in dict.fromkeys([*drawings, *METHODS, "epochs"]):  # those of an earlier part of the run
         (folder / f"{name}.png").unlink(missing_ok=True)
     failed = {}
     for name, draw in drawings.items():
@@ -80,8 +95,3 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
             failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
             logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
     return failed
-
-
-def points_of(run: DrawnRun) -> list[PointSet]:
-    """What the report shows as points; nothing where no embedding is asked for."""
-    return [of_test(run.split, run.plan.own, run.config.figures)] if run.config.figures else []

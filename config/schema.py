@@ -119,6 +119,11 @@ class TrainConfig(Section):
         default=["pca", "tsne", "umap"], description="embeddings of the features that are drawn after training"
     )
     figure_videos: Positive = Field(description="videos drawn in them")
+    figure_epochs: Annotated[int, Field(ge=0)] = Field(
+        default=32,
+        description="validations of which the features of up to 500 of `figure_videos` are kept in the run folder, for "
+        "figures of how the space forms; of more validations, as many spread evenly; 0: none",
+    )
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
     tracking: list[TrackerName] = Field(
         default=[], description="where the run can be watched, beside metrics.jsonl: docs/tracking.md"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,22 @@ from PIL import Image
 
 from config.schema import Config
 from data_utils.catalog.annotations.classes import LabelSet
+from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
+from figures.epochs import embedded_epochs
 from protocols.encoded_split import EncodedSplit, IntArray
 from protocols.encoding import evaluation_batches
 from protocols.evaluation import EvaluationData
+from runs.epoch_features import EpochFeatures
 from runs.process.atomic import atomic_write, write_text
 from runs.process.seeds import numpy_generator
 from runs.reporting.drawing import COLOURS, MARKERS
-from runs.reporting.embedding import METHODS, Method, embed
+from runs.reporting.embedding import METHODS, Method, Points, embed
 from runs.reporting.report.page import as_json
 from runs.reporting.report.scatter import DATA, FORM, PICTURES
 
-Points = NDArray[np.float64]
-
-MOST_VIDEOS = 1000  # in a report of less than 15 MB
+MOST_VIDEOS = 1000  # of a set: a report stays below 15 MB
 STRIP_FRAMES = 6
 AREA = 64 * 48  # pixels of a frame in a strip
 COLUMNS = 8  # strips side by side in the picture of all: WebP has at most 16,383 pixels to a side
@@ -81,6 +82,23 @@ def draw_scatter(sets: Sequence[PointSet], folder: Path) -> None:
         write_text(folder / DATA, as_json({"form": FORM, **looks, "sets": content}))
 
 
+def point_sets(
+    split: EncodedSplit, data: EvaluationData, methods: Sequence[Method], kept: Sequence[EpochFeatures]
+) -> list[PointSet]:
+    """What the report of a run shows.
+
+    Args:
+        split: the test split, encoded.
+        data: that it is of.
+        methods: the embeddings.
+        kept: features of validation videos after some of the epochs; shown from two on, by PCA, which takes no time.
+    """
+    sets = [of_test(split, data, methods)] if methods and len(split.rows) else []
+    if len(kept) > 1 and (over_epochs := of_epochs(kept, data)):
+        sets.append(over_epochs)
+    return sets
+
+
 def of_test(split: EncodedSplit, data: EvaluationData, methods: Sequence[Method]) -> PointSet:
     """The points of the embedding figures: the same test videos, drawn by the run's seed, at the same places."""
     config, total = data.config, len(split.rows)
@@ -101,6 +119,50 @@ def of_test(split: EncodedSplit, data: EvaluationData, methods: Sequence[Method]
     texts = {name: [labels.text(row) for row in shown_M] for name, labels in split.multi.items()}
     title = f"{most} test videos"
     return PointSet(title, catalog, data, catalog.labels, texts, levels, ["end of training"], rows, places)
+
+
+def of_epochs(kept: Sequence[EpochFeatures], data: EvaluationData) -> PointSet | None:
+    """How the space forms: validation videos after each of several epochs; None where no video was always there."""
+    catalog = data.catalogs["val"]
+    row_of = {str(path): row for row, path in enumerate(catalog.table["path"])}
+    always = {parts: _always(kept, parts, row_of) for parts in kept[-1].paths}
+    if not all(always.values()):
+        return None
+    shown = sorted({row_of[path] for paths in always.values() for path in paths[:MOST_VIDEOS]})
+    place = {row: number for number, row in enumerate(shown)}
+    places: dict[str, list[Points | str]] = {}
+    rows: dict[int, list[int]] = {}
+    for parts, paths in always.items():
+        levels = [level for level in kept[-1].features[parts] if all(level in each.features[parts] for each in kept)]
+        chosen = [path for path in paths if row_of[path] in place]
+        rows[parts] = [place[row_of[path]] for path in chosen]
+        for level in levels:
+            pictures = embedded_epochs("pca", kept, level, parts, data.config.seed)
+            wanted = [_points_of(picture, each, parts, chosen) for picture, each in zip(pictures, kept, strict=True)]
+            places[f"pca/{level}/{parts}"] = wanted
+    few = with_videos(catalog, np.array(shown))
+    levels = list(dict.fromkeys(key.split("/")[1] for key in places))
+    texts = {name: [labels.text(row) for row in shown] for name, labels in _multi(catalog).items()}
+    title = f"{len(shown)} validation videos, epoch by epoch"
+    return PointSet(title, few, data, few.labels, texts, levels, [each.title for each in kept], rows, places)
+
+
+def _always(kept: Sequence[EpochFeatures], parts: int, row_of: Mapping[str, int]) -> list[str]:
+    """The videos that were there after every epoch, and still are in the catalog."""
+    common = set.intersection(*(set(each.paths.get(parts, [])) for each in kept))
+    return [path for path in kept[-1].paths[parts] if path in common and path in row_of]
+
+
+def _points_of(picture: Points | str, each: EpochFeatures, parts: int, paths: Sequence[str]) -> Points | str:
+    """The points of some of the videos of an epoch."""
+    if isinstance(picture, str):
+        return picture
+    row_of = {path: row for row, path in enumerate(each.paths[parts])}
+    return picture.reshape(-1, parts, 2)[[row_of[path] for path in paths]].reshape(-1, 2)
+
+
+def _multi(catalog: Catalog) -> dict[str, MultiLabelSet]:
+    return {name: known for name, known in catalog.annotations.items() if isinstance(known, MultiLabelSet)}
 
 
 def with_videos(catalog: Catalog, rows: IntArray) -> Catalog:

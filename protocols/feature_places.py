@@ -29,8 +29,8 @@ VERSION = 1
 _WITHOUT_EFFECT = {
     *("model_name", "save_path", "resume", "num_workers", "eval_memory_mb", "features_memory_mb", "max_bad_videos"),
     *("num_epochs", "optimizer", "scheduler", "predictor", "lr_scale", "evaluations", "choose_by", "figures"),
-    *("figure_videos", "log_interval", "val_interval", "tracking", "wandb", "debug", "task", "augmentation"),
-    *("weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
+    *("figure_videos", "figure_epochs", "log_interval", "val_interval", "tracking", "wandb", "debug", "task"),
+    *("augmentation", "weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
 }
 
 logger = logging.getLogger(__name__)

@@ -30,6 +30,7 @@ FREE_KEYS = {
     "log_interval",
     "figures",
     "figure_videos",
+    "figure_epochs",
     "strict_monitors",
     "tracking",
     "wandb",

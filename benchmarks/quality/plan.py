@@ -35,6 +35,7 @@ _NOT_COMPUTED = {
     "seed",
     "log_interval",
     "figure_videos",
+    "figure_epochs",
     "figures",
     "num_workers",
     "strict_monitors",
