@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from config.errors import InputError
 from runs.history import FREE_KEYS
 from runs.process.atomic import write_text
-from runs.reporting.report.charts import Chart, charts_of
+from runs.reporting.report.charts import charts_of
 from runs.reporting.report.charts_together import charts_together
 from runs.reporting.report.config_changes import ABSENT, different_keys
 from runs.reporting.report.drawn_chart import drawn
@@ -68,8 +68,10 @@ def write_comparison(runs: Sequence[RunFiles], path: Path) -> Path:
     groups = grouped(runs)
     keys = different_keys([group.runs[0].config for group in groups])
     keys = [key for key in keys if len(groups) > 1 and key.partition(".")[0] not in _OF_A_SEED]
-    charts = [drawn(chart) for chart in charts_together([(group.name, _charts(group)) for group in groups])]
-    rows = score_rows(groups)
+    titles = {name: title for run in runs for name, title in run.titles.items()}
+    of_groups = [(group.name, [charts_of(run.records, titles) for run in group.runs]) for group in groups]
+    charts = [drawn(chart) for chart in charts_together(of_groups)]
+    rows = score_rows(groups, titles)
     has_own = any(row.own for row in rows)
     pairs = [(name, run) for group in groups for name, run in zip(group.names, group.runs, strict=True)]
     html = render_page(
@@ -110,17 +112,13 @@ def _name_of(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more seed{'s' if len(names) > 2 else ''}"
 
 
-def _charts(group: Group) -> list[list[Chart]]:
-    return [charts_of(run.records, run.titles) for run in group.runs]
-
-
-def score_rows(groups: Sequence[Group]) -> list[Row]:
-    """A row for every score that a run has."""
+def score_rows(groups: Sequence[Group], titles: Mapping[str, str]) -> list[Row]:
+    """A row for every score that a run has; `titles` are those of evaluations by name."""
     found: dict[tuple[str, ...], list[list[Result]]] = {}
     for number, group in enumerate(groups):
         for run in group.runs:
             for result in run.results:
-                title = run.titles.get(result.evaluation, result.evaluation)
+                title = titles.get(result.evaluation, result.evaluation)
                 key = title, result.dataset, result.split, result.level or "", result.column
                 found.setdefault(key, [[] for _ in groups])[number].append(result)
     rows = []
@@ -154,6 +152,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _with_best(cells: Sequence[Cell | None]) -> list[Cell | None]:
     """Marks the highest one, where there are several and larger is better: where they are percentages."""
     values = [cell.value for cell in cells if cell is not None and cell.unit == "%"]
-    if len(values) < 2:
+    highest = max(values, default=0.0)
+    if len(values) < 2 or values.count(highest) > 1:
         return list(cells)
-    return [replace(cell, is_best=True) if cell is not None and cell.value == max(values) else cell for cell in cells]
+    return [replace(cell, is_best=True) if cell and cell.value == highest else cell for cell in cells]

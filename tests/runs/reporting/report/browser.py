@@ -74,7 +74,8 @@ class Browser:
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # no test waits for points that move
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
 
     def place(self, selector: str) -> tuple[float, float, float, float]:
         """Left, top, width and height of an element, which is scrolled into view."""
