@@ -34,7 +34,7 @@ STRIP_FRAMES = 6
 AREA = 64 * 48  # pixels of a frame in a strip
 COLUMNS = 8  # strips side by side in the picture of all: WebP has at most 16,383 pixels to a side
 MOST_BYTES = 7_000_000
-QUALITIES = (75, 55, 35, 15)  # of WebP, the first one whose picture is small enough
+QUALITIES = (75, 55, 35, 15, 5, 0)  # of WebP, the first one whose picture is small enough
 GREY = 128
 
 

@@ -28,7 +28,7 @@ def test_a_run_has_charts_of_scores_losses_training_and_collapse() -> None:
     ]
     assert [line.name for line in named(charts, TRAINING, "gradient norm").lines] == ["space", "time", "clip"]
     waiting = named(charts, TRAINING, "waiting for data")
-    assert waiting.lines[0].points[0] == (10, pytest.approx(100 * 0.1 / 0.28))
+    assert waiting.lines[0].points[0] == pytest.approx((10, 100 * 0.1 / 0.28))
     rank = named(charts, COLLAPSE, "effective rank")
     assert rank.alarms == [380]
     assert [line.name for line in rank.lines if line.kind == "value"] == ["space", "time", "clip"]

@@ -45,9 +45,12 @@ def test_scores_are_means_with_deviations_over_seeds_and_with_intervals_of_singl
     seeds, single = row.cells
     assert seeds is not None
     assert single is not None
-    assert (seeds.value, seeds.spread) == (pytest.approx(63.9), pytest.approx(2.828, abs=1e-3))
-    assert (single.value, single.spread) == (pytest.approx(62.9), 3.5)
-    assert (seeds.random_init, seeds.chance, seeds.pixels) == (pytest.approx(41.0), 10.0, None)
+    assert seeds.value == pytest.approx(63.9)
+    assert seeds.spread == pytest.approx(2.828, abs=1e-3)
+    assert single.value == pytest.approx(62.9)
+    assert single.spread == 3.5
+    assert seeds.random_init == pytest.approx(41.0)
+    assert (seeds.chance, seeds.pixels) == (10.0, None)
     assert (seeds.is_best, single.is_best, row.own) == (True, False, True)
 
 
