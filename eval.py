@@ -199,7 +199,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
     results = score(plan, "test", own, task.classifier, lambda *said: predictions.append((said[0], said[1])))
     floors = score(plan, "test", own_at_init, None)
     test, untrained = own.split("test"), own_at_init.split("test")
-    pixels = pixel_floors(plan, device) if plan.own.config.pixel_floors else []
+    pixels = pixel_floors(plan, "test", device) if plan.own.config.pixel_floors else []
     return FinalTest(
         with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),

@@ -79,7 +79,7 @@ class Level(nn.Module):
         # Units become the batch: attention sees the tokens of one unit and nothing else, so no information can leak.
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
         if not self.causal:
-            tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
+            tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(tokens.shape[0], 1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
         if self.causal:

@@ -14,7 +14,7 @@ from config.errors import InputError
 from evaluation.request import Request, read_request
 from runs.process.caches import give_caches_a_place
 from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging, tell_results
+from runs.reporting.console import lasting_output, pixel_table, set_up_logging, tell_results
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,10 @@ def _run(request: Request, command: str) -> int:
         each = evaluate(encoder, data, request, lists, device)
         found.append(each)
         tell_results(each.results, each.titles, f"{each.encoder} on {each.dataset}, {{title}}, {{unit}}")
+        if each.pixels:
+            logger.info(
+                "pixels in place of features, %%: floors of these scores\n%s", pixel_table(each.pixels, each.titles)
+            )
         for name, reason in each.skipped.items():
             logger.warning("%s is skipped: %s", name, reason)
         write_predictions(folder / "predictions" / f"{each.encoder}-{each.dataset}", each.predictions, each.catalogs)

@@ -27,8 +27,9 @@ from eval import score
 from evaluation.encoders import ScoredEncoder
 from evaluation.request import OtherData, Request, chosen_evaluations
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
+from protocols.pixel_floors import pixel_floors
 from protocols.predictions import MultiPredictions, Predictions
-from runs.results import Result, with_random_init
+from runs.results import Result, with_pixels, with_random_init
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Evaluated:
     """By evaluation, the split that was scored."""
     titles: dict[str, str]
     """By evaluation, what the console calls it."""
+    pixels: list[Result]
+    """What evaluations say of pixels in place of features; [] where the config asks for none."""
 
 
 def opened_data(encoder: ScoredEncoder, data: OtherData, request: Request, lists: Path) -> EvaluationData:
@@ -132,15 +135,17 @@ def evaluate(encoder: ScoredEncoder, data: OtherData, request: Request, lists: P
     if request.random_init:
         logger.info("%s at random init on %s", encoder.name, own.name)
         trained = with_random_init(trained, _repeated(plan, request, encoder.at_init().to(device).eval(), None, device))
+    pixels = pixel_floors(plan, request.split, device) if own.config.pixel_floors else []
     return Evaluated(
         encoder.name,
         encoder.what,
         own.name,
-        trained,
+        with_pixels(trained, pixels),
         plan.skipped,
         predictions,
         plan.catalogs(request.split),
         plan.titles,
+        pixels,
     )
 
 

@@ -34,14 +34,16 @@ def write_tables(folder: Path, found: Sequence[Evaluated], command: str) -> list
         writer.writeheader()
         writer.writerows(rows)
     write_text(files[1], text.getvalue())
-    write_json(files[2], {"command": command, "results": rows, "skipped": {e.encoder: e.skipped for e in found}})
+    pixels = [{"encoder": each.encoder} | asdict(look) for each in found for look in each.pixels]
+    skipped = {each.encoder: each.skipped for each in found}
+    write_json(files[2], {"command": command, "results": rows, "pixel_floors": pixels, "skipped": skipped})
     return files
 
 
 def markdown(found: Sequence[Evaluated]) -> str:
     """A row for every dataset, evaluation, level and label set; a column for every encoder, with its random init.
 
-    Chance is the same for all encoders; pixels, where they were scored, as well.
+    Chance is the same for all encoders; of pixels, which each sees in windows and sizes of its own, the best are shown.
     """
     by_dataset: dict[str, dict[str, Evaluated]] = {}
     for each in found:
@@ -50,8 +52,8 @@ def markdown(found: Sequence[Evaluated]) -> str:
     for dataset, encoders in by_dataset.items():
         names = list(encoders)
         lines = [
-            _line(["evaluation", "level", "labels", "metric", *names, "chance"]),
-            _line(["---"] * (5 + len(names))),
+            _line(["evaluation", "level", "labels", "metric", *names, "chance", "pixels"]),
+            _line(["---"] * (6 + len(names))),
         ]
         cells: dict[tuple[Any, ...], dict[str, Result]] = {}
         for name, each in encoders.items():
@@ -61,9 +63,9 @@ def markdown(found: Sequence[Evaluated]) -> str:
             first = next(iter(of_row.values()))
             star = "*" if first.own else ""
             values = [_cell(of_row[name]) if name in of_row else "–" for name in names]
-            lines.append(
-                _line([evaluation, level or "–", f"{labels or '–'}{star}", metric, *values, _number(first.chance)])
-            )
+            floors = [result.pixels for result in of_row.values() if result.pixels is not None]
+            values += [_number(first.chance), _number(max(floors, default=None))]
+            lines.append(_line([evaluation, level or "–", f"{labels or '–'}{star}", metric, *values]))
         parts.append(f"### {_escaped(dataset)}\n\n" + "\n".join(lines))
     return "\n\n".join(parts) + f"\n\n± half of the 95 % interval; in brackets the random init; {MARKS_IN_WORDS}"
 

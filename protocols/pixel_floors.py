@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from architecture.encoder import Features
 from config.errors import InputError
+from config.schema import Config
 from data_utils.batches.loader import Batch
 from data_utils.views.views import crops_per_window, evaluation_views
 from protocols.encoded_split import FloatArray
@@ -63,7 +64,7 @@ class PixelEncoder(nn.Module):
         self.register_buffer("axes_PQ", axes_PQ)
 
     def forward(self, video_BTCHW: Tensor) -> Features:
-        """By look: one unit for each window, [B, 1, D]; windows of one frame have neither order nor differences."""
+        """By look: one unit for each window, [B, 1, D]."""
         with torch.autocast(video_BTCHW.device.type, enabled=False):
             frames_BTQ = (frame_values(video_BTCHW, self.side) - self.mean_P) @ self.axes_PQ
         seen = {MEAN: frames_BTQ.mean(dim=1)}
@@ -80,14 +81,14 @@ def frame_values(video_BTCHW: Tensor, side: int) -> Tensor:
     return frames.reshape(*video_BTCHW.shape[:2], -1)
 
 
-def pixel_floors(plan: Plan, device: torch.device) -> list[Result]:
-    """The test scores of pixels, by the evaluations that such a floor says something about, with their settings.
+def pixel_floors(plan: Plan, split: str, device: torch.device) -> list[Result]:
+    """The scores of pixels on a split, by the evaluations that they are a floor of, with the settings of these.
 
     Returns:
         Results whose level is the name of a look; [] where nothing has labels.
     """
     results = []
-    for data, evaluations in plan.on("test"):
+    for data, evaluations in plan.on(split):
         scored = [each for each in evaluations if each.protocol.has_pixel_floor and any(each.labels.values())]
         if not scored:
             continue
@@ -95,11 +96,15 @@ def pixel_floors(plan: Plan, device: torch.device) -> list[Result]:
         seen = _limited(data).seen_by(encoder, device)
         for evaluation in scored:
             names = list(dict.fromkeys(name for of_level in evaluation.labels.values() for name in of_level))
-            looks = [MEAN, IN_ORDER, DIFFERENCES] if data.config.window.length > 1 else [MEAN]
-            labels = dict.fromkeys(looks, names)
-            results += replace(evaluation, labels=labels, own={}).results("test", seen, None)
+            labels = dict.fromkeys(looks_at(data.config), names)
+            results += replace(evaluation, labels=labels, own={}).results(split, seen, None)
         seen.discard_files()
     return results
+
+
+def looks_at(config: Config) -> list[str]:
+    """The looks at windows of a config: those of one frame have neither order nor differences."""
+    return [MEAN, IN_ORDER, DIFFERENCES] if config.window.length > 1 else [MEAN]
 
 
 def _limited(data: EvaluationData) -> EvaluationData:

@@ -165,11 +165,14 @@ def _note(title: str, group: Sequence[Result], book: Book, split: str, at_init: 
 
 
 def _floor_note(result: Result) -> str:
-    averaged = result["averaged"]
+    averaged, looks = result["averaged"], ", ".join(f"`{look}`" for look in result["test"]["knn"])
     squares = f" Squares of {averaged} x {averaged} pixels are averaged." if averaged > 1 else ""
+    if "probe_dim" in result:  # of an earlier version
+        seen = f"kNN sees all pixels, the linear probe their first {result['probe_dim']} principal components."
+    else:
+        seen = f"Both see the first {result['components']} principal components of every frame."
     return (
-        f"- `raw pixels`, `mean frame`, `frame differences`: floors, of the same windows, a video as their mean. "
-        f"kNN sees all pixels, the linear probe their first {result['probe_dim']} principal components.{squares} "
+        f"- {looks}: floors, of the same windows, a video as their mean. {seen}{squares} "
         f"{result['seconds']:.0f} s, {result['peak_memory_mb']:.0f} MB. {_origin([result])}"
     )
 

@@ -84,12 +84,11 @@ def test_a_run_is_scored_as_it_scored_itself(runs: Runs, tmp_path: Path) -> None
 
 def test_several_runs_make_one_table(runs: Runs, tmp_path: Path) -> None:
     results = scored(tmp_path, runs.hierarchical.root, runs.supervised.root, "--protocol", "knn", "--levels", "clip")
-    assert [result["encoder"] for result in results] == ["plain"] * 3 + ["labelled"] * 3
-    assert {(result["evaluation"], result["level"], result["metric"]) for result in results} == {
-        ("knn", "clip", "top1")
-    }
+    shown = [result for result in results if result["primary"]]
+    assert [result["encoder"] for result in shown] == ["plain"] * 3 + ["labelled"] * 3
+    assert {(result["evaluation"], result["level"], result["metric"]) for result in shown} == {("knn", "clip", "top1")}
     text = (tmp_path / "results.md").read_text()
-    assert "| evaluation | level | labels | metric | plain | labelled | chance |" in text
+    assert "| evaluation | level | labels | metric | plain | labelled | chance | pixels |" in text
     assert "| knn | clip | program* | top1 |" in text
     with (tmp_path / "results.csv").open(newline="") as file:
         values = [float(row["value"]) for row in csv.DictReader(file)]
@@ -134,7 +133,7 @@ def test_other_data_brings_its_own_labels(runs: Runs, tiny_dataset: Path, tmp_pa
 def test_checkpoints_can_be_chosen(runs: Runs, tmp_path: Path) -> None:
     for checkpoint in ("last", str(runs.hierarchical.best)):
         results = scored(tmp_path, runs.hierarchical.root, "--checkpoint", checkpoint, "--protocol", "knn")
-        assert len(results) == 9
+        assert sum(result["primary"] for result in results) == 9
         assert "step" in results[0]["weights"]
 
 
@@ -245,6 +244,6 @@ def test_the_table_holds_what_names_hold() -> None:
     from evaluation.scoring import Evaluated
 
     result = Result("kn|n", "a|b", "test", "clip", "x", "top1", 50.0, random_init=20.0, chance=10.0, interval=4.0)
-    text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {})])
+    text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {}, [])])
     assert "### a\\|b" in text
     assert "| kn\\|n | clip | x | top1 | 50.0 ±4.0 (20.0) | 10.0 |" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 from typing import Any, Literal
 
 from runs.reporting.monitor_table import MONITORS
@@ -166,7 +165,7 @@ def _means(points: Sequence[Point]) -> list[Point]:
     """At most MAX_POINTS: means over neighbours where there are more."""
     size = -(-len(points) // MAX_POINTS) or 1
     parts = [points[start : start + size] for start in range(0, len(points), size)]
-    return [(fmean(step for step, _ in part), fmean(value for _, value in part)) for part in parts]
+    return [(sum(s for s, _ in part) / len(part), sum(v for _, v in part) / len(part)) for part in parts]
 
 
 def _known(points: Iterable[tuple[float, float | None]]) -> list[Point]:
@@ -177,7 +176,7 @@ def _value(record: Mapping[str, Any], *keys: str) -> float | None:
     """`record[keys[0]][keys[1]]...`; None where it is absent or null."""
     value: Any = record
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, dict) else None  # `Mapping` takes long to ask for
     return None if value is None else float(value)
 
 

@@ -1,0 +1,1 @@
+"""export.py in parts: an encoder for programs that know nothing of this one."""
