@@ -34,10 +34,49 @@ PICTURES = {
         "UMAP",
         "As t-SNE, but the places of the groups relative to each other say a little more.",
     ),
+    "epochs": (
+        "How the space forms",
+        "The same validation videos after some of the epochs, by PCA, each picture turned to lie upon the next. Groups "
+        "that part from each other are what the level learns.",
+    ),
+    "attention": (
+        "What the summaries look at",
+        "How much the summary of each level attends to its tokens: patches on their frames, frames and clips as bars; in "
+        "the last block, and through all blocks (rollout).",
+    ),
+    "token_colours": (
+        "What the tokens know",
+        "The first three principal components of each level's tokens as red, green and blue: what has one colour is alike "
+        "for the level.",
+    ),
+    "time_similarity": (
+        "Moments of a video",
+        "How alike the moments of a long video are for each level; lines mark where its labels change.",
+    ),
+    "nearest_videos": (
+        "Nearest neighbours",
+        "Test videos with the training videos that lie nearest to them, drawn by chance, and those that fare worst.",
+    ),
+    "confused_classes": (
+        "Confused classes",
+        "Of each true class (row), the share of its test videos that is taken for each class (column).",
+    ),
+    "class_scores": (
+        "Scores of the classes",
+        "For each class its score with the 95 % interval, and how many test videos it has.",
+    ),
+    "prediction_errors": (
+        "Errors of the predictions",
+        "How well units predict others, by distance in time and by place in the frame.",
+    ),
+    "predicted_pixels": (
+        "Predicted pixels",
+        "True frames, and what their summaries predict of them.",
+    ),
 }
 
 
-CHARTS = ("loss", "collapse")
+CHARTS = ("loss", "collapse", "pace")
 """Pictures of curves, besides those of evaluations: the report has the curves themselves, which say more."""
 
 
