@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from config.command_line import end_without_experiment, read_command_line
+from config.command_line import end_without_experiment, read_command_line, split_visualize
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -31,7 +31,9 @@ if __name__ == "__main__":
 
 import torch
 
+from config.errors import InputError
 from config.load import LoadedConfig, render_config
+from config.places import place
 from config.schema import Config
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
@@ -47,7 +49,9 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.command import draw
 from figures.kept_features import keep_features
+from figures.request import read_draw_request
 from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
@@ -101,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 loaded = read_command_line(arguments)
                 if loaded is None:
                     return 0
+                _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
+                if drawing is not None:
+                    return draw_instead(loaded.config, drawing)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -113,6 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if run is not None:
                 run.discard_if_unused()
+
+
+def draw_instead(config: Config, options: list[str]) -> int:
+    """Draws the run that a config names, as the options of visualization.py ask; returns the exit status."""
+    run = place(config.save_path, "save_path") / str(config.model_name)
+    if not run.is_dir():
+        raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
+    return draw(read_draw_request([str(run), *options]))
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:

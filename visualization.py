@@ -1,24 +1,37 @@
-"""Figures of a run: its curves, embeddings of the features that `eval.py` scored, and what the model sees."""
+"""Figures of a run: its curves, embeddings of the features that `eval.py` scored, and what the model sees.
+
+As a program it draws those of a finished or interrupted run: python visualization.py RUN [--method NAME ...].
+"""
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":
+    # Before the imports below, which take seconds; what follows is the module that main.py imports.
+    from figures.command import main
+
+    sys.exit(main())
+
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from config.schema import Config
+from figures.chosen_epochs import spread
 from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
-from figures.epochs import draw_epochs, own_colourings, spread
+from figures.epochs import draw_epochs, own_colourings
 from figures.scatter import draw_scatter, point_sets
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from runs.epoch_features import read_kept
 from runs.reporting.curves import draw_collapse, draw_losses, draw_scores
+from runs.reporting.drawing import file_name
 from runs.reporting.embedding import METHODS, Method
 from runs.results import Result
 from tasks.task import Task
@@ -86,12 +99,22 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
         "scatter": draw_points,
     }
     for name in dict.fromkeys([*drawings, *METHODS, "epochs"]):  # those of an earlier part of the run
-        (folder / f"{name}.png").unlink(missing_ok=True)
+        (folder / file_name(name)).unlink(missing_ok=True)
+    return draw_each(drawings)
+
+
+def draw_each(drawings: Mapping[str, Callable[[], object]]) -> dict[str, str]:
+    """Draws figures, by the names of their files without their ends.
+
+    Returns:
+        By file name, why some of them could not be drawn.
+    """
     failed = {}
     for name, draw in drawings.items():
         try:
             draw()
         except Exception as error:  # whatever it is
-            failed[f"{name}.png"] = " ".join(f"{type(error).__name__}: {error}".split())
-            logger.warning("figure %s.png could not be drawn: %s", name, failed[f"{name}.png"])
+            file = file_name(name)
+            failed[file] = " ".join(f"{type(error).__name__}: {error}".split())
+            logger.warning("figure %s could not be drawn: %s", file, failed[file])
     return failed

@@ -31,8 +31,9 @@ def draw_embeddings(
     max_videos: int,
     scores: Mapping[tuple[str, str], str] | None = None,
     methods: Sequence[Method] | None = None,
+    names: Mapping[Method, str] | None = None,
 ) -> list[Path]:
-    """Draws `pca`, `tsne` and `umap`: a row per level, a column per colouring, a point per part of a video.
+    """Draws `pca.png`, `tsne.png` and `umap.png`: a row per level, a column per colouring, a point per part of a video.
 
     Without colourings there is one column, of points that look alike.
 
@@ -48,6 +49,7 @@ def draw_embeddings(
         max_videos: videos drawn at K = 1; at more parts fewer, so that no panel has more points than this.
         scores: by (level, name of a colouring), a score in words, for the panels' titles.
         methods: which of the figures; None: all.
+        names: of the files, without their ends; None: those above.
 
     Returns:
         The paths of the figures.
@@ -70,7 +72,8 @@ def draw_embeddings(
             for parts, (_, of_level) in drawn.items()
         }
         rows = _rows(embedded, {parts: chosen for parts, (chosen, _) in drawn.items()}, colourings, scores or {})
-        path = draw_page(f"{METHODS[method]} of the features of each level", rows, folder / f"{method}.png")
+        path = folder / f"{(names or {}).get(method, method)}.png"
+        path = draw_page(f"{METHODS[method]} of the features of each level", rows, path)
         logger.info("figure %s: %.1f s", path.name, time.perf_counter() - start)
         paths.append(path)
     return paths
@@ -109,7 +112,7 @@ def _rows(
         for name, colouring in colourings.items():
             classes = colouring.values[videos[colouring.parts]].reshape(-1, colouring.values.shape[2])
             score = scores.get((level, name))
-            title = f"{level} \u00b7 {shortened(name, TITLE_CELLS)}" + (f"   {score}" if score else "")
+            title = f"{level} \u00b7 {shortened(name, TITLE_CELLS)}" + (f": {score}" if score else "")
             row.append(Panel(title, embedded[colouring.parts][level], classes, colouring))
         rows.append(row)
     return rows

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from figures.chosen_epochs import PAGE
 from figures.colouring import Colouring
 from figures.legends import TITLE_CELLS
 from figures.panels import SMALL_SIDE, Panel, draw_page
@@ -17,16 +18,9 @@ from runs.epoch_features import EpochFeatures
 from runs.reporting.drawn_text import shortened
 from runs.reporting.embedding import METHODS, Method, Points, project, turned, why_not
 
-COLUMNS = 6  # epochs side by side
 MIN_SHARED = 3  # points by which one picture can be laid upon another
 
 logger = logging.getLogger(__name__)
-
-
-def spread(kept: Sequence[EpochFeatures], count: int = COLUMNS) -> list[EpochFeatures]:
-    """At most `count` of them, spread evenly; the first and the last are among them."""
-    places = np.linspace(0, len(kept) - 1, min(count, len(kept))).round().astype(int)
-    return [kept[place] for place in dict.fromkeys(places.tolist())]
 
 
 def draw_epochs(
@@ -63,8 +57,8 @@ def draw_epochs(
         panels = []
         for each, points in zip(having, done[level, parts], strict=True):
             panels.append(_panel(each.title, points, colouring, [row_of.get(video) for video in each.paths[parts]]))
-        for first in range(0, len(panels), COLUMNS):
-            rows.append([replace(panels[first], label=name), *panels[first + 1 : first + COLUMNS]])
+        for first in range(0, len(panels), PAGE):
+            rows.append([replace(panels[first], label=name), *panels[first + 1 : first + PAGE]])
     drawn = draw_page(f"{METHODS[method]} over the epochs, of the same validation videos", rows, path, SMALL_SIDE)
     logger.info("figure %s: %.1f s", drawn.name, time.perf_counter() - start)
     return drawn

@@ -60,12 +60,13 @@ def draw_page(title: str, rows: Sequence[Sequence[Panel]], path: Path, side: flo
     legends = [Legend.of(colouring, letters) for colouring in shown.values()]
     columns = max((len(row) for row in rows), default=1)
     wide = max(columns * (side + 0.2 if side == SIDE else side), WIDTH * max(1, len(legends)))
+    side = min(SIDE, max(side, wide / columns - 0.2))  # a few small panels fill a page that its legends make wide
     size, letter = (5.0, 9.0) if side < _SMALL else (11.0, 10.0)
     below = max((legend.height for legend in legends), default=0)
-    cells = int(wide / columns / (letter * _LETTER))
+    cells = int((wide - 0.4) / columns / (letter * _LETTER))
     titles = [[letters.text(panel.title, cells) for panel in row] for row in rows]
     labels = [[letters.text(panel.label, int(side / (letter * _LETTER))) for panel in row] for row in rows]
-    head = letters.text(title, int(wide / (13 * _LETTER)), lines=2)  # bold letters of 12 points
+    head = letters.text(title, int(wide / (12 * _LETTER)), lines=2)
     with mpl.rc_context(STYLE | letters.style):
         fig = Figure((wide, _HEAD + side * len(rows) + below), layout="constrained")
         fig.suptitle(head, fontsize=12, fontweight="bold", parse_math=False)
@@ -110,10 +111,7 @@ def draw_panel(ax: Axes, panel: Panel, size: float) -> None:
             if not mine_P.any():
                 continue
             colours = [panel.colouring.look(int(value))["color"] for value in shown_P[mine_P]]
-            look: dict[str, Any] = {
-                "s": size * area,
-                "alpha": 0.8,
-                "linewidths": 0.9 if marker == "x" else 0,
-                "marker": marker,
-            }
+            line = 0.9 if marker == "x" else 0
+            alpha = 0.8 if area == SIZES[0] else 1.0  # what is inside keeps its colour
+            look: dict[str, Any] = {"s": size * area, "alpha": alpha, "linewidths": line, "marker": marker}
             ax.scatter(points[mine_P, 0], points[mine_P, 1], color=colours, **look)

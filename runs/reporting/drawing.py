@@ -52,6 +52,11 @@ def figures_as(kind: Format, dpi: int = PRINT_DPI) -> Iterator[None]:
         _written.reset(token)
 
 
+def file_name(stem: str) -> str:
+    """The name of a figure's file, as it is written here."""
+    return f"{stem}.{_written.get()[0]}"
+
+
 def save_figure(fig: Figure, path: Path) -> Path:
     """Writes a figure: a PNG file, or what `figures_as` says, whose name ends accordingly.
 
@@ -62,7 +67,7 @@ def save_figure(fig: Figure, path: Path) -> Path:
         InputError: the file cannot be written.
     """
     kind, dpi = _written.get()
-    path = path.with_name(f"{path.name.removesuffix('.png')}.{kind}")
+    path = path.with_name(file_name(path.name.removesuffix(".png")))
     with atomic_write(path) as file, mpl.rc_context(_REPEATABLE):
         fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return path

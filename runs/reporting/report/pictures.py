@@ -41,13 +41,13 @@ PICTURES = {
     ),
     "attention": (
         "What the summaries look at",
-        "How much the summary of each level attends to its tokens: patches on their frames, frames and clips as bars; in "
-        "the last block, and through all blocks (rollout).",
+        "How much the summary of each level attends to its tokens: patches on their frames, frames and clips as bars; "
+        "in the last block, and through all blocks (rollout).",
     ),
     "token_colours": (
         "What the tokens know",
-        "The first three principal components of each level's tokens as red, green and blue: what has one colour is alike "
-        "for the level.",
+        "The first three principal components of each level's tokens as red, green and blue: what has one colour is "
+        "alike for the level.",
     ),
     "time_similarity": (
         "Moments of a video",
