@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from config.curriculum import RANK
 from config.errors import InputError
 from config.schema import Config
+from config.validation_schedule import never_validates
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.views.views import evaluation_views
 from monitors import collapse_alarms, effective_rank, feature_monitors, gradient_norms, shuffled_ratios, spread
@@ -64,9 +65,20 @@ class Validation:
 
     @classmethod
     def restored(cls, record: Mapping[str, Any], own_labels: Mapping[str, str]) -> Validation:
-        """From `record`, in the form of older versions, too, which did not say each level's own labels."""
+        """From `record`; NO_FLOOR where that is empty.
+
+        Args:
+            record: in the form of older versions, too, which did not say each level's own labels.
+            own_labels: by level.
+        """
+        if not record:
+            return NO_FLOOR
         measured = {name: record[name] for name in ("rank", "std", "monitors", "alarms")}
         return cls(results_of(record, own_labels), **measured)
+
+
+NO_FLOOR = Validation([], {}, {}, {}, [])
+"""In place of a validation before training, where `validate_before` is false."""
 
 
 class Validator:
@@ -80,13 +92,17 @@ class Validator:
         at_init: Validation | None,
         records: Sequence[Mapping[str, Any]] = (),
         keep: Callable[[EncodedSplit], None] = lambda _: None,
+        *,
+        first: bool = False,
     ) -> Validation:
         """One validation.
 
         Args:
-            at_init: the validation of the untrained encoder; None where this is it.
+            at_init: the validation of the untrained encoder, `NO_FLOOR` where there was none; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
             keep: is given the validation videos as the encoder sees them.
+            first: whether none has followed a training step before. Predictions need some steps before they tell videos
+                apart: the first one is not held to that.
         """
         own = self._plan.own.seen_by(self._task.encoder, self._device)
         results = score(self._plan, "val", own, self._task.classifier, lasting=False)
@@ -96,13 +112,10 @@ class Validator:
         monitors = feature_monitors(queries.singles, videos)
         monitors |= shuffled_ratios(self._task, self._single_windows(), self._config.seed)
         monitors |= {"grad_norm": gradient_norms(records)} if at_init else {}
-        # Predictions need some steps before they tell videos apart: the first validation after training has begun is
-        # not held to that. Two records are there by then, as the one at init is among them.
-        is_first = sum(record["kind"] == "validation" for record in records) < 2
         own.discard_files()
         return Validation(
             with_random_init(results, at_init.results if at_init else results),
-            alarms=collapse_alarms(monitors, at_init.measured(), first=is_first) if at_init else [],
+            alarms=collapse_alarms(monitors, at_init.measured(), first=first) if at_init else [],
             rank=monitors.pop("rank"),
             std=monitors.pop("std"),
             monitors=monitors,
@@ -231,6 +244,8 @@ def why_no_choice(plan: Plan, config: Config) -> str | None:
     """Why validation cannot choose between checkpoints, so that the last one is taken; None where it can."""
     if config.choose_by is None:
         return "choose_by is null"
+    if never_validates(config):
+        return "val_interval is 0"
     chooses = plan.find(config.choose_by)
     if chooses is None:
         return plan.skipped.get(config.choose_by, f"evaluations.{config.choose_by} is null")

@@ -35,6 +35,7 @@ from config.errors import InputError
 from config.load import LoadedConfig, render_config
 from config.places import place
 from config.schema import Config
+from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
@@ -83,6 +84,7 @@ from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
+from tasks.encoder import check_start
 from tasks.task import Task
 from train import Trainer, training_loader
 from visualization import DrawnRun, draw_figures
@@ -147,6 +149,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
     else:
         read_carried(stages[0].config)
+        check_start(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
     environment = describe_run(loaded, stages[first].config, run, device)
@@ -220,6 +223,8 @@ def summarise(
     return test.record() | {
         "evaluations": plan.described(),
         "skipped": plan.skipped,
+        "untrained": plan.untrained(),
+        "drawn_val": experiment.catalogs["val"].drawn or None,
         "own_labels": plan.own.own,
         "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
         "task": config.task,
@@ -325,21 +330,25 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Validates the random init, which is the floor; takes over what `carry_from` names, and validates that, too."""
+    """Takes over what `carry_from` names; validates the random init, which is the floor, and what was taken over."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
-        history.at_init = validate_at_init(experiment, task, log, keep=keeping(experiment, history, epoch=0)).record()
+        if config.validate_before:
+            keep = keeping(experiment, history, epoch=0)
+            history.at_init = validate_at_init(experiment, task, log, keep=keep).record()
         return history, log
     note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
     log.take_over(records_before(config))
+    if not config.validate_before:
+        return history, log
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    carried_over = validator.run(at_init, log.records(), keeping(experiment, history, epoch=0))
-    announce("carried over", carried_over, experiment.plan, log, step=0, epoch=0)
+    validation = validator.run(at_init, log.records(), keeping(experiment, history, epoch=0), first=True)
+    announce("carried over", validation, experiment.plan, log, step=0, epoch=0)
     return history, log
 
 
@@ -375,8 +384,9 @@ def train_epochs(
                     break
             else:
                 epoch = history.epoch + 1
-                if epoch % config.val_interval == 0 or epoch == config.num_epochs:
-                    validation = validator.run(at_init, log.records(), keeping(experiment, history, epoch))
+                if validates_after(epoch, config):
+                    keep, first = keeping(experiment, history, epoch), not log.has_validated()
+                    validation = validator.run(at_init, log.records(), keep, first=first)
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
@@ -387,7 +397,9 @@ def train_epochs(
             saver.save(run.last)
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                 end_run_on_alarms(alarms, history.total_steps)
-        if history.best_score is None and not stop.requested:  # best.pt was lost, and nothing is left to train
+        # No validation chose: there was none, none can, or the best.pt that it chose was lost.
+        none_chose = history.best_score is None or (not can_choose and history.best_step != history.step)
+        if none_chose and not stop.requested:
             history.best_step = history.step
             saver.save(run.best)
             saver.save(run.last)

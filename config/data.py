@@ -76,6 +76,12 @@ class CatalogDataset(Dataset):
 
     name: Literal["catalog"]
     catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
+    val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.15,
+        description="share of `train.csv` that is drawn for validation where there is no `val.csv`: whole groups where "
+        "there is a column `group`, else within each class",
+    )
+    val_seed: int = Field(default=0, ge=0, description="of that draw, which is the same for all seeds of the run")
 
 
 AnyDataset = MovingDigits | CatalogDataset
@@ -88,7 +94,8 @@ class WindowConfig(Section):
     sampling: Literal["dense", "uniform"] = Field(
         default="dense",
         description="dense: frames are `frequency` apart, wherever the window begins; uniform: a window spans all of "
-        "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing",
+        "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing; "
+        "`spread: true` is another spelling of uniform, `spread: false` of dense",
     )
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(

@@ -128,13 +128,18 @@ def _differences(then: Any, now: Any, kind: type[BaseModel] | None, prefix: str)
         if key not in then or key not in now:
             continue
         was, value, item = then[key], now[key], _item(kind, key)
-        if item is not None and isinstance(was, Mapping) and isinstance(value, Mapping) and was.keys() == value.keys():
+        if item is not None and _holds_mappings(was) and _holds_mappings(value) and was.keys() == value.keys():
             for name in was:
                 lacks_nothing = item.model_validate(_known(was[name], item, "", [])).model_dump()
                 yield from _differences(lacks_nothing, value[name], item, f"{prefix}{key}.{name}.")
             continue
         inner = _section(kind, key, was) if isinstance(value, Mapping) else None
         yield from _differences(was, value, inner, f"{prefix}{key}.")
+
+
+def _holds_mappings(value: Any) -> bool:
+    """Whether it is a mapping of mappings; a level's labels, for one, may also be the name of a column alone."""
+    return isinstance(value, Mapping) and all(isinstance(item, Mapping) for item in value.values())
 
 
 def _section(kind: type[BaseModel], key: str, value: Any) -> type[BaseModel] | None:

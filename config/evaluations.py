@@ -25,7 +25,7 @@ class Evaluation(Section):
     protocol: str = Field(description="how the encoder is scored: a file of `protocols/`")
     when: Annotated[list[When], Field(min_length=1)] = Field(
         default=["test"],
-        description="after every `val_interval` epochs, on validation videos; at the end, on test videos",
+        description="when the schedule of validations says so, on validation videos; at the end, on test videos",
     )
     data: dict[str, Any] = Field(
         default={},
@@ -65,6 +65,7 @@ else:
 TAKEN = {
     *("windows", "views", "loss", "collapse", "pca", "tsne", "umap"),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
+    *("untrained", "drawn_val"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
     *("failed_figures", "debug", "pixel_floors"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,10 @@ from config.messages import first_error, shortened
 from config.schema import Config
 from config.spellings import respelled
 from config.stages import StepLayer, check_order, respelled_steps, spell_out, stage_values, without_effect
+from config.validation_schedule import idle_keys
 from config.yaml_text import MAX_DEPTH, MAX_VALUES, parse_yaml, to_yaml
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_FILES = ("arch_config.yaml", "data_config.yaml", "train_config.yaml")
 SWEEP = "sweep"  # the section of a config file that sweep.py reads: no run ever sees it
@@ -66,6 +70,7 @@ class LoadedConfig:
         if self.vanished:
             lines.append(f"this version of the program does not have {', '.join(self.vanished)}: they are ignored")
         lines += without_effect(self.source, [stage.source for stage in self.stages])
+        lines += dict.fromkeys(line for each in self.stages or (self,) for line in idle_keys(each.config))
         if self.sweep is not None:
             lines.append(f"this is a single run: the section {SWEEP} of the config is for sweep.py")
         return lines
@@ -169,10 +174,16 @@ def restore_config(values: object, label: str) -> Config:
     """
     if not isinstance(values, Mapping) or not values:
         raise InputError(f"{label}: not the config of a run")
+    earlier = read_earlier(values, label)
+    if earlier.vanished:
+        logger.warning(
+            "%s has %s, which this version of the program does not have: ignored", label, ", ".join(earlier.vanished)
+        )
     try:
-        return Config.model_validate(filled(read_earlier(values, label).values, Config, _default_values()[0]))
+        return Config.model_validate(filled(earlier.values, Config, _default_values()[0]))
     except ValidationError as error:
-        raise InputError(f"{label}: {first_error(error, Config, lambda _: label)}") from None
+        wrong = first_error(error, Config, lambda _: "there")
+        raise InputError(f"{label}: {wrong}; perhaps a newer version of the program wrote it") from None
 
 
 def is_run_config(path: Path) -> bool:

@@ -19,6 +19,7 @@ from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
 from tasks.settings import TaskSettings
@@ -100,7 +101,25 @@ class TrainConfig(Section):
     )
     strict_monitors: bool = Field(description="an alarm of a collapse monitor ends the run")
 
-    val_interval: Positive = Field(description="epochs between validations")
+    val_schedule: Literal["linear", "exponential"] = Field(
+        default="linear",
+        description="the epochs after which a run, or a stage, validates. linear: every `val_interval`-th; exponential:"
+        " 1, and on by `val_factor`; the last one is always among them",
+    )
+    val_interval: Annotated[int, Field(ge=0)] = Field(
+        description="epochs between validations of a linear schedule; 0: none is followed by one, and the last "
+        "checkpoint is taken"
+    )
+    val_factor: Annotated[float, Field(ge=1, le=1000)] = Field(
+        default=2.0,
+        description="of an exponential schedule: its epochs are the powers of this number, rounded down; 2: 1, 2, 4, "
+        "8, 16; 1.5: 1, 2, 3, 5, 7, 11, 17; 1: every epoch",
+    )
+    validate_before: bool = Field(
+        default=True,
+        description="validate before the first step, too: what later validations are compared with, and what tells a "
+        "fall of the collapse monitors",
+    )
     evaluations: dict[str, AnyEvaluation | None] = Field(
         default_factory=default_evaluations,
         validate_default=True,
@@ -161,6 +180,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self._check_turns()
         check_evaluations(self)
         check_curriculum(self)
+        check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
 
     def _check_turns(self) -> None:

@@ -1,4 +1,4 @@
-"""How keys were spelled before tasks and encoders had sections of their own: old files and commands go on working."""
+"""Other spellings of keys: old ones, from before tasks and encoders had sections, go on working; `window.spread`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.errors import InputError
+from config.yaml_text import to_yaml
 
 LOSS = "hierarchical.loss"
 OLD_SPELLINGS = {
@@ -50,6 +51,7 @@ OLD_SPELLINGS = {
     # The control.
     "augment_training": "supervised.augment",
 }
+SPREAD, SAMPLING = "spread", "sampling"
 
 
 def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set[str]]:
@@ -64,9 +66,10 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
         touched `loss_params`, whichever file had them, while another `hierarchical.loss.name` replaces the loss whole.
 
     Raises:
-        InputError: a key is given in both spellings.
+        InputError: a key is given in both spellings, or `spread` is neither true nor false.
     """
     today = copy.deepcopy(dict(layer))
+    _respell_windows(today, label)
     for old, new in OLD_SPELLINGS.items():
         *outer, last = old.split(".")
         holder: Any = today
@@ -81,6 +84,22 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
     return today, {LOSS} if "loss_fn" in layer else set()
 
 
+def _respell_windows(layer: dict[str, Any], label: str) -> None:
+    """Says `sampling` for `spread`, in place, in the run's window and in those of evaluations on other data."""
+    data: dict[str, Any] = {"": layer}
+    evaluations = layer.get("evaluations")
+    for name, evaluation in evaluations.items() if isinstance(evaluations, dict) else ():
+        data[f"evaluations.{name}.data."] = evaluation.get("data") if isinstance(evaluation, dict) else None
+    for prefix, values in data.items():
+        window = values.get("window") if isinstance(values, dict) else None
+        if not isinstance(window, dict) or SPREAD not in window:
+            continue
+        spread = window.pop(SPREAD)
+        if not isinstance(spread, bool):
+            raise InputError(f"{prefix}window.{SPREAD} ({label}): expected true or false, got {to_yaml(spread)}")
+        _put(window, [SAMPLING], "uniform" if spread else "dense", SPREAD, label, f"{prefix}window.")
+
+
 def today(dotted: str) -> str:
     """A dotted key as it is spelled today."""
     for old, new in OLD_SPELLINGS.items():
@@ -89,8 +108,8 @@ def today(dotted: str) -> str:
     return dotted
 
 
-def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: str) -> None:
-    """Puts what `old` held where it belongs today, beside what is there already."""
+def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: str, prefix: str = "") -> None:
+    """Puts what `old` held where it belongs today, beside what is there already; `prefix`: before both, in messages."""
     target = layer
     for depth, key in enumerate(path[:-1], start=1):
         inner = target.setdefault(key, {})
@@ -100,8 +119,8 @@ def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: st
     if clash := _clash(target, path[-1], value):
         inside = clash[1:]
         raise InputError(
-            f"{'.'.join([old, *inside])} and {'.'.join([*path, *inside])} are two spellings of one key, and {label} "
-            "has both; keep the second one"
+            f"{prefix}{'.'.join([old, *inside])} and {prefix}{'.'.join([*path, *inside])} are two spellings of one "
+            f"key, and {label} has both; keep the second one"
         )
     _add(target, path[-1], value)
 

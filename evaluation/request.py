@@ -15,6 +15,7 @@ from config.errors import InputError
 from config.files import read_file
 from config.load import parse_overrides
 from config.places import place
+from config.spellings import respelled
 from protocols import PROTOCOLS
 
 CHECKPOINTS = ("best", "last")
@@ -155,7 +156,7 @@ def _read_data(given: str) -> OtherData:
         return OtherData(path.resolve().name, {"dataset": {"name": "catalog", "root": str(path)}})
     if not path.is_file():
         raise InputError(f"--dataset {given}: neither a YAML file nor the folder of a prepared dataset")
-    keys = read_file(path)
+    keys, _ = respelled(read_file(path), f"--dataset {given}")
     unknown = [key for key in keys if key not in DataConfig.model_fields]
     if unknown:
         hint = _hint(unknown[0], DataConfig.model_fields)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from protocols.attentive_probe import AttentiveProbe
 from protocols.classifier import Classifier
 from protocols.clustering import Clustering
 from protocols.knn import KNN
@@ -13,6 +14,7 @@ from protocols.temporal_order import TemporalOrder
 PROTOCOLS: dict[str, type[Protocol[Any]]] = {
     "knn": KNN,
     "linear_probe": LinearProbe,
+    "attentive_probe": AttentiveProbe,
     "retrieval": Retrieval,
     "clustering": Clustering,
     "temporal_order": TemporalOrder,

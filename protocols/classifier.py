@@ -12,6 +12,7 @@ class Classifier(Protocol[NoSettings]):
     title = "supervised"
     heading = "Supervised accuracy on the test split"
     note = "The classifier that was trained with the encoder."
+    uses_classifier = True
 
     def score(self, subject: Subject) -> list[Score]:
         """See `Protocol.score`; the untrained encoder has no classifier, so there is no score at random init."""

@@ -17,6 +17,7 @@ from config.schema import Config
 from data_utils.batches.few_videos import few_videos
 from data_utils.batches.opening import open_bad_videos, open_catalogs
 from data_utils.catalog.annotations.multi import MultiLabelSet
+from data_utils.catalog.annotations.untrained import Untrained
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.catalog.dataset_card import catalog_folder, completed
@@ -72,6 +73,13 @@ class EvaluationData:
         """The label sets that say several classes at once."""
         annotations = self.catalogs["train"].annotations
         return [name for name, annotation in annotations.items() if isinstance(annotation, MultiLabelSet)]
+
+    def untrained(self, split: str, labels: str | None) -> Untrained:
+        """The videos of a split that show classes that no training video shows; none of what is no label set."""
+        scored = self.catalogs[split]
+        if labels not in scored.classified:
+            return Untrained(labels or "", 0, len(scored.table), [])
+        return scored.untrained(labels, self.catalogs["train"])
 
     def seen_by(self, encoder: nn.Module, device: torch.device) -> EncodedData:
         """The data with an encoder, nothing encoded yet."""
@@ -143,6 +151,7 @@ class PlannedEvaluation:
             interval=score.interval,
             own=own,
             primary=score.primary,
+            untrained=self.data.untrained(split, score.labels).videos,
         )
 
 
@@ -168,6 +177,19 @@ class Plan:
     def catalogs(self, split: str) -> dict[str, Catalog]:
         """By name of the evaluation, the videos of a split that it looks at."""
         return {evaluation.name: evaluation.data.catalogs[split] for evaluation in self.evaluations}
+
+    def untrained(self) -> list[dict[str, Any]]:
+        """What counts as wrong in any case: see `Untrained`; by dataset, scored split and label set."""
+        found = {}
+        for evaluation in self.evaluations:
+            for split in evaluation.split_names:
+                for labels in dict.fromkeys(name for of_level in evaluation.labels.values() for name in of_level):
+                    untrained = evaluation.data.untrained(split, labels)
+                    if untrained.videos:
+                        place = {"dataset": evaluation.data.name, "split": split, "labels": labels}
+                        told = {"videos": untrained.videos, "of": untrained.of, "classes": untrained.classes}
+                        found[id(evaluation.data), split, labels] = place | told
+        return list(found.values())
 
     @property
     def titles(self) -> dict[str, str]:
@@ -225,10 +247,25 @@ def plan_evaluations(config: Config, own: EvaluationData, lists: Path) -> Plan:
             )
             logger.warning("evaluations.%s is skipped: %s", name, skipped[name])
             continue
+        if protocol.uses_classifier and config.task_settings.learns_classes:
+            _check_classes(name, own, data)
         _tell_what_is_not_scored(name, settings, data, labels)
         title = protocol.title if name in (settings.protocol, protocol.title) else f"{protocol.title} ({name})"
         planned.append(PlannedEvaluation(name, title, protocol(settings.settings), settings, data, labels, own_labels))
     return Plan(own, planned, skipped)
+
+
+def _check_classes(name: str, own: EvaluationData, data: EvaluationData) -> None:
+    """Raises InputError where the classifier that the task trains cannot name the classes of other data."""
+    if not own.own or not data.own:
+        return
+    (learned, asked) = (each.catalogs["train"].labels[list(each.own.values())[-1]] for each in (own, data))
+    if learned.classes != asked.classes:
+        raise InputError(
+            f"evaluations.{name}: the classifier learns the {len(learned.classes)} classes of '{learned.name}' in "
+            f"{own.name}, and the {len(asked.classes)} of '{asked.name}' in {data.name} are others; use the protocol "
+            "knn or linear_probe there"
+        )
 
 
 def _tell_what_is_not_scored(

@@ -85,6 +85,9 @@ class Protocol(ABC, Generic[SettingsT]):
     scores_multi: ClassVar[bool] = False
     """Whether it can score label sets that say several classes at once."""
 
+    uses_classifier: ClassVar[bool] = False
+    """Whether it scores the task's own classifier, which knows the classes of the run's data alone."""
+
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
 

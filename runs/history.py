@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from config.earlier import differences, read_earlier
 from config.errors import InputError
 from config.evaluations import choosing
+from config.validation_schedule import SCHEDULE_KEYS
 
 if TYPE_CHECKING:
     from config.schema import Config
@@ -26,11 +27,13 @@ FREE_KEYS = {
     "eval_memory_mb",
     "features_memory_mb",
     "num_epochs",
-    "val_interval",
+    *SCHEDULE_KEYS,
+    "validate_before",
     "log_interval",
     "figures",
     "figure_videos",
     "figure_epochs",
+    "pixel_floors",
     "strict_monitors",
     "tracking",
     "wandb",

@@ -115,6 +115,18 @@ def load_weights(
         key: what asked for them, for messages.
 
     Raises:
+        InputError: see `check_weights`.
+    """
+    check_weights(network, weights, path, key)
+    network.load_state_dict({**network.state_dict(), **weights})
+
+
+def check_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], path: Path, key: str = "encoder_checkpoint"
+) -> None:
+    """Refuses weights that are not those of `network`, whose own do not matter; arguments as for `load_weights`.
+
+    Raises:
         InputError: a name is missing or unknown, or a shape is another one.
     """
     expected = network.state_dict()
@@ -129,7 +141,6 @@ def load_weights(
     if other:
         found, wanted = (list(tensors[other[0]].shape) for tensors in (weights, expected))
         raise InputError(f"{key}: {_named(other)} is {found} in {path}, not {wanted}; {advice}")
-    network.load_state_dict({**expected, **weights})
 
 
 def _named(names: list[str]) -> str:

@@ -39,6 +39,8 @@ class Result:
     std: float | None = None
     """Over the seeds of the protocol, where there are several; `value` is their mean."""
     seeds: int = 1
+    untrained: int = 0
+    """Videos of the split that show a class that no training video shows: they count as wrong."""
 
     @property
     def floor(self) -> float | None:

@@ -99,14 +99,29 @@ def _same_shapes(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool
 
 def load_weights_of(checkpoint: Mapping[str, Any], task: nn.Module, path: Path) -> None:
     """Puts the weights of a checkpoint into `task`. Raises InputError where they do not fit it."""
-    expected = task.state_dict()
-    if not _same_shapes(checkpoint["task"], expected):
-        names = sorted(checkpoint["task"].keys() ^ expected.keys()) or ["a shape"]
+    expected, found = task.state_dict(), checkpoint["task"]
+    if not _same_shapes(found, expected):
+        names = sorted(found.keys() ^ expected.keys())
         raise InputError(
             f"the weights in {path} are not those of this model ({names[0]} differs): another version of the program "
             "wrote it; continue the run with that version, or start anew under another model_name=..."
+            if names
+            else _other_shape(found, expected, path)
         )
     task.load_state_dict(checkpoint["task"])
+
+
+def _other_shape(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> str:
+    """The message about weights of the same names and other shapes."""
+    other = [name for name in expected if found[name].shape != expected[name].shape]
+    classes = all("classifier" in name for name in other)
+    why = "the training videos have other classes than then" if classes else "another version of the program wrote it"
+    shapes = f"{other[0]} is {list(found[other[0]].shape)} there and {list(expected[other[0]].shape)} here"
+    back = "bring the labels of then back" if classes else "continue the run with that version"
+    return (
+        f"the weights in {path} are not those of this model ({shapes}): {why}; {back}, or start anew under another "
+        "model_name=..."
+    )
 
 
 def config_to_resume(last: Mapping[str, Any], stages: Sequence[Mapping[str, Any]], path: Path) -> Mapping[str, Any]:

@@ -39,6 +39,10 @@ class StageLog:
         """All records of the stage."""
         return [record for record in self._log.records() if record.get("stage") == self._stage]
 
+    def has_validated(self) -> bool:
+        """Whether a validation has followed a training step of the stage."""
+        return any(record["kind"] == "validation" and record["step"] > self._first_step for record in self.records())
+
     def drop_after(self, step: int, epoch: int) -> None:
         """Removes what is done again from `step` and `epoch` of the stage on; see `MetricLog.drop_after`."""
         self._log.drop_after(self._first_step + step, self._first_epoch + epoch, self._stage)

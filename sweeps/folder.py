@@ -13,6 +13,7 @@ from config.errors import InputError
 from config.load import load_config
 from config.messages import shown
 from config.places import place
+from config.validation_schedule import SCHEDULE_KEYS
 from runs.folder import RunFolder
 from runs.history import FREE_KEYS
 from runs.process.atomic import write_json
@@ -20,7 +21,7 @@ from sweeps.plan import PlannedRun
 from sweeps.training import Training
 
 # What may differ between a run that is there and the config that the sweep has for it now.
-_MAY_DIFFER = FREE_KEYS - {"num_epochs", "val_interval"} | {"model_name"}
+_MAY_DIFFER = FREE_KEYS - {"num_epochs", *SCHEDULE_KEYS} | {"model_name"}
 
 
 @dataclass(frozen=True)

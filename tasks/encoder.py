@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
+
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
 from architecture.video_cnn import FEATURE_DIM, VideoCNN
 from config.schema import Config
-from tasks.encoder_checkpoint import load_encoder_checkpoint
+from tasks.encoder_checkpoint import check_encoder_checkpoint, load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,18 @@ def build_encoder(config: Config) -> Network:
     network = build_network(config)
     load_encoder_checkpoint(network, config)
     return network
+
+
+def check_start(config: Config) -> None:
+    """Looks whether the encoder can start from `encoder_checkpoint`, before anything that takes long.
+
+    Raises:
+        InputError: see `load_encoder_checkpoint`.
+    """
+    if config.encoder_checkpoint is not None:
+        with torch.device("meta"):  # shapes, without numbers
+            network = build_network(config)
+        check_encoder_checkpoint(network, config)
 
 
 def feature_dim(config: Config, level: str) -> int:

@@ -37,6 +37,7 @@ _NOT_COMPUTED = {
     "figure_videos",
     "figure_epochs",
     "figures",
+    "pixel_floors",
     "num_workers",
     "strict_monitors",
 }
@@ -161,7 +162,7 @@ def plan_run(book: Book, dataset: str, recipe: str, seed: int, overrides: Sequen
     layers = [book.common, of_dataset.overrides, *own, parse_overrides(overrides)]
     given = [*_as_arguments(*layers), f"seed={seed}", "log_interval=1"]
     epochs = load_config(of_dataset.config, given).config.num_epochs
-    given.append(f"val_interval={epochs}")
+    given += ["val_schedule=linear", f"val_interval={epochs}", "validate_before=true"]
     loaded = load_config(of_dataset.config, given)
     values = loaded.config.model_dump(exclude=_NOT_COMPUTED)
     return _run(dataset, recipe, seed, of_dataset.config, given, loaded, values)
@@ -174,7 +175,8 @@ def plan_floors(book: Book, dataset: str, overrides: Sequence[str]) -> Run:
     loaded = load_config(of_dataset.config, given)
     knn = knn_settings(loaded.config.evaluations)
     values = loaded.config.model_dump(include=_SEEN_BY_FLOORS)
-    values |= {"knn_k": knn.k, "knn_temperature": knn.temperature}
+    # Frames were seen pixel by pixel at first: what was measured then is not repeated by the same command.
+    values |= {"knn_k": knn.k, "knn_temperature": knn.temperature, "looks": "components of frames"}
     return _run(dataset, FLOORS, 0, of_dataset.config, given, loaded, values)
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from config.data import DataConfig
+from config.data import CatalogDataset, DataConfig
 from config.errors import InputError
 from config.places import place
 from data_utils.batches.short_videos import without_short
 from data_utils.batches.windows import NO_FRAME_RATE, without_rate
 from data_utils.catalog.annotations.reading import Known, read_annotations
+from data_utils.catalog.annotations.untrained import tell_untrained
 from data_utils.catalog.bad_videos import BadVideos, forget
 from data_utils.catalog.catalog import Catalog
-from data_utils.catalog.catalog_file import SPLITS, read_catalog_files
+from data_utils.catalog.catalog_file import read_catalog_files
 from data_utils.catalog.dataset_card import FILE_NAME, DatasetCard, catalog_folder, read_card
+from data_utils.catalog.missing_val import DrawnVal, draw_val
 from data_utils.catalog.stored_facts import require_stored_files, with_stored_facts
 from data_utils.video_files.facts_cache import verified_videos
 from data_utils.video_files.inspection import FACTS
@@ -47,11 +49,17 @@ def open_catalogs(
     """
     root = place(data.dataset.root, "dataset.root")
     folder = catalog_folder(data)
-    tables = read_catalog_files(folder, root)
+    listed = isinstance(data.dataset, CatalogDataset)  # and not made, with all its splits
+    tables = read_catalog_files(folder, root, optional=["val"] if listed else [])
     card = read_card(folder)
     known = read_annotations(data.dataset, card, levels, tables, folder)
     catalogs = {split: _listed(split, root, table, known) for split, table in tables.items()}
+    drawn = None
+    if isinstance(data.dataset, CatalogDataset) and "val" not in tables:  # told before the videos are looked at
+        drawn = draw_val(tables["train"], data.dataset, card, folder)
     catalogs, reasons = _with_facts(catalogs, folder, card, data.num_workers)
+    if drawn:
+        catalogs, reasons = _with_val(catalogs, reasons, drawn)
     for split, catalog in catalogs.items():
         for row in np.flatnonzero(without_rate(catalog.table["fps"].to_numpy(np.float64), data.window)):
             reasons[split].setdefault(int(row), NO_FRAME_RATE)
@@ -96,7 +104,7 @@ def _with_facts(
         stored[split] = replace(catalog, table=table, format=card.format)
     root = next(iter(catalogs.values())).root
     require_stored_files(root, {split: catalog.table for split, catalog in catalogs.items()}, card.format)
-    return stored, {split: {} for split in SPLITS}
+    return stored, {split: {} for split in stored}
 
 
 def _is_in_shards(table: pd.DataFrame) -> bool:
@@ -128,6 +136,24 @@ def _verified(
             seek_points={place: found.seek_points[place] for place in places[split] if place in found.seek_points},
         )
     return verified, reasons
+
+
+def _with_val(
+    catalogs: Mapping[str, Catalog], reasons: Mapping[str, dict[int, str]], drawn: DrawnVal
+) -> tuple[dict[str, Catalog], dict[str, dict[int, str]]]:
+    """The catalogs, and why rows of theirs are bad, with `val` made of some of the rows of `train`."""
+    whole = catalogs["train"]
+    split_up: dict[str, Catalog] = {}
+    bad: dict[str, dict[int, str]] = {}
+    for split, keep_N in {"train": ~drawn.chosen_N, "val": drawn.chosen_N}.items():
+        words = drawn.words if split == "val" else ""
+        split_up[split] = replace(whole.with_rows(keep_N), split=split, listed=int(keep_N.sum()), drawn=words)
+        row_N = np.cumsum(keep_N) - 1
+        bad[split] = {int(row_N[row]): reason for row, reason in reasons["train"].items() if keep_N[row]}
+    for column in split_up["val"].classified:
+        tell_untrained({"val": split_up["val"].untrained(column, split_up["train"])})
+    others = {split: catalog for split, catalog in catalogs.items() if split not in split_up}
+    return {**split_up, **others}, {**bad, **{split: reasons[split] for split in others}}
 
 
 def _without_bad(catalog: Catalog, reasons: Mapping[int, str]) -> Catalog:

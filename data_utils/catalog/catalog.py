@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from data_utils.catalog.annotations.annotation import Annotation
 from data_utils.catalog.annotations.classes import LabelSet
+from data_utils.catalog.annotations.multi import MultiLabelSet
+from data_utils.catalog.annotations.untrained import Untrained
 from data_utils.catalog.dataset_card import Format
 from data_utils.video_files.decoding import SeekPoint
 from runs.process.seeds import numpy_generator
@@ -39,6 +41,9 @@ class Catalog:
     annotations: dict[str, Annotation] = field(default_factory=dict)
     """Annotations other than `labels`, by name: several classes at once, captions, boxes."""
 
+    drawn: str = ""
+    """How its videos were drawn from those of `train.csv`; empty where a CSV file lists them."""
+
     @property
     def stored(self) -> NDArray[np.object_]:
         """Where the format's reader finds each video, relative to `root`: its path where the CSV says nothing else."""
@@ -54,6 +59,20 @@ class Catalog:
             By level the name of one of `labels`. A level that has none is left out; {} where nothing can be scored.
         """
         return {level: self.judged_by[level] for level in levels if self.judged_by.get(level) in self.labels}
+
+    @property
+    def classified(self) -> list[str]:
+        """The columns of classes: one for a video, one for each part, or several at once."""
+        return [*self.labels, *(name for name, known in self.annotations.items() if isinstance(known, MultiLabelSet))]
+
+    def untrained(self, column: str, train: Catalog) -> Untrained:
+        """The videos that show classes of `column` (see `classified`) that no video of `train` shows."""
+        if column in self.labels:
+            return self.labels[column].untrained(train.labels[column])
+        here, there = self.annotations[column], train.annotations[column]
+        assert isinstance(here, MultiLabelSet)
+        assert isinstance(there, MultiLabelSet)
+        return here.untrained(there)
 
     def sample(self, videos: int, seed: int) -> Catalog:
         """At most `videos` of them, drawn once for a seed, in the catalog's order; those with labels come first."""

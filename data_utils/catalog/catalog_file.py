@@ -9,10 +9,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 import posixpath
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -27,12 +28,13 @@ _QUOTED_AFTER_BLANK = re.compile(r'[ \t]+"')
 _UNUSUAL = re.compile(r"(^|/)(\.{0,2})(/|$)")  # an empty, `.` or `..` component, or an absolute path
 
 
-def read_catalog_files(folder: Path, root: Path) -> dict[str, pd.DataFrame]:
+def read_catalog_files(folder: Path, root: Path, optional: Collection[str] = ()) -> dict[str, pd.DataFrame]:
     """The tables of all splits as `read_csv` gives them; `path` and, where there is one, `stored` normalised.
 
     Args:
         folder: holds the CSV files.
         root: folder that the paths are relative to.
+        optional: splits whose file may be missing; then they have no table.
 
     Raises:
         InputError: a folder or file is missing, empty or no CSV, has no column `path`, or a path leaves `root` or
@@ -40,7 +42,8 @@ def read_catalog_files(folder: Path, root: Path) -> dict[str, pd.DataFrame]:
     """
     _require_folder(folder, "dataset.catalog (or dataset.root)")
     _require_folder(root, "dataset.root")
-    tables = {split: _read(folder / f"{split}.csv") for split in SPLITS}
+    files = {split: folder / f"{split}.csv" for split in SPLITS}
+    tables = {split: _read(file) for split, file in files.items() if split not in optional or os.path.lexists(file)}
     for column in ("path", "stored"):
         for split, table in tables.items():
             if column in table:

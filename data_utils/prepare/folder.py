@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import InputError
+from data_utils.catalog.drawing import check_draw
 from data_utils.catalog.label_text import normal_label
 from data_utils.prepare.annotation_files import chosen_file, path_inside, raw_folder, read_table
 from data_utils.prepare.disk import refuse_bytes
@@ -16,7 +17,7 @@ from data_utils.prepare.frames_on_disk import on_disk
 from data_utils.prepare.layout import layout_of
 from data_utils.prepare.listing import Listing, make_listing
 from data_utils.prepare.sources import Unused, find_sources
-from data_utils.prepare.splits import add_draw_options, check_draw, draw
+from data_utils.prepare.splits import add_draw_options, draw
 
 # The catalog's own: a column of the CSV with such a name would be taken for what `prepare.py` measures.
 _RESERVED = ("split", "path", "label", "group", "frames", "height", "width", "fps", "stored")

@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from config.errors import InputError
+from data_utils.catalog.drawing import within_classes
 from data_utils.prepare.annotation_files import chosen_folder, raw_folder, read_lines
 from data_utils.prepare.class_names import ClassNames
 from data_utils.prepare.disk import VIDEO_EXTENSIONS
 from data_utils.prepare.frames_on_disk import MISSING
 from data_utils.prepare.listing import Listing, make_listing
-from data_utils.prepare.splits import add_draw_options, within_classes
+from data_utils.prepare.splits import add_draw_options
 from data_utils.prepare.video_index import VideoIndex, stem
 
 _GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runs.reporting.drawing import COLOURS, MARKERS, STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 from runs.reporting.monitor_table import MONITORS
-from runs.reporting.stage_marks import by_stage, mark_stages, stage_starts
+from runs.reporting.stage_marks import STAGE, by_stage, mark_stages, stage_starts
 from runs.results import Result, primary, results_of
 
 TITLE_CELLS = 20  # of a label set's name
@@ -136,7 +136,7 @@ def draw_collapse(records: Sequence[Mapping[str, Any]], folder: Path) -> Path | 
         Its path; None where nothing was measured.
     """
     validations = [record for record in records if record["kind"] in ("validation", "random_init")]
-    if not any(record.get("rank") for record in validations):
+    if not any(record.get("rank") for record in validations if record["kind"] == "validation"):
         return None
     with mpl.rc_context(STYLE):
         return _draw_collapse(validations, stage_starts(records), folder / "collapse.png")
@@ -146,8 +146,8 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], starts: Mapping[int
     """Colours are the levels', the same in all panels; pairs of levels, which CKA compares, have further ones."""
     # A validation keeps rank and std by themselves and all others in `monitors`: here they are alike.
     measured = [record | (record.get("monitors") or {}) for record in map(dict, validations)]
-    at_init = [stage[0] for stage in by_stage(measured)]  # what a stage, or the run, begins with
     records = [record for record in measured if record["kind"] == "validation"]
+    floors = _before_training(measured, starts)
     shown = [name for name in MONITORS if _names(records, name)]
     names = list(dict.fromkeys(name for monitor in shown for name in _names(records, monitor)))
     rows = -(-len(shown) // 3)
@@ -159,7 +159,7 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], starts: Mapping[int
             colour = COLOURS[index % len(COLOURS)]
             look = {"color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4}
             _plot(ax, records, (monitor, name), label=name, **look)
-            _draw_levels(ax, at_init, records[-1]["step"], (monitor, name), colour)
+            _draw_floors(ax, floors, (monitor, name), colour, whole=not starts)
         _log_if_wide(ax)
         if ax.get_yscale() == "linear":
             ax.set_ylim(bottom=0)
@@ -173,17 +173,37 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], starts: Mapping[int
     return save_figure(fig, path)
 
 
-def _draw_levels(ax: Axes, at_init: Sequence[Mapping[str, Any]], end: int, keys: tuple[str, ...], colour: str) -> None:
-    """The value before training, over the whole width, or over the steps of each stage."""
+def _before_training(
+    measured: Sequence[Mapping[str, Any]], starts: Mapping[int, int]
+) -> list[tuple[Mapping[str, Any], int]]:
+    """What a stage, or the run, was measured at before its first step, and the step until which that counts.
+
+    Args:
+        measured: the validations.
+        starts: see `stage_starts`.
+    """
+    firsts = {stage[0].get(STAGE): stage[0] for stage in by_stage(measured)}
+    stages, begins = (list(starts), list(starts.values())) if starts else ([None], [0])
+    floors = []
+    for stage, begin, end in zip(stages, begins, [*begins[1:], measured[-1]["step"]], strict=True):
+        if stage in firsts and firsts[stage]["step"] == begin:
+            floors.append((firsts[stage], end))
+    return floors
+
+
+def _draw_floors(
+    ax: Axes, floors: Sequence[tuple[Mapping[str, Any], int]], keys: tuple[str, ...], colour: str, whole: bool
+) -> None:
+    """The values before training, over the steps of each stage; `whole`: over the whole width."""
     look: dict[str, Any] = {"color": colour, "linestyle": "--", "linewidth": 0.9, "alpha": 0.7}
-    ends = [record["step"] for record in at_init[1:]] + [end]
-    for record, last, value in zip(at_init, ends, _values(at_init, keys), strict=True):
+    for record, end in floors:
+        value = float(_values([record], keys)[0])
         if not np.isfinite(value):
             continue
-        if len(at_init) == 1:
+        if whole:
             ax.axhline(value, **look)
         else:
-            ax.plot([record["step"], last], [value, value], **look)
+            ax.plot([record["step"], end], [value, value], **look)
 
 
 def _plot(ax: Axes, records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], **look: Any) -> None:

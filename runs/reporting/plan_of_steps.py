@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from config.schema import Config
+from config.validation_schedule import schedule_in_words
 from data_utils.batches.windows import num_windows
 from data_utils.catalog.catalog import Catalog
 from data_utils.catalog.small_splits import interval_to_expect
@@ -40,6 +41,9 @@ def tell_plan(catalogs: Mapping[str, Catalog], config: Config, windows: int, ste
         _counted(steps, "step"),
         seen * config.num_epochs,
     )
+    validations = schedule_in_words(config)
+    if validations:
+        logger.info("validations: %s", validations)
     if steps < _FEW_STEPS:
         logger.warning(
             "few steps: %d in all; %s", steps, " or ".join(_ways_to_more(catalogs["train"], config, windows))

@@ -14,12 +14,15 @@ def stage_starts(records: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     """By number of the stage, the step that it begins after; {} for a run without stages.
 
     Args:
-        records: of metrics.jsonl. A stage begins with a validation, before its first step.
+        records: of metrics.jsonl. A stage begins with a validation before its first step or, without that, after the
+            last step of the one before it.
     """
     starts: dict[int, int] = {}
+    last = 0
     for record in records:
-        if STAGE in record and record["kind"] != "step":
-            starts.setdefault(record[STAGE], record["step"])
+        if STAGE in record:
+            starts.setdefault(record[STAGE], last if record["kind"] == "step" else record["step"])
+        last = record.get("step", last)
     return starts
 
 

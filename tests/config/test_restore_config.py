@@ -22,6 +22,7 @@ def test_a_dumped_config_is_the_same_again(tiny_config: Callable[..., Config]) -
     [
         ({"batch_size": 0}, "batch_size"),
         ({"frame_size": [7, 7]}, "frame_size and hierarchy.patch_size disagree"),
+        ({"task": "telepathy"}, "task (there): expected 'hierarchical'"),
     ],
     ids=str,
 )
@@ -32,7 +33,20 @@ def test_what_this_version_cannot_read_is_one_line(
         restore_config(tiny_config().model_dump() | changes, "old/encoder.json")
     assert str(caught.value).startswith("old/encoder.json: ")
     assert said in str(caught.value)
+    assert str(caught.value).endswith("; perhaps a newer version of the program wrote it")
     assert "\n" not in str(caught.value)
+
+
+def test_keys_that_this_version_does_not_have_are_named_and_ignored(
+    tiny_config: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    dump = tiny_config().model_dump()
+    newer = dump | {"telepathy": True, "hierarchy": dump["hierarchy"] | {"rotary": True}}
+    assert restore_config(newer, "new/encoder.json") == tiny_config()
+    said = "new/encoder.json has hierarchy.rotary, telepathy, which this version of the program does not have: ignored"
+    assert caplog.messages == [said]
+    assert restore_config(dump, "here") == tiny_config()
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("dump", [None, 3, [], {}], ids=str)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import InputError
+from config.evaluations import data_of
 from config.keys import ANY_NAME, walk
 from config.load import LoadedConfig, load_config
 from config.schema import Config
@@ -180,3 +181,47 @@ def test_wrong_values_of_sections_that_are_not_used_are_still_wrong(tmp_path: Pa
     assert refused("svt.out_dim=many", folder=tmp_path).startswith(
         "svt.out_dim (command line): expected a whole number"
     )
+
+
+# ------------------------------------------------------------------------------------------------- window.spread
+
+
+def test_spread_is_another_spelling_of_uniform_sampling(tmp_path: Path) -> None:
+    spread = load("window.spread=true", folder=tmp_path)
+    assert spread.config == load("window.sampling=uniform", folder=tmp_path).config
+    assert spread.source["window.sampling"] == "command line"
+    assert "spread" not in spread.merged["window"]
+    dense = load("window.spread=false", file="window: {spread: true, length: 4}", folder=tmp_path)
+    assert (dense.config.window.sampling, dense.config.window.length) == ("dense", 4)
+    in_file = load(file="window: {spread: true}", folder=tmp_path)
+    assert in_file.config.window.sampling == "uniform"
+
+
+def test_windows_of_stages_and_of_other_data_are_spread_as_well(tmp_path: Path) -> None:
+    evaluation = "evaluations.other={protocol: knn, data: {window: {spread: true}}}"
+    config = load(evaluation, folder=tmp_path).config
+    other = config.evaluations["other"]
+    assert other is not None
+    assert other.data == {"window": {"sampling": "uniform"}}
+    assert data_of(config, other.data).window.sampling == "uniform"
+    stages = load_config("curriculum.yaml", ["curriculum.step_2.window.spread=true"]).stages
+    assert [stage.config.window.sampling for stage in stages][1] == "uniform"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("window={spread: true, sampling: dense}", "window.spread and window.sampling are two spellings of one key"),
+        ("window.spread=maybe", "window.spread (command line): expected true or false, got maybe"),
+        ("window.spread=1", "window.spread (command line): expected true or false, got 1"),
+        ("window={spread: true, frequency_fps: 5.0}", "window.sampling and window.frequency_fps disagree"),
+        (
+            "evaluations.knn.data={window: {spread: 2}}",
+            "evaluations.knn.data.window.spread (command line): expected true or false, got 2",
+        ),
+    ],
+)
+def test_what_spread_cannot_be(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load(override, folder=tmp_path)
+    assert message in str(caught.value)

@@ -121,7 +121,7 @@ def test_other_data_brings_its_own_labels(runs: Runs, tiny_dataset: Path, tmp_pa
         if not (films / path.name).exists() and path.suffix != ".csv" and path.name != "dataset.json":
             (films / path.name).symlink_to(path)
     data = tmp_path / "films.yaml"
-    data.write_text(f"dataset: {{name: catalog, root: '{films}'}}\nwindow: {{eval_windows: 1}}\n")
+    data.write_text(f"dataset: {{name: catalog, root: '{films}'}}\nwindow: {{eval_windows: 1, spread: true}}\n")
     results = scored(tmp_path / "one", runs.supervised.root, "--dataset", data)
     assert {result["dataset"] for result in results} == {"films"}
     assert {result["labels"] for result in results} == {"label"}
@@ -216,6 +216,7 @@ def test_bad_input_is_one_line(
         ("datset: {}\n", "datset is not a key of data_config.yaml; did you mean dataset?"),
         ("frame_size: [8, 8]\n", "it has no key dataset"),
         ("dataset: {name: catalog, root: x}\nframe_size: [8, 8]\n", "but the encoder takes [16, 24] alone"),
+        ("dataset: {name: catalog, root: x}\nwindow: {spread: 3}\n", "data.yaml): expected true or false, got 3"),
     ],
 )
 def test_a_wrong_data_file_is_one_line(

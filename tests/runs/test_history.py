@@ -151,3 +151,13 @@ def test_a_level_that_one_of_both_lacks_is_a_difference(tiny_config: MakeConfig)
 
 def test_free_keys_are_keys_of_the_config(tiny_config: MakeConfig) -> None:
     assert tiny_config().model_dump().keys() >= FREE_KEYS
+
+
+def test_labels_of_levels_are_compared_in_both_of_their_forms(tiny_config: MakeConfig) -> None:
+    names = "{space: digit, time: motion, clip: program}"
+    for labels in (names, "{space: digit, time: motion, clip: {column: program, kind: single}}"):
+        then = tiny_config(f"dataset.labels={labels}").model_dump()
+        check_same_experiment(then, then, Path("last.pt"))
+        other = tiny_config("dataset.labels={space: digit, time: motion, clip: motion}").model_dump()
+        with pytest.raises(InputError, match=r"resume=true, but dataset\.labels is "):
+            check_same_experiment(then, other, Path("last.pt"))

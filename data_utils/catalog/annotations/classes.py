@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from config.errors import InputError
+from data_utils.catalog.annotations.untrained import Untrained, tell_untrained
 from data_utils.catalog.label_text import SEPARATOR, SEVERAL, normal_label
 
 UNKNOWN = -1
 """In place of the class of a video without a label."""
-# Classes that a warning names.
-_NAMED = 5
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +59,13 @@ class LabelSet:
     def with_rows(self, keep_N: NDArray[np.bool_]) -> Self:
         """The labels of some of the videos."""
         return replace(self, values=self.values[keep_N])
+
+    def untrained(self, train: LabelSet) -> Untrained:
+        """The videos with classes that none of `train` has, in any part; none where `train` has no labels at all."""
+        known = np.unique(train.values[train.is_known])
+        unknown_NK = ~np.isin(self.values, known) & (self.values != UNKNOWN) & (len(known) > 0)
+        names = [self.classes[value] for value in np.unique(self.values[unknown_NK])]
+        return Untrained(self.name, int(unknown_NK.any(axis=1).sum()), len(self.values), names)
 
 
 def part_shares(frames_BT: Tensor, lengths_B: Tensor, units: int, parts: int) -> Tensor:
@@ -131,7 +137,7 @@ def label_sets(
         )
         sets[split] = LabelSet(column, classes, values.reshape(-1, expected)[codes])
         _tell_unlabelled(sets[split], split)
-    _tell_unknown(sets, column)
+    tell_untrained({split: labels.untrained(sets["train"]) for split, labels in sets.items()})
     return sets
 
 
@@ -191,29 +197,6 @@ def _tell_unlabelled(labels: LabelSet, split: str) -> None:
             len(labels.values),
             labels.name,
         )
-
-
-def _tell_unknown(sets: Mapping[str, LabelSet], column: str) -> None:
-    """Warns of classes that no training video shows, as nothing can be right about them."""
-    known = np.unique(sets["train"].values[sets["train"].is_known])
-    for split, labels in sets.items():
-        unknown = ~np.isin(labels.values, known) & (labels.values != UNKNOWN)
-        names = [labels.classes[value] for value in np.unique(labels.values[unknown])]
-        if names and len(known):
-            tell_untrained(split, int(unknown.any(axis=1).sum()), len(unknown), column, names)
-
-
-def tell_untrained(split: str, videos: int, of: int, column: str, names: list[str]) -> None:
-    """Warns that some videos of a split have labels that no training video has."""
-    logger.warning(
-        "%s: %d of %d videos have labels in column '%s' that no training video has: %s%s",
-        split,
-        videos,
-        of,
-        column,
-        ", ".join(names[:_NAMED]),
-        f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "",
-    )
 
 
 def _is_number(name: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import get_args
 
 from config.data import AnyDataset, LabelColumn, LabelColumns
 from config.errors import InputError
+from config.section import LevelName
 from data_utils.catalog.dataset_card import FILE_NAME, DatasetCard
 
 USUAL = "label"
@@ -39,6 +41,23 @@ def level_columns(
             said["time"] = said["clip"]
         return _by_level(said, levels, f"labels of {FILE_NAME}")
     return {level: LabelColumn(column=USUAL) for level in levels} if USUAL in present else {}
+
+
+def highest_column(dataset: AnyDataset, card: DatasetCard | None, present: Collection[str]) -> str | None:
+    """The column that judges the highest level, whatever the levels of the run; None where there is none.
+
+    Args:
+        dataset: as for `level_columns`.
+        card: as for `level_columns`.
+        present: the columns that there are.
+    """
+    said = dataset.labels if dataset.labels is not None else card.labels if card is not None else None
+    columns: list[str] = [USUAL] if said is None else []
+    for level in reversed(get_args(LevelName)):
+        if said and level in said:
+            column = said[level]
+            columns.append(column if isinstance(column, str) else column.column)
+    return next((column for column in columns if column in present), None)
 
 
 def _by_level(said: LabelColumns, levels: Sequence[str], where: str) -> dict[str, LabelColumn]:

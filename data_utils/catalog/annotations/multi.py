@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data_utils.catalog.annotations.classes import sorted_classes, tell_untrained
+from data_utils.catalog.annotations.classes import sorted_classes
+from data_utils.catalog.annotations.untrained import Untrained, tell_untrained
 from data_utils.catalog.label_text import SEVERAL, normal_text
 
 
@@ -37,6 +38,13 @@ class MultiLabelSet:
     def with_rows(self, keep_N: NDArray[np.bool_]) -> Self:
         """The classes of some of the videos."""
         return replace(self, shows_NC=self.shows_NC[keep_N], is_known=self.is_known[keep_N])
+
+    def untrained(self, train: MultiLabelSet) -> Untrained:
+        """The videos that show classes that none of `train` shows; none where `train` shows no class at all."""
+        trained_C = train.shows_NC.any(axis=0)
+        untrained_NC = self.shows_NC & ~trained_C & trained_C.any()
+        names = [self.classes[number] for number in np.flatnonzero(untrained_NC.any(axis=0))]
+        return Untrained(self.name, int(untrained_NC.any(axis=1).sum()), len(self.is_known), names)
 
 
 def multi_label_sets(column: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, MultiLabelSet]:
@@ -68,15 +76,5 @@ def multi_label_sets(column: str, tables: Mapping[str, pd.DataFrame]) -> dict[st
             shows[row, [number[name] for name in names]] = True
         known = np.array(annotated[split], np.bool_)
         sets[split] = MultiLabelSet(column, classes, shows[codes], known[codes])
-    _tell_untrained(sets)
+    tell_untrained({split: labels.untrained(sets["train"]) for split, labels in sets.items()})
     return sets
-
-
-def _tell_untrained(sets: Mapping[str, MultiLabelSet]) -> None:
-    """Warns of classes that no training video shows, as nothing can be right about them."""
-    trained_C = sets["train"].shows_NC.any(axis=0)
-    for split, labels in sets.items():
-        untrained_NC = labels.shows_NC & ~trained_C
-        names = [labels.classes[number] for number in np.flatnonzero(untrained_NC.any(axis=0))]
-        if names and trained_C.any():
-            tell_untrained(split, int(untrained_NC.any(axis=1).sum()), len(untrained_NC), labels.name, names)

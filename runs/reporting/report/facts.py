@@ -27,6 +27,7 @@ def facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[st
         "Wall time": None if seconds is None else duration(seconds),
         "Training": ", ".join(filter(None, (text("epochs", "{:,} epochs"), text("steps", "{:,} steps")))),
         "Encoder": text("chosen", "of {}"),
+        "Validation videos": text("drawn_val"),
         "Speed": ", ".join(
             filter(
                 None,

@@ -99,6 +99,7 @@ def write_report(
         pixels=pixel_table(summary, evaluations),
         singles=[(described(evaluations, r)["heading"], r) for r in results if r.level is None],
         skipped=summary.get("skipped") or {},
+        untrained=summary.get("untrained") or [],
         headline=headline(tables),
         alarms=_alarms(summary, validations),
         last_alarms=last.get("alarms") or [],

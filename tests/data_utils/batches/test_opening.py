@@ -442,3 +442,11 @@ def test_a_folder_of_the_embedded_data_is_a_catalog_like_any_other(
         "space": "digit",
         "time": "program",
     }
+
+
+def test_prepared_videos_without_val_csv(prepared: Path, make_config: MakeConfig, tmp_path: Path) -> None:
+    (prepared / "val.csv").unlink()
+    catalogs = open_catalogs(make_config(prepared), LEVELS, tmp_path / "bad.csv")
+    assert {split: len(catalog.table) for split, catalog in catalogs.items()}["val"] == 2
+    frames = pd.concat([catalogs["train"].table, catalogs["val"].table]).set_index("path")["frames"].to_dict()
+    assert frames == {f"train/{row}.avi": 20 - row for row in range(6)}

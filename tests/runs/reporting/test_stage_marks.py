@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -95,3 +96,20 @@ def test_each_stage_has_its_own_value_at_init(figures: dict[str, Figure]) -> Non
     assert dashed == [([0, 2], 8), ([2, 4], 6), ([4, 6], 4), ([2, 4], 5), ([4, 6], 3)]
     (space,) = [line for line in panel.lines if line.get_label() == "space"]
     assert list(space.get_ydata()) == [8, 7, 7.5, 7.5, 7, 7.1]  # type: ignore[arg-type]
+
+
+def test_a_stage_without_a_floor_begins_where_the_one_before_it_ends(
+    tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    left_out = [record for record in RECORDS if not (record["stage"] == 2 and record["step"] == 2)]
+    assert stage_starts(left_out) == {1: 0, 2: 2, 3: 4}
+    draw_curves(left_out, tmp_path)
+    (panel,) = [ax for ax in figures["collapse"].axes if ax.get_title() == "effective rank"]
+    lines = [np.asarray(line.get_xydata()).tolist() for line in panel.lines if line.get_linestyle() == "--"]
+    # The first validation of stage 2, after its training, is nobody's floor.
+    assert [line for line in lines if line[0][1] == line[1][1]] == [
+        [[0, 8], [2, 8]],
+        [[4, 4], [6, 4]],
+        [[4, 3], [6, 3]],
+    ]
+    assert stage_starts(left_out[1:])[1] == 0

@@ -117,12 +117,11 @@ def test_labels_that_no_training_video_has_are_told(caplog: pytest.LogCaptureFix
         sets = label_sets("action", tables(["a", "b"], ["d", "c", "a", "d"]), FILES)
     assert sets["val"].values.tolist() == [[3], [2], [0], [3]]
     [line] = caplog.messages
-    assert line == "val: 3 of 4 videos have labels in column 'action' that no training video has: c, d"
+    said = "videos have labels in column 'action' that no training video has"
+    assert line == f"val: 3 of 4 {said}: c, d; they count as wrong"
     caplog.clear()
     label_sets("action", tables(["a|b"], [f"a|{number}" for number in range(7)]), FILES)
-    assert caplog.messages == [
-        "val: 7 of 7 videos have labels in column 'action' that no training video has: 0, 1, 2, 3, 4 and 2 more"
-    ]
+    assert caplog.messages == [f"val: 7 of 7 {said}: 0, 1, 2, 3, 4 and 2 more; they count as wrong"]
 
 
 # ------------------------------------------------------------------------------------------------- parts of videos

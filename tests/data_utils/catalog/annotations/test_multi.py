@@ -47,4 +47,5 @@ def test_some_of_the_rows() -> None:
 
 def test_classes_that_no_training_video_shows_are_told(caplog: pytest.LogCaptureFixture) -> None:
     multi_label_sets("actions", tables(train=["a;b", "a"], val=["a;c", "b", "d;c"]))
-    assert caplog.messages == ["val: 2 of 3 videos have labels in column 'actions' that no training video has: c, d"]
+    said = "videos have labels in column 'actions' that no training video has"
+    assert caplog.messages == [f"val: 2 of 3 {said}: c, d; they count as wrong"]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from runs.reporting.report.facts import duration
 from runs.reporting.report.run_report import Progress, renew_report, write_report
-from runs.results import Result, as_records
+from runs.results import Result, as_records, results_of, with_pixels
 from tests.runs.reporting.report.html_page import Page, words
 
 if TYPE_CHECKING:
@@ -125,6 +125,33 @@ def test_a_supervised_run_shows_its_accuracy(finished_run: "FinishedRun") -> Non
     }
     text = words(write(finished_run))
     assert "Supervised accuracy on the test split (program) 83.2 % ± 2.7 chance 8.3 ▲ above its floor" in text
+
+
+def look(name: str, labels: str, value: float) -> Result:
+    return Result("knn", "moving_digits", "test", name, labels, "top1", value, chance=10.0)
+
+
+@pytest.mark.parametrize(
+    ("motion", "told"),
+    [
+        (40.0, "2 of 3 levels know their own labels. Not above the higher one of random init and chance by more than"),
+        (70.0, "clip. Plain pixels, without any learning, do as well within that interval, or better: time."),
+    ],
+)
+def test_pixels_are_a_third_floor_with_a_table_of_their_own(
+    finished_run: "FinishedRun", motion: float, told: str
+) -> None:
+    looks = [look("mean frame", "motion", 30.04), look("frame differences", "motion", motion)]
+    looks += [look("mean frame", "digit", 9.0)]
+    finished_run.summary["pixel_floors"] = as_records(looks)
+    results = with_pixels(results_of(finished_run.summary), looks)
+    finished_run.summary["results"] = as_records(results)
+    text = words(write(finished_run))
+    assert told in text
+    assert ("Plain pixels" in text) == (motion == 70.0)
+    verdict = "= not above its floor" if motion == 70.0 else "\u25b2 above its floor"
+    assert f"71.4 % \u00b1 3.5 random init 52.1 \u00b7 chance 25.0 \u00b7 pixels {motion} {verdict} own labels" in text
+    assert f"mean frame frame differences kNN, motion 30.0 {motion} kNN, digit 9.0 \u2013" in text
 
 
 def test_what_was_skipped_is_told(finished_run: "FinishedRun") -> None:

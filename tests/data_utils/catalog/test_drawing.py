@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from config.errors import InputError
-from data_utils.prepare.splits import by_group, rows_of, within_classes
+from data_utils.catalog.drawing import by_group, rows_of, within_classes
 
 
 def test_shares_hold_within_each_class() -> None:
