@@ -10,7 +10,7 @@ from typing import Any
 from config.yaml_text import to_yaml
 from runs.metrics import MetricLog
 from runs.process.atomic import write_json, write_text
-from runs.reporting.report.charts import charts_of
+from runs.reporting.report.charts import NOTES_TOGETHER, charts_of
 from runs.reporting.report.charts_together import charts_together
 from runs.reporting.report.drawn_chart import DrawnChart, drawn
 from runs.reporting.report.page import render_page
@@ -83,7 +83,7 @@ def _html(table: Table, found: Sequence[Effect], folder: SweepFolder) -> str:
     scored = [row for row in table.rows if row.spread(table.split)]
     other = next((split for split in SPLITS if split != table.split and any(row.spread(split) for row in scored)), None)
     charts = _charts(scored[:_MOST_CURVES], folder)
-    note = "The curves of each combination: the mean of its seeds, and a band from the lowest to the highest of them."
+    note = "The curves of each combination are the means of its seeds."
     if len(scored) > _MOST_CURVES:
         note += f" Those of the {_MOST_CURVES} best are shown; report.py RUN RUN ... shows others."
     return render_page(
@@ -91,7 +91,7 @@ def _html(table: Table, found: Sequence[Effect], folder: SweepFolder) -> str:
         ["charts.js", "renewal.js"],
         {"charts": [chart.data for chart in charts]},
         [_FOLDER],
-        sections=sections_of(charts),
+        sections=sections_of(charts, NOTES_TOGETHER),
         curves_note=note,
         table=table,
         keys=short_keys(table.manifest.keys),

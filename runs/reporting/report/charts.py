@@ -62,6 +62,13 @@ NOTES = {
     "raised an alarm.",
 }
 """How to read the charts of each section."""
+NOTES_TOGETHER = NOTES | {
+    SCORES: "On validation videos. A line must leave its floors behind: dashed in its colour is the same model before "
+    "training, dotted is chance. Bands go from the lowest to the highest seed; that of a single run is its 95 % "
+    "interval.",
+    COLLAPSE: "On validation videos; dashed in the same colour is the same model before training.",
+}
+"""The same where several runs are drawn over each other."""
 
 
 def charts_of(records: Records, titles: Mapping[str, str]) -> list[Chart]:

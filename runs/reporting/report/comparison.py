@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from config.errors import InputError
 from runs.history import FREE_KEYS
 from runs.process.atomic import write_text
-from runs.reporting.report.charts import charts_of
+from runs.reporting.report.charts import NOTES_TOGETHER, charts_of
 from runs.reporting.report.charts_together import charts_together
 from runs.reporting.report.config_changes import ABSENT, different_keys
 from runs.reporting.report.drawn_chart import drawn
@@ -85,7 +85,7 @@ def write_comparison(runs: Sequence[RunFiles], path: Path) -> Path:
         rows=[row for row in rows if row.own or not has_own],
         folded=[row for row in rows if not row.own and has_own],
         not_ended=[name for name, run in pairs if not run.ended],
-        sections=sections_of(charts),
+        sections=sections_of(charts, NOTES_TOGETHER),
     )
     write_text(path, html)
     return path

@@ -153,12 +153,12 @@ def _alarms(summary: Mapping[str, Any], validations: Iterable[Mapping[str, Any]]
     return [f"step {record['step']}: {alarm}" for record in found for alarm in record["alarms"]] if found else None
 
 
-def sections_of(charts: Sequence[DrawnChart]) -> list[dict[str, Any]]:
-    """The charts by section, each with its number in the data of the script."""
+def sections_of(charts: Sequence[DrawnChart], notes: Mapping[str, str] = NOTES) -> list[dict[str, Any]]:
+    """The charts by section, each with its number in the data of the script; `notes` say how to read a section."""
     sections: dict[str, dict[str, Any]] = {}
     for number, chart in enumerate(charts):
         name = chart.chart.section
-        section = sections.setdefault(name, {"title": name, "note": NOTES[name], "shown": [], "folded": []})
+        section = sections.setdefault(name, {"title": name, "note": notes[name], "shown": [], "folded": []})
         section["shown" if chart.chart.own else "folded"].append((number, chart))
     return list(sections.values())
 
