@@ -13,10 +13,10 @@ from dataclasses import dataclass
 CONV_STEM_STRIDE = 4
 """Pixels between two places of the convolutional stem's feature map: a patch is a multiple of it."""
 
-MIN_FRAMES = {"s3d": 8, "r2plus1d_18": 1}
-"""Frames of the shortest window of each video CNN. S3D halves time three times; and for 5 to 7 frames, the weight
-gradient of its first temporal convolution (7 x 1 x 1, stride 2) is garbage on the CPU, or ends the process: torch 2.13
-with oneDNN."""
+MIN_FRAMES = {"s3d": 8, "r2plus1d_18": 1, "mvit_v2_s": 1, "swin3d_t": 1}
+"""Frames of the shortest window of each network of torchvision. S3D halves time three times; and for 5 to 7 frames, the
+weight gradient of its first temporal convolution (7 x 1 x 1, stride 2) is garbage on the CPU, or ends the process:
+torch 2.13 with oneDNN."""
 
 
 @dataclass(frozen=True)

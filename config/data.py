@@ -119,10 +119,11 @@ class DataConfig(Section):
         description="height and width at which frames are read, scaled to cover it and cut to its centre; crops are "
         "taken from there and become `frame_size` on the device; null: `frame_size`"
     )
-    eval_crop: Literal["centre", "resize", "three"] = Field(
+    eval_crop: Literal["centre", "unscaled", "resize", "three"] = Field(
         description="what evaluation, and training where no crop is drawn, sees of a frame of `load_size`: its centre "
-        "at the shape of `frame_size`, all of it squeezed into `frame_size`, or, in evaluation, three crops along the "
-        "longer side as windows of their own (one where both sizes have the same shape)"
+        "at the shape of `frame_size`, the `frame_size` in its centre as it is, all of it squeezed into `frame_size`, "
+        "or, in evaluation, three crops along the longer side as windows of their own (one where both sizes have the "
+        "same shape)"
     )
     video_decoder: Literal["auto", "torchcodec", "pyav", "decord", "opencv"] = Field(
         description="what decodes video files; auto: torchcodec where it loads, else PyAV"

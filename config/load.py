@@ -161,6 +161,22 @@ def _stages(
     return tuple(stages)
 
 
+def over_defaults(layers: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
+    """The default files with layers of values over them: later wins, key by key, as in `load_config`.
+
+    Args:
+        layers: by what holds the values, which messages name.
+
+    Raises:
+        InputError: a key is unknown, a value has the wrong type, or two values disagree.
+    """
+    merged, source = _default_values()
+    for label, layer in layers.items():
+        today, kept = respelled(layer, label)
+        merge(merged, today, label, source, kept=kept)
+    return _validated(merged, source)
+
+
 def restore_config(values: object, label: str) -> Config:
     """The config of a run, of this version of the program or an earlier one.
 

@@ -38,7 +38,7 @@ S = TypeVar("S", bound=Section)
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "s3d", "r2plus1d_18"] = Field(
+    encoder: Literal["hierarchical", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
         description="what is trained; `hierarchical` has the section `hierarchy`, the others are torchvision's and go "
         "with the tasks that train an encoder end to end"
     )

@@ -16,7 +16,8 @@ _SMALLEST_PATCH = 4  # that a hint names
 
 
 def check_sizes(config: Config) -> None:
-    """Raises ValueError where frames cannot be cut into patches, or patches not into strides."""
+    """Raises ValueError where frames are larger than what is read, or cannot be cut into patches as asked."""
+    _check_unscaled(config)
     hierarchy = config.hierarchy
     if config.encoder != "hierarchical" or hierarchy is None:
         return
@@ -48,6 +49,20 @@ def check_sizes(config: Config) -> None:
             {"hierarchy.stem": "cnn"},
             {"hierarchy.stem": "cnn", "hierarchy.patch_size": multiples(patch, CONV_STEM_STRIDE)[1]},
             {"hierarchy.temporal_stem": False},
+        )
+
+
+def _check_unscaled(config: Config) -> None:
+    """Raises ValueError where the model's frames are to be cut out of smaller ones."""
+    missing = [side for side, read in zip(config.frame_size, config.read_size, strict=True) if side > read]
+    if config.eval_crop == "unscaled" and missing:
+        least = [max(sides) for sides in zip(config.frame_size, config.read_size, strict=True)]
+        refuse(
+            config,
+            f"eval_crop, load_size and frame_size disagree: {config.read_size[0]} x {config.read_size[1]} pixels hold "
+            f"no {config.frame_size[0]} x {config.frame_size[1]}",
+            {"load_size": least},
+            {"eval_crop": "centre"},
         )
 
 

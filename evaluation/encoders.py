@@ -17,6 +17,7 @@ from config.places import place
 from config.schema import Config
 from data_utils.batches.opening import open_catalogs
 from evaluation.request import CHECKPOINTS
+from evaluation.torchvision_encoders import NAMES, split_name, torchvision_config, torchvision_network
 from runs.folder import RunFolder
 from runs.pretrained import WEIGHTS_FILE
 from runs.process.seeds import seed_everything
@@ -62,9 +63,18 @@ def open_encoder(given: str, checkpoint: str, data: Mapping[str, Any]) -> Scored
     Raises:
         InputError: there is no such encoder, or a file of it cannot be read.
     """
+    of_torchvision = split_name(given)
     path = place(given, "RUN")
-    if not path.exists():
-        raise InputError(f"{given} does not exist; give the folder of a run, or its encoder.safetensors")
+    if of_torchvision is None and not path.exists():
+        known = ", ".join(NAMES)
+        raise InputError(
+            f"{given} does not exist; give the folder of a run, its encoder.safetensors, or a network of torchvision: "
+            f"{known}"
+        )
+    if of_torchvision is not None and checkpoint != "best":
+        raise InputError(f"--checkpoint {checkpoint}: {given} is no run; {of_torchvision[0]}:FILE names other weights")
+    if of_torchvision is not None:
+        return _of_torchvision(*of_torchvision, data)
     if not path.is_dir() and checkpoint != "best":
         raise InputError(f"--checkpoint {checkpoint}: {given} is a file of weights, which has no other checkpoints")
     run = RunFolder(path)
@@ -74,6 +84,15 @@ def open_encoder(given: str, checkpoint: str, data: Mapping[str, Any]) -> Scored
         has_classifier = found.config.task_settings.learns_classes and not data and run.best.is_file()
         return _of_checkpoint(run, checkpoint, finished) if has_classifier else found
     return _of_checkpoint(run, checkpoint, finished)
+
+
+def _of_torchvision(name: str, file: str | None, data: Mapping[str, Any]) -> ScoredEncoder:
+    if not data:
+        raise InputError(f"{name} was trained by no run whose data it could be scored on: name some with --dataset")
+    config = torchvision_config(name, file, data)
+    called = name if file is None else f"{name}-{Path(file).stem}"
+    what = "torchvision's weights" if file is None else file
+    return ScoredEncoder(called, config, torchvision_network(config), None, None, what)
 
 
 def _of_file(path: Path) -> ScoredEncoder:

@@ -9,14 +9,14 @@ import torch
 
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.stem import build_stem
-from architecture.video_cnn import FEATURE_DIM, VideoCNN
+from architecture.torchvision_networks import FEATURE_DIM, TorchvisionNetwork
 from config.schema import Config
 from tasks.encoder_checkpoint import check_encoder_checkpoint, load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 
 logger = logging.getLogger(__name__)
 
-Network = HierarchicalTransformer | VideoCNN
+Network = HierarchicalTransformer | TorchvisionNetwork
 """What is trained, from normalised windows to features and tokens (an `Encoder` without its `inputs`)."""
 
 
@@ -57,7 +57,7 @@ def build_network(config: Config) -> Network:
     """The network that `config` describes, with new weights, for training end to end."""
     if config.encoder == "hierarchical":
         return build_hierarchy(config)
-    return VideoCNN(config.encoder, config.levels[-1], config.batchnorm_momentum)
+    return TorchvisionNetwork(config.encoder, config.levels[-1], config.batchnorm_momentum)
 
 
 def build_encoder(config: Config) -> Network:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from architecture.video_cnn import VideoCNN
+from architecture.torchvision_networks import TorchvisionNetwork
 from config.errors import InputError
 from config.places import place
 from config.schema import Config
 from runs.pretrained import check_weights, load_weights, read_weights
+
+_KEY = "encoder_checkpoint"  # what messages begin with
 
 
 def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
@@ -23,25 +25,36 @@ def load_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
         InputError: the file cannot be read, or is not of this encoder.
     """
     if config.encoder_checkpoint is not None:
-        load_weights(*_read(encoder, config.encoder_checkpoint))
+        load_file(encoder, place(config.encoder_checkpoint, _KEY), _KEY)
+
+
+def load_file(encoder: nn.Module, path: Path, key: str) -> None:
+    """Gives `encoder` the weights of a file, see `load_encoder_checkpoint`.
+
+    Args:
+        encoder: takes them.
+        path: the file.
+        key: what asked for it, for messages.
+
+    Raises:
+        InputError: the file cannot be read, or is not of this encoder.
+    """
+    load_weights(*_read(encoder, path, key), path, key)
 
 
 def check_encoder_checkpoint(encoder: nn.Module, config: Config) -> None:
     """Raises InputError where `load_encoder_checkpoint` will; the weights of `encoder` do not matter."""
     if config.encoder_checkpoint is not None:
-        check_weights(*_read(encoder, config.encoder_checkpoint))
+        path = place(config.encoder_checkpoint, _KEY)
+        check_weights(*_read(encoder, path, _KEY), path)
 
 
-def _read(encoder: nn.Module, given: str) -> tuple[nn.Module, dict[str, Tensor], Path]:
-    """The part of an encoder that a file has the weights of, these weights, and the file."""
-    path = place(given, "encoder_checkpoint")
-    weights = read_weights(path)
+def _read(encoder: nn.Module, path: Path, key: str) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The part of an encoder that a file has the weights of, and these weights."""
+    weights = read_weights(path, key)
     if path.suffix == ".safetensors":
-        return encoder, weights, path
-    if isinstance(encoder, VideoCNN):
+        return encoder, weights
+    if isinstance(encoder, TorchvisionNetwork):
         classifier = f"{encoder.classifier_name}."
-        kept = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
-        return encoder.network, kept, path
-    raise InputError(
-        f"encoder_checkpoint: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}"
-    )
+        return encoder.network, {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
+    raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")

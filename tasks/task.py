@@ -36,6 +36,8 @@ class ParameterGroup:
     parameters: list[nn.Parameter]
     predictors: list[nn.Parameter] = field(default_factory=list)
     """Parameters of its predictors, not in `parameters`; they may have a learning rate or an optimizer of their own."""
+    rates: Mapping[int, float] = field(default_factory=dict)
+    """Learning rates of single parameters as shares of the group's, by id; of the others, all of it."""
 
     def all(self) -> list[nn.Parameter]:
         """Both."""

@@ -28,7 +28,7 @@ OFFSETS = [0, 2, 3, 5, 6, 8]
 READ = ("load_size=[30,40]", "window.frequency_fps=5.0", "augmentation.flip=0.5", "augmentation.crop.scale=[0.3,1.0]")
 
 
-@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+@pytest.mark.parametrize("eval_crop", ["centre", "unscaled", "resize", "three"])
 @pytest.mark.parametrize(
     "task",
     [

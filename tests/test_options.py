@@ -147,7 +147,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "wider": ("load_size=[20,36]",),
         "smaller": ("load_size=[12,10]",),
     },
-    "eval_crop": {value: (f"eval_crop={value}",) for value in ("centre", "resize", "three")},
+    "eval_crop": {value: (f"eval_crop={value}",) for value in ("centre", "unscaled", "resize", "three")},
     "frequency": {
         "frames": (),
         "seconds": ("window.frequency_fps=12.5",),
@@ -177,7 +177,8 @@ def is_possible(option: str, value: str, other: str, its_value: str) -> bool:
     """Whether a config may have both.
 
     A clip level of one token, as with a single clip, and a causal level of one frame have no next token. Being alike
-    takes two views, and something that keeps units apart; a teacher's targets have no gradient.
+    takes two views, and something that keeps units apart; a teacher's targets have no gradient. What is cut out is no
+    larger than what is read.
     """
     pair = {option: value, other: its_value}
     impossible = (
@@ -185,6 +186,7 @@ def is_possible(option: str, value: str, other: str, its_value: str) -> bool:
         {"views": ("single",), "invariance": ("above",)},
         {"regularizer": ("none",), "invariance": ("above",)},
         {"targets": ("ema",), "side_targets": ("undetached",)},
+        {"load_size": ("smaller",), "eval_crop": ("unscaled",)},
     )
     return not any(all(pair.get(key) in values for key, values in rule.items()) for rule in impossible)
 

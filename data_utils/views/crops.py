@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from config.augmentation import Crop
 
-EvalCrop = Literal["centre", "resize", "three"]
+EvalCrop = Literal["centre", "unscaled", "resize", "three"]
 Size = tuple[int, int]
 """Height and width, pixels."""
 
@@ -85,8 +85,9 @@ def fixed_boxes(source: Size, size: Size, eval_crop: EvalCrop) -> list[Box]:
     Args:
         source: of the frame.
         size: what each rectangle becomes.
-        eval_crop: `centre`: the largest rectangle of the shape of `size` in the middle; `resize`: everything; `three`:
-            rectangles as large as the one in the middle, in the middle and at both ends of the frame's longer side.
+        eval_crop: `centre`: the largest rectangle of the shape of `size` in the middle; `unscaled`: `size` in the
+            middle, which fits into the frame; `resize`: everything; `three`: rectangles as large as that of `centre`,
+            in the middle and at both ends of the frame's longer side.
 
     Returns:
         The one in the middle first. `three` has one where the shapes are the same, as all three would be.
@@ -96,6 +97,8 @@ def fixed_boxes(source: Size, size: Size, eval_crop: EvalCrop) -> list[Box]:
         return [Box(0.0, 0.0, 1.0, 1.0)]
     aspect = relative_aspect(source, size)
     high, wide = max(1, round(height / max(1.0, aspect))), max(1, round(width * min(1.0, aspect)))
+    if eval_crop == "unscaled":
+        high, wide = size
     down, right = height - high, width - wide
     corners = [(down // 2, right // 2)]
     if eval_crop == "three":

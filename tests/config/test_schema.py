@@ -82,6 +82,11 @@ NO_INVARIANCE = [f"hierarchical.loss_weights.{level}.invariance=0.0" for level i
             "fit, or encoder=r2plus1d_18",
         ),
         (
+            ["eval_crop=unscaled", "load_size=[72, 24]"],
+            "eval_crop, load_size and frame_size disagree: 72 x 24 pixels hold no 36 x 36; load_size=[72,36] would "
+            "fit, or eval_crop=centre",
+        ),
+        (
             ["hierarchy.clip.causal_mask=true", "hierarchy.frames_per_clip=8"],
             "hierarchy.clip.causal_mask: a unit of clip is a single token, so there is no next one to "
             "predict; hierarchy.clip.causal_mask=false would fit",
@@ -224,6 +229,8 @@ HASTY = [
     ["hierarchy.temporal_stem=true"],
     ["encoder=s3d", "task=supervised", "window.length=4"],
     ["encoder=r2plus1d_18"],
+    ["encoder=swin3d_t"],
+    ["eval_crop=unscaled", "load_size=[16, 300]"],
     ["video_decoder=opencv", "num_workers=0"],
     ["hierarchical.targets=ema", "hierarchical.detach_targets=false"],
     ["explicit_freeze=true", "always_compute_loss=true"],

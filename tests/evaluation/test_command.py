@@ -181,7 +181,7 @@ def test_the_floor_is_the_random_init_of_the_run(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere does not exist; give the folder of a run, or its encoder.safetensors"),
+        (["nowhere"], "nowhere does not exist; give the folder of a run, its encoder.safetensors, or a network of"),
         (["RUN", "--protocol", "kn"], "--protocol kn: neither an evaluation of the run's config nor a protocol; "),
         (["RUN", "--levels", "scene"], "--levels scene: plain has space, time, clip"),
         (["RUN", "--labels", "name"], "there is no label set name; moving_digits has"),
@@ -238,7 +238,7 @@ def test_as_a_process_help_and_typos_answer_without_torch(tmp_path: Path) -> Non
         [sys.executable, "eval.py", str(tmp_path / "nothing")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.endswith("does not exist; give the folder of a run, or its encoder.safetensors\n")
+    assert wrong.stderr.endswith("or a network of torchvision: s3d, r2plus1d_18, mvit_v2_s, swin3d_t\n")
 
 
 def test_the_table_holds_what_names_hold() -> None:
@@ -248,3 +248,28 @@ def test_the_table_holds_what_names_hold() -> None:
     text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {}, [])])
     assert "### a\\|b" in text
     assert "| kn\\|n | clip | x | top1 | 50.0 ±4.0 (20.0) | 10.0 |" in text
+
+
+def test_a_protocol_that_the_run_did_not_have_takes_settings(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = "evaluations.finetune.settings={epochs: 1, few_shot: 1, choose: last, freeze: [space, time, clip]}"
+    results = scored(tmp_path, runs.hierarchical.root, "--protocol", "finetune", "--no-random-init", "--set", settings)
+    shown = [(result["level"], result["labels"], result["metric"]) for result in results if result["primary"]]
+    assert shown == [("clip", "program", "top1")]
+    assert {result["metric"] for result in results} >= {"top5", "mean_class", "ece", "acc", "acc_mv"}
+    assert "1 epoch of 4 steps" in capsys.readouterr().out
+    predictions = tmp_path / "predictions" / "plain-moving_digits" / "finetune-clip-program.csv"
+    assert len(predictions.read_text().splitlines()) == 13
+
+
+def test_other_data_are_fine_tuned_on_the_labels_of_the_last_level(
+    runs: Runs, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.yaml").write_text(
+        f'dataset: {{name: catalog, root: "{tiny_dataset}", labels: {{space: digit, time: motion, clip: digit}}}}\n'
+    )
+    settings = "evaluations.finetune.settings={epochs: 1, few_shot: 1, choose: last, freeze: [space, time, clip]}"
+    asked = ["--dataset", tmp_path / "other.yaml", "--protocol", "finetune", "--no-random-init", "--set", settings]
+    results = scored(tmp_path / "out", runs.hierarchical.root, *asked)
+    assert {(result["level"], result["labels"]) for result in results} == {("clip", "digit")}

@@ -110,7 +110,7 @@ def test_features_are_the_means_over_windows_and_units(
                 np.testing.assert_allclose(split.features[2][level][row, part], total / weight, atol=2e-5)
 
 
-@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+@pytest.mark.parametrize("eval_crop", ["centre", "unscaled", "resize", "three"])
 def test_crops_of_larger_frames_are_averaged_like_windows(
     tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, eval_crop: str
 ) -> None:
@@ -125,6 +125,7 @@ def test_crops_of_larger_frames_are_averaged_like_windows(
             whole = torch.from_numpy(VideoReader().read(path, frames, (32, 64))).permute(0, 3, 1, 2)
             parts = {"centre": [whole[..., 8:56]], "resize": [whole]}
             parts["three"] = [whole[..., left : left + 48] for left in (8, 0, 16)]
+            parts["unscaled"] = [whole[..., 8:24, 20:44]]
             for part in parts[eval_crop]:
                 small = resize(part, [16, 24], antialias=True)
                 looks.append(normalise(small[None], *config.pixels))

@@ -319,7 +319,7 @@ def test_a_run_of_an_older_version_can_be_carried_on(tmp_path: Path) -> None:
     assert torch.equal(new.task.state_dict()["hierarchy.stem.project.weight"], old["hierarchy.stem.project.weight"])
 
 
-@pytest.mark.parametrize("encoder", ["s3d", "r2plus1d_18"])
+@pytest.mark.parametrize("encoder", ["s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"])
 def test_encoders_without_levels_are_carried_to_frames_of_any_size(tiny_config: MakeConfig, encoder: str) -> None:
     small, large = (
         tiny_config("task=vicreg", f"encoder={encoder}", "window.length=8", f"frame_size={size}")

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from architecture.geometry import MIN_FRAMES
-from architecture.video_cnn import VideoCNN
+from architecture.torchvision_networks import TorchvisionNetwork
 from config.errors import InputError
 from config.schema import Config
 from runs.checkpoint import save_encoder
@@ -23,7 +23,7 @@ GROUPS = {
     "three levels": ("groups=[space,time,clip]",),
     "patches too": ("groups=[backbone,space,time,clip]",),
 }
-CNNS = ("s3d", "r2plus1d_18")
+CNNS = ("s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t")
 
 
 def build(config: Config, seed: int = 0) -> nn.Module:
@@ -119,7 +119,7 @@ def test_a_cnn_starts_from_torchvisions_file_without_its_classifier(tiny_config:
     path = tmp_path / "s3d.pth"
     torch.save(weights, path)  # as old files of torchvision: no counters of batches
     cnn = build(cnn_config(tiny_config, f'encoder_checkpoint="{path}"'))
-    assert isinstance(cnn, VideoCNN)
+    assert isinstance(cnn, TorchvisionNetwork)
     started = cnn.network.state_dict()
     assert {name for name in weights if name not in started} == {"classifier.1.weight", "classifier.1.bias"}
     assert all(torch.equal(weights[name], started[name]) for name in started if name in weights)
@@ -183,7 +183,7 @@ def test_what_does_not_fit_is_one_line_of_advice(tiny_config: MakeConfig, tmp_pa
 
 def test_weights_of_another_cnn_do_not_fit(tiny_config: MakeConfig, tmp_path: Path) -> None:
     cnn = build(cnn_config(tiny_config))
-    assert isinstance(cnn, VideoCNN)
+    assert isinstance(cnn, TorchvisionNetwork)
     path = tmp_path / "r2plus1d_18.pth"
     torch.save({"stem.0.weight": torch.zeros(45, 3, 1, 7, 7)}, path)
     with pytest.raises(InputError, match=r"lacks features\.0\.0\.0\.weight and \d+ more"):

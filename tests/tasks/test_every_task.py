@@ -37,6 +37,8 @@ SETTINGS = {
     "supervised": ("task=supervised",),
     "supervised, augmented": ("task=supervised", "augment_training=true", "groups=[backbone,space,time,clip]"),
     "supervised s3d": ("task=supervised", "encoder=s3d", "window.length=8"),
+    "supervised mvit": ("task=supervised", "encoder=mvit_v2_s"),
+    "vicreg swin": ("task=vicreg", "encoder=swin3d_t"),
     "vicreg": ("task=vicreg",),
     "vicreg, causal": ("task=vicreg", "architecture_time.causal_mask=true", "output_batchnorm=true"),
     "svt": ("task=svt",),

@@ -45,6 +45,8 @@ RUNS = {
     "vicreg": ("task=vicreg",),
     "vicreg with s3d": ("task=vicreg", "encoder=s3d", "window.length=8"),
     "supervised r2plus1d": ("task=supervised", "encoder=r2plus1d_18"),
+    "vicreg with mvit": ("task=vicreg", "encoder=mvit_v2_s"),
+    "vicreg with swin": ("task=vicreg", "encoder=swin3d_t"),
     "svt": ("task=svt", "output_batchnorm=true"),
 }
 

@@ -164,7 +164,7 @@ def test_patches_have_no_labels(tiny_config: MakeConfig) -> None:
     assert all(p.grad is not None and p.grad.any() for p in task.encoder.parameters())  # the stem's too
 
 
-@pytest.mark.parametrize(("encoder", "width"), [("s3d", 1024), ("r2plus1d_18", 512)])
+@pytest.mark.parametrize(("encoder", "width"), [("s3d", 1024), ("r2plus1d_18", 512), ("mvit_v2_s", 768)])
 def test_a_cnn_learns_the_labels_of_the_last_level(tiny_config: MakeConfig, encoder: str, width: int) -> None:
     task = make_task(tiny_config, f"encoder={encoder}", "window.length=8")
     video, frames = torch.cat([make_video(4), make_video(4)[:, :2]], dim=1), [[0, 1, 2, 3, 4, 5, 6, 7]] * 4

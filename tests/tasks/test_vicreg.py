@@ -105,6 +105,8 @@ def test_the_two_windows_count_the_same(tiny_config: MakeConfig, encoder: str) -
         ("groups=[backbone,space,time]", "frames_per_clip=6"),
         ("encoder=s3d", "window.length=8"),
         ("encoder=r2plus1d_18",),
+        ("encoder=mvit_v2_s",),
+        ("encoder=swin3d_t",),
     ],
     ids=str,
 )

@@ -99,7 +99,7 @@ def test_a_turned_box_lies_around_what_it_held(tiny_config: Callable[..., Config
     assert inside
 
 
-@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+@pytest.mark.parametrize("eval_crop", ["centre", "unscaled", "resize", "three"])
 def test_boxes_follow_what_evaluation_crops(tiny_config: Callable[..., Config], eval_crop: str) -> None:
     config = view_config(tiny_config, "load_size=[90,160]", f"eval_crop={eval_crop}")
     views = evaluation_views(batch_of((90, 160)), config, "cpu")

@@ -211,7 +211,7 @@ def as_pixels(video: torch.Tensor, config: Config) -> torch.Tensor:
     return (video * std + mean) * 255
 
 
-@pytest.mark.parametrize("eval_crop", ["centre", "resize", "three"])
+@pytest.mark.parametrize("eval_crop", ["centre", "unscaled", "resize", "three"])
 def test_what_nothing_is_drawn_for_is_what_evaluation_sees_first(
     eval_crop: EvalCrop, wide_batch: Batch, tiny_config: Callable[..., Config]
 ) -> None:
@@ -262,10 +262,27 @@ def test_evaluation_crops_are_windows_of_their_own(
         assert (one[:, :, 1] - down[:, None]).abs().max() < 0.51
 
 
+def test_an_unscaled_crop_is_the_middle_of_the_frame_bit_by_bit(
+    wide_batch: Batch, tiny_config: Callable[..., Config]
+) -> None:
+    config = tiny_config("load_size=[20,60]", "eval_crop=unscaled")
+    assert crops_per_window(config) == 1
+    middle = wide_batch.video_BTCHW[..., 2:18, 18:42]
+    assert torch.equal(middle_view(wide_batch.video_BTCHW, config), middle)
+    views = evaluation_views(wide_batch, config, "cpu")
+    assert torch.equal(views.video_BTCHW, normalise(middle, *config.pixels))
+
+
 def test_frames_that_are_read_as_the_model_takes_them_keep_every_bit(
     batch: Batch, tiny_config: Callable[..., Config]
 ) -> None:
-    for keys in ((), ("load_size=[16,24]",), ("eval_crop=three",), ("eval_crop=resize", "load_size=[16,24]")):
+    for keys in (
+        (),
+        ("load_size=[16,24]",),
+        ("eval_crop=three",),
+        ("eval_crop=unscaled",),
+        ("eval_crop=resize", "load_size=[16,24]"),
+    ):
         config = tiny_config(*keys)
         assert crops_per_window(config) == 1
         views = evaluation_views(batch, config, "cpu")
