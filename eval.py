@@ -91,18 +91,18 @@ class Validator:
         self,
         at_init: Validation | None,
         records: Sequence[Mapping[str, Any]] = (),
-        keep: Callable[[EncodedSplit], None] = lambda _: None,
         *,
         first: bool = False,
+        keep: Callable[[EncodedSplit], None] = lambda _: None,
     ) -> Validation:
         """One validation.
 
         Args:
             at_init: the validation of the untrained encoder, `NO_FLOOR` where there was none; None where this is it.
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
-            keep: is given the validation videos as the encoder sees them.
             first: whether none has followed a training step before. Predictions need some steps before they tell videos
                 apart: the first one is not held to that.
+            keep: is given the validation videos as the encoder sees them.
         """
         own = self._plan.own.seen_by(self._task.encoder, self._device)
         results = score(self._plan, "val", own, self._task.classifier, lasting=False)

@@ -347,7 +347,7 @@ def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricL
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    validation = validator.run(at_init, log.records(), keeping(experiment, history, epoch=0), first=True)
+    validation = validator.run(at_init, log.records(), first=True, keep=keeping(experiment, history, epoch=0))
     announce("carried over", validation, experiment.plan, log, step=0, epoch=0)
     return history, log
 
@@ -385,8 +385,12 @@ def train_epochs(
             else:
                 epoch = history.epoch + 1
                 if validates_after(epoch, config):
-                    keep, first = keeping(experiment, history, epoch), not log.has_validated()
-                    validation = validator.run(at_init, log.records(), keep, first=first)
+                    validation = validator.run(
+                        at_init,
+                        log.records(),
+                        first=not log.has_validated(),
+                        keep=keeping(experiment, history, epoch),
+                    )
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms

@@ -78,7 +78,9 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
 
     def draw_forming() -> None:
         kept = spread(read_kept(run.epoch_features))
-        if len(kept) > 1:
+        if len(kept) < 2:
+            logger.info("no figure over the epochs: features of %d validations are kept", len(kept))
+        else:
             val = plan.own.catalogs["val"]
             coloured = own_colourings(config.levels, plan.own.own | plan.own.own_multi, colourings(val))
             draw_epochs("pca", kept, coloured, [*val.table["path"]], folder / "epochs.png", config.seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from config.errors import InputError
@@ -55,21 +56,22 @@ def draw(request: DrawRequest) -> int:
 
     chosen_epochs(request)  # before what takes time
     folder = request.out or RunFolder(request.run).figures
-    with opened_run(request) as run:
-        _make(folder)
+    with _written_to(folder), opened_run(request) as run, figures_as(request.kind):
         before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        with figures_as(request.kind):
-            if request.everything:
-                metrics = RunFolder(request.run).metrics
-                failed = draw_figures(run.drawn(), MetricLog.read(metrics) if metrics.is_file() else [], folder)
-            else:
-                failed = draw_each(asked_drawings(run, request, folder))
-    drawn = [path for path in sorted(folder.iterdir()) if before.get(path) != path.stat().st_mtime_ns]
+        if request.everything:
+            metrics = RunFolder(request.run).metrics
+            failed = draw_figures(run.drawn(), MetricLog.read(metrics) if metrics.is_file() else [], folder)
+        else:
+            failed = draw_each(asked_drawings(run, request, folder))
+        drawn = [path for path in sorted(folder.iterdir()) if before.get(path) != path.stat().st_mtime_ns]
     logger.info("see %s", ", ".join(map(str, drawn)) if drawn else "nothing: no figure could be drawn")
     return 1 if failed else 0
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _written_to(folder: Path) -> Iterator[None]:
+    """Makes a folder; a new one that stays empty is removed again. Raises InputError where it cannot be written to."""
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,3 +79,9 @@ def _make(folder: Path) -> None:
         raise InputError(f"cannot write to {folder}: {reason}; choose another folder with --out") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write to {folder}: Permission denied; choose another folder with --out")
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # it has files
+                folder.rmdir()

@@ -73,7 +73,7 @@ def draw_embeddings(
         }
         rows = _rows(embedded, {parts: chosen for parts, (chosen, _) in drawn.items()}, colourings, scores or {})
         path = folder / f"{(names or {}).get(method, method)}.png"
-        path = draw_page(f"{METHODS[method]} of the features of each level", rows, path)
+        path = draw_page(f"{METHODS[method]}: features of each level", rows, path)
         logger.info("figure %s: %.1f s", path.name, time.perf_counter() - start)
         paths.append(path)
     return paths

@@ -21,7 +21,7 @@ from runs.reporting.drawn_text import Lettering
 
 SIDE = 3.2  # inches, of a panel that stands alone
 SMALL_SIDE = 1.7  # of one of many
-_SMALL = 2.0  # inches: a smaller panel has smaller points and letters
+_SMALL = 2.0  # inches: a smaller panel has smaller points
 SIZES = (1.0, 0.4, 0.12)  # areas of a point's classes, one inside the other
 _HEAD = 0.4  # inches, of a page's title
 _LETTER = 0.0083  # inches of a letter of one point, on average
@@ -61,7 +61,7 @@ def draw_page(title: str, rows: Sequence[Sequence[Panel]], path: Path, side: flo
     columns = max((len(row) for row in rows), default=1)
     wide = max(columns * (side + 0.2 if side == SIDE else side), WIDTH * max(1, len(legends)))
     side = min(SIDE, max(side, wide / columns - 0.2))  # a few small panels fill a page that its legends make wide
-    size, letter = (5.0, 9.0) if side < _SMALL else (11.0, 10.0)
+    size, letter = 11.0 if side > _SMALL else 5.0, 10.0 if side == SIDE else 9.0
     below = max((legend.height for legend in legends), default=0)
     cells = int((wide - 0.4) / columns / (letter * _LETTER))
     titles = [[letters.text(panel.title, cells) for panel in row] for row in rows]

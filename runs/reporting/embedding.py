@@ -44,11 +44,10 @@ class Knobs:
 
     def text(self, method: Method) -> str:
         """Those that a method uses, in words."""
-        return ", ".join(f"{WORDS[name]} {getattr(self, name):g}" for name in KNOBS[method])
+        return ", ".join(f"{name} {getattr(self, name):g}" for name in KNOBS[method])
 
 
 KNOBS: dict[Method, tuple[str, ...]] = {"pca": (), "tsne": ("perplexity",), "umap": ("neighbours", "min_dist")}
-WORDS = {"neighbours": "neighbours", "min_dist": "min. distance", "perplexity": "perplexity"}
 
 
 def embed(

@@ -134,16 +134,18 @@ def test_main_draws_the_run_that_a_config_names(
         (["--color-by", "group"], "--color-by group: moving_digits does not say the groups of its videos"),
         (["--epochs", "7"], "--epochs 7: kept are 0, 1, 2"),
         (["--set", "figure_video=3"], "figure_video"),
+        (["--out", "/proc/none"], "cannot write to /proc/none: "),
     ],
 )
 def test_bad_input_is_one_line(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main([str(run.root), *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert main([str(run.root), "--out", str(tmp_path / "out"), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_a_run_or_without_features_is_one_line(

@@ -27,7 +27,7 @@ def test_every_combination_is_drawn_once_a_row_for_each_minimum_distance() -> No
 
 
 def test_titles_say_what_is_drawn() -> None:
-    assert Knobs().text("umap") == "neighbours 15, min. distance 0.1"
+    assert Knobs().text("umap") == "neighbours 15, min_dist 0.1"
     assert Knobs(perplexity=100).for_points(31).text("tsne") == "perplexity 10"
     assert Knobs().text("pca") == ""
 

@@ -36,8 +36,8 @@ PICTURES = {
     ),
     "epochs": (
         "How the space forms",
-        "The same validation videos after some of the epochs, by PCA, each picture turned to lie upon the next. Groups "
-        "that part from each other are what the level learns.",
+        "PCA of the same validation videos after some of the epochs, each level coloured by its own labels. Each "
+        "picture is turned as a whole to lie upon the next one: what moves is what training has moved.",
     ),
     "attention": (
         "What the summaries look at",
