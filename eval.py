@@ -88,7 +88,12 @@ class Validator:
         self._task, self._plan, self._config, self._device = task, plan, config, device
 
     def run(
-        self, at_init: Validation | None, records: Sequence[Mapping[str, Any]] = (), *, first: bool = False
+        self,
+        at_init: Validation | None,
+        records: Sequence[Mapping[str, Any]] = (),
+        *,
+        first: bool = False,
+        keep: Callable[[EncodedSplit], None] = lambda _: None,
     ) -> Validation:
         """One validation.
 
@@ -97,10 +102,12 @@ class Validator:
             records: of metrics.jsonl so far, for the gradient norms since the last validation.
             first: whether none has followed a training step before. Predictions need some steps before they tell videos
                 apart: the first one is not held to that.
+            keep: is given the validation videos as the encoder sees them.
         """
         own = self._plan.own.seen_by(self._task.encoder, self._device)
         results = score(self._plan, "val", own, self._task.classifier, lasting=False)
         queries = own.split("val")
+        keep(queries)
         videos = {level: features_N1D[:, 0] for level, features_N1D in queries.features[1].items()}
         monitors = feature_monitors(queries.singles, videos)
         monitors |= shuffled_ratios(self._task, self._single_windows(), self._config.seed)
@@ -177,12 +184,17 @@ class FinalTest:
     rank: dict[str, dict[str, float]]
     """By level: `final`, and `random_init`."""
     std: dict[str, dict[str, float]]
-    split: EncodedSplit
-    """The run's own test videos."""
+    encoded: EncodedData
+    """The run's own data with the trained encoder."""
     predictions: list[tuple[str, Predictions | MultiPredictions]]
     """By name of the evaluation, what classifiers on the trained encoder say of each test video."""
     pixels: list[Result]
     """What evaluations say of pixels in place of features; [] where that is not asked for."""
+
+    @property
+    def split(self) -> EncodedSplit:
+        """The run's own test videos."""
+        return self.encoded.split("test")
 
     def record(self) -> dict[str, Any]:
         """For summary.json: the scores by name of the evaluation, and all results as a list."""
@@ -210,7 +222,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
         with_pixels(with_random_init(results, floors), pixels),
         _beside_init(effective_rank, test, untrained),
         _beside_init(spread, test, untrained),
-        test,
+        own,
         predictions,
         pixels,
     )

@@ -9,6 +9,9 @@ usage: ./launcher.sh GPU_ID CONFIG [key=value ...]
   GPU_ID     number of the GPU, as nvidia-smi counts, or cpu
   CONFIG     name in config/ (with or without .yaml) or path of a YAML file
   key=value  changes a value of the config: optimizer.lr=1e-4 (docs/config.md lists all keys)
+  --visualize
+             draws the figures of the run that CONFIG names instead of training; options of
+             visualization.py may follow: --method umap --level clip
 
 example: ./launcher.sh 0 quickstart.yaml num_epochs=5
 HELP

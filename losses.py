@@ -57,6 +57,19 @@ def patch_target(patches: Tensor, eps: float = 1.0) -> Tensor:
     return F.layer_norm(patches, patches.shape[-1:], eps=eps)
 
 
+def patches_of_target(target: Tensor, patches: Tensor, eps: float = 1.0) -> Tensor:
+    """Inverts `patch_target`, for looking at predictions: with the mean and the contrast of the true patches.
+
+    Args:
+        target: [..., D], normalised, or a prediction of it.
+        patches: [..., D], which were normalised.
+        eps: as for `patch_target`.
+    """
+    patches = patches.detach().float()
+    variance, mean = torch.var_mean(patches, dim=-1, correction=0, keepdim=True)
+    return target.float() * (variance + eps).sqrt() + mean
+
+
 # ---------------------------------------------------------------------------------------- prediction losses
 
 

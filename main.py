@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
 
-from config.command_line import end_without_experiment, read_command_line
+from config.command_line import end_without_experiment, read_command_line, split_visualize
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -31,7 +31,9 @@ if __name__ == "__main__":
 
 import torch
 
+from config.errors import InputError
 from config.load import LoadedConfig, render_config
+from config.places import place
 from config.schema import Config
 from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
@@ -48,9 +50,13 @@ from eval import (
     why_no_choice,
 )
 from experiment import Experiment, describe_run, open_experiment
+from figures.command import draw
+from figures.kept_features import keep_features
+from figures.request import read_draw_request
 from figures.windows import FirstWindows
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
+from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
@@ -69,7 +75,7 @@ from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
-from runs.reporting.report import write_report
+from runs.reporting.report.run_report import Progress, renew_report, write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.stage_log import StageLog
@@ -101,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 loaded = read_command_line(arguments)
                 if loaded is None:
                     return 0
+                _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
+                if drawing is not None:
+                    return draw_instead(loaded.config, drawing)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -113,6 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if run is not None:
                 run.discard_if_unused()
+
+
+def draw_instead(config: Config, options: list[str]) -> int:
+    """Draws the run that a config names, as the options of visualization.py ask; returns the exit status."""
+    run = place(config.save_path, "save_path") / str(config.model_name)
+    if not run.is_dir():
+        raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
+    return draw(read_draw_request([str(run), *options]))
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
@@ -240,6 +257,22 @@ def publish(
     write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
 
 
+def renew(experiment: Experiment, progress: Progress) -> None:
+    """Writes the report of a run that has not ended, with what metrics.jsonl says so far."""
+    plan, config = experiment.plan, experiment.config
+    known = {
+        "evaluations": plan.described(),
+        "skipped": plan.skipped,
+        "own_labels": plan.own.own,
+        "task": config.task,
+        "debug": config.debug,
+        "device": device_name(experiment.device),
+        "command": experiment.environment["command"],
+        "bad_videos": len(experiment.bad_videos),
+    }
+    renew_report(experiment.run, known, render_config(experiment.loaded), experiment.environment, progress)
+
+
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
     """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
@@ -279,6 +312,7 @@ def train_and_validate(
         else:
             history, log = begin(experiment, task, trainer, metrics)
             history.wall_seconds = seconds_before
+        renew(experiment, Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs))
         saver = Saver(run, experiment.lock, config, task, trainer, history)
         if not checkpoint:
             saver.save(run.last)
@@ -288,6 +322,8 @@ def train_and_validate(
         ended = how_it_ended(history, config)
         logger.info("training has ended with %s, after %d of %d epochs", ended, history.epoch, config.num_epochs)
     if stop.requested:
+        done = Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs, stopped=True)
+        renew(experiment, done)
         left = "scores it: nothing is left to train" if history.is_over(config) else "continues it"
         logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
     return history
@@ -301,7 +337,8 @@ def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricL
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
     if carried is None:
         if config.validate_before:
-            history.at_init = validate_at_init(experiment, task, log).record()
+            keep = keeping(experiment, history, epoch=0)
+            history.at_init = validate_at_init(experiment, task, log, keep=keep).record()
         return history, log
     note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
     log.take_over(records_before(config))
@@ -310,7 +347,7 @@ def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricL
     at_init = validate_at_init(experiment, task, log, kind="random_init")
     history.at_init = at_init.record()
     validator = Validator(task, experiment.plan, config, experiment.device)
-    validation = validator.run(at_init, log.records(), first=True)
+    validation = validator.run(at_init, log.records(), first=True, keep=keeping(experiment, history, epoch=0))
     announce("carried over", validation, experiment.plan, log, step=0, epoch=0)
     return history, log
 
@@ -348,8 +385,14 @@ def train_epochs(
             else:
                 epoch = history.epoch + 1
                 if validates_after(epoch, config):
-                    validation = validator.run(at_init, log.records(), first=not log.has_validated())
+                    validation = validator.run(
+                        at_init,
+                        log.records(),
+                        first=not log.has_validated(),
+                        keep=keeping(experiment, history, epoch),
+                    )
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
+                    renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
                     if history.is_best(choosing_score(validation.results, config), can_choose):
                         saver.save(run.best)
@@ -366,12 +409,24 @@ def train_epochs(
             saver.save(run.last)
 
 
-def validate_at_init(experiment: Experiment, task: Task, log: StageLog, kind: str = "validation") -> Validation:
+def keeping(experiment: Experiment, history: History, epoch: int) -> Callable[[EncodedSplit], None]:
+    """Keeps the features of some validation videos after `epoch` epochs, of which `history` has counted the steps."""
+    folder, val = experiment.run.epoch_features, experiment.catalogs["val"]
+    return partial(keep_features, folder, val, experiment.config, history.first_epoch + epoch, history.total_steps)
+
+
+def validate_at_init(
+    experiment: Experiment,
+    task: Task,
+    log: StageLog,
+    kind: str = "validation",
+    keep: Callable[[EncodedSplit], None] = lambda _: None,
+) -> Validation:
     """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
     config, device = experiment.config, experiment.device
     if config.encoder_checkpoint or config.carry_from:
         task = initial_task(config, experiment.catalogs, device, pretrained=False)
-    at_init = Validator(task, experiment.plan, config, device).run(None)
+    at_init = Validator(task, experiment.plan, config, device).run(None, keep=keep)
     announce("random init", at_init, experiment.plan, log, step=0, epoch=0, kind=kind)
     return at_init
 
@@ -395,7 +450,8 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
         with closing(training_loader(task, train, config)) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
-    return DrawnRun(config, experiment.plan, task, test.split, test.results, read)
+    kept = experiment.run.epoch_features
+    return DrawnRun(config, experiment.plan, task, test.split, test.results, read, kept, test.encoded, test.predictions)
 
 
 def announce_results(summary: dict[str, Any], test: FinalTest, plan: Plan, run: RunFolder) -> None:

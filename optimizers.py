@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +47,9 @@ def build_optimizers(task: Task, config: Config) -> dict[str, torch.optim.Optimi
 
     "Apart" means parameter groups of their own. Every group of an optimizer carries, beside torch's keys, `level`,
     `decays`, whether weight decay is for it, and `lr_share`, its learning rate as a share of the schedule's: `lr_scale`
-    times `stage_lr` of the level, for predictors that are apart times `pred_multiplier`. Weights of linear layers and
-    convolutions decay by `weight_decay`, whatever their learning rate; norms, biases, positions, tokens and embeddings
-    do not.
+    times `stage_lr` of the level, for predictors that are apart times `pred_multiplier`, and where the task has rates
+    of its own for single parameters (`ParameterGroup.rates`), times those. Weights of linear layers and convolutions
+    decay by `weight_decay`, whatever their learning rate; norms, biases, positions, tokens and embeddings do not.
 
     Raises:
         InputError: the optimizer refuses its settings.
@@ -68,12 +68,22 @@ def build_optimizers(task: Task, config: Config) -> dict[str, torch.optim.Optimi
             predictor_share = share * config.predictor.pred_multiplier
             parts.append((owner if aside == 1 else aside_owner, group.predictors, predictor_share))
         for name, parameters, lr_share in parts:
-            for decays in (True, False):
-                chosen = [parameter for parameter in parameters if (id(parameter) in decayed) == decays]
-                if chosen:
-                    values = _group_values(config.optimizer, decays) | {"level": level, "lr_share": lr_share}
-                    groups.setdefault(name, []).append({"params": chosen, **values})
+            for (decays, rate), chosen in _alike(parameters, decayed, group.rates).items():
+                values = _group_values(config.optimizer, decays) | {"level": level, "lr_share": lr_share * rate}
+                groups.setdefault(name, []).append({"params": chosen, **values})
     return {name: _optimizer(config.optimizer, members) for name, members in groups.items()}
+
+
+def _alike(
+    parameters: Sequence[nn.Parameter], decayed: Collection[int], rates: Mapping[int, float]
+) -> dict[tuple[bool, float], list[nn.Parameter]]:
+    """The parameters by whether they decay, those that do first, and by their own rate."""
+    found: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for decays in (True, False):
+        for parameter in parameters:
+            if (id(parameter) in decayed) == decays:
+                found.setdefault((decays, rates.get(id(parameter), 1.0)), []).append(parameter)
+    return found
 
 
 def decayed_parameters(task: nn.Module) -> set[int]:

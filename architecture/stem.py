@@ -20,6 +20,18 @@ def patchify(video_BTCHW: Tensor, patch_size: int) -> Tensor:
     return rearrange(video_BTCHW, "b t c (h p) (w q) -> b t (h w) (p q c)", p=patch_size, q=patch_size)
 
 
+def unpatchify(patches_BTPD: Tensor, rows: int, patch_size: int) -> Tensor:
+    """Inverts `patchify`: [B, T, P, D] to [B, T, C, H, W].
+
+    Args:
+        patches_BTPD: pixels of patches, in row-major order.
+        rows: of patches in a frame.
+        patch_size: side of a patch, pixels.
+    """
+    sizes = {"h": rows, "p": patch_size, "q": patch_size}
+    return rearrange(patches_BTPD, "b t (h w) (p q c) -> b t c (h p) (w q)", **sizes)
+
+
 class PatchStem(nn.Module):
     """A linear projection of each patch (ViT, Dosovitskiy et al., 2021, arXiv 2010.11929).
 

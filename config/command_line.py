@@ -10,6 +10,23 @@ from config.errors import InputError
 from config.load import LoadedConfig, load_config, render_config
 from config.places import check_run_name
 
+VISUALIZE = "--visualize"
+
+
+def split_visualize(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """A command line without --visualize and what belongs to it, and the options that follow it; None without it.
+
+    `key=value` directly behind it still changes the config.
+    """
+    given = list(arguments)
+    if VISUALIZE not in given:
+        return given, None
+    place = given.index(VISUALIZE)
+    before, after = given[:place], given[place + 1 :]
+    while after and not after[0].startswith("-"):
+        before.append(after.pop(0))
+    return before, after
+
 
 def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | None:
     """The config that the command line asks for; None after --print-config or --print-name: they ask for no experiment.
@@ -21,12 +38,18 @@ def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | 
         InputError: the config is wrong.
         SystemExit: after --help, and where arguments are missing.
     """
+    arguments, _ = split_visualize(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
     parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--print-config", action="store_true", help="print the merged config with its sources; end")
     instead.add_argument("--print-name", action="store_true", help="print the name of the run's folder; end")
+    parser.add_argument(
+        f"{VISUALIZE} ...",
+        action="store_true",
+        help="draw the figures of the run that CONFIG names instead of training; options of visualization.py follow",
+    )
     options = parser.parse_intermixed_args(arguments)
     loaded = load_config(options.config, options.overrides)
     if options.print_config:

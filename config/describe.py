@@ -69,7 +69,8 @@ def describe() -> str:
 
 def _row(key: Key, defaults: dict[str, Any]) -> str:
     is_choice = key.dotted.endswith(f".{key.by}")
-    of_all = issubclass(key.owner, Evaluation)  # whatever its protocol
+    general = Evaluation.model_fields.get(key.dotted.rpartition(".")[2])
+    of_all = issubclass(key.owner, Evaluation) and (general is None or general.default == key.field.default)
     where = f" (`{key.by}: {key.choice}`)" if key.choice and not is_choice and not of_all else ""
     cells = [
         f"`{key.dotted}`{where}",

@@ -10,6 +10,7 @@ from pydantic import Field, create_model
 
 from config.data import DataConfig
 from config.errors import InputError
+from config.figures import MODEL_FIGURES
 from config.section import LevelName, Section
 from protocols import PROTOCOLS
 
@@ -32,7 +33,7 @@ class Evaluation(Section):
         description="keys of data_config.yaml, laid over the run's: another dataset, other windows; empty: the run's",
     )
     levels: Annotated[list[LevelName], Field(min_length=1)] | None = Field(
-        default=None, description="the levels that are scored; null: all"
+        default=None, description="the levels that are scored; null: all, or for protocol finetune the last one"
     )
     labels: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         default="all",
@@ -47,13 +48,19 @@ def _section(name: str) -> type[Evaluation]:
     settings = PROTOCOLS[name].Settings
     optional = all(not field.is_required() for field in settings.model_fields.values())
     default = Field(default_factory=settings) if optional else Field()
-    return create_model(
+    changed: dict[str, Any] = {}
+    if PROTOCOLS[name].last_level_alone:
+        labels = Evaluation.model_fields["labels"]
+        changed["labels"] = (labels.annotation, Field(default=None, description=labels.description))
+    section: type[Evaluation] = create_model(
         f"{name}_evaluation",
         __base__=Evaluation,
         __doc__=PROTOCOLS[name].note,
         protocol=(cast("Any", Literal[name]), Evaluation.model_fields["protocol"]),
         settings=(settings, default),
+        **changed,
     )
+    return section
 
 
 if TYPE_CHECKING:
@@ -63,9 +70,11 @@ else:
 
 # Evaluations give figures and keys of summary.json and metrics.jsonl their names: these are taken.
 TAKEN = {
-    *("windows", "views", "loss", "collapse", "pca", "tsne", "umap"),
+    *("windows", "views", "loss", "pace", "collapse", "pca", "tsne", "umap", *MODEL_FIGURES),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
     *("untrained", "drawn_val"),
+    *("pace", "attention", "token_colours", "time_similarity", "nearest_videos", "confused_classes", "class_scores"),
+    *("prediction_errors", "predicted_pixels", "scatter"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
     *("failed_figures", "debug", "pixel_floors"),
@@ -85,6 +94,10 @@ def check_evaluations(config: Config) -> None:
         if unknown:
             known = ", ".join(config.levels)
             raise ValueError(f"evaluations.{name}.levels: there is no {unknown[0]}; the encoder has {known}")
+        try:
+            PROTOCOLS[evaluation.protocol](evaluation.settings).check(config)
+        except ValueError as error:
+            raise ValueError(f"evaluations.{name}.{error}") from None
         if evaluation.data:
             check_data(config, evaluation.data, f"evaluations.{name}.data")
     if config.choose_by is None:

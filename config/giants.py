@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_NUMBER = 1_000_000
 _LARGEST = 2**63 - 1  # that torch and NumPy can hold
 # Keys whose numbers cost nothing: a large one means "all" or "never".
-_FREE = {"seed", "figure_videos", "log_interval", "val_interval", "max_bad_steps"}
+_FREE = {"seed", "figure_videos", "figure_epochs", "log_interval", "val_interval", "max_bad_steps"}
 _LIMITS = {"num_workers": 1024} | dict.fromkeys(_FREE, _LARGEST)
 MAX_BATCH_GB = 100  # uint8: four times as much as the float32 that the model sees
 MAX_PARAMETERS = 20_000_000_000  # of a level

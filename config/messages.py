@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from config.keys import CHOICE, locate, walk
+from config.keys import ANY_NAME, CHOICE, locate, walk
 from config.spellings import OLD_SPELLINGS
 from config.yaml_text import to_yaml
 
@@ -108,6 +108,8 @@ def _nearest(dotted: str, siblings: tuple[str, ...], root: type[BaseModel]) -> s
     if owners:
         return f"; it belongs to {mapping}.{CHOICE}={' or '.join(dict.fromkeys(owners))}"
     meant = [key for key in known if key.rpartition(".")[2] == name]
+    # A key of the run is likelier to be meant than one of evaluations whose names are the user's.
+    meant = [key for key in meant if ANY_NAME not in key.split(".")] or meant
     if not meant and not mapping:
         meant = difflib.get_close_matches(name, known, n=1)
     if meant:

@@ -14,6 +14,7 @@ from architecture.geometry import Geometry
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
+from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
@@ -138,6 +139,15 @@ class TrainConfig(Section):
         default=["pca", "tsne", "umap"], description="embeddings of the features that are drawn after training"
     )
     figure_videos: Positive = Field(description="videos drawn in them")
+    figure_epochs: Annotated[int, Field(ge=0)] = Field(
+        default=32,
+        description="validations of which the features of up to 500 of `figure_videos` are kept in the run folder, for "
+        "figures of how the space forms; of more validations, as many spread evenly; 0: none",
+    )
+    model_figures: list[ModelFigure] = Field(
+        default=list(MODEL_FIGURES),
+        description="what is drawn after training of what the model sees and does: docs/figures.md; [] saves seconds",
+    )
     log_interval: Positive = Field(description="steps between lines of metrics.jsonl")
     tracking: list[TrackerName] = Field(
         default=[], description="where the run can be watched, beside metrics.jsonl: docs/tracking.md"

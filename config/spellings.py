@@ -52,6 +52,9 @@ OLD_SPELLINGS = {
     "augment_training": "supervised.augment",
 }
 SPREAD, SAMPLING = "spread", "sampling"
+TEST_TYPE = "test_type"
+TEST_TYPES = {"probe": "linear_probe", "ftune": "finetune"}
+"""The evaluation at the end that each value of `test_type` stands for; its name is that of its protocol."""
 
 
 def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set[str]]:
@@ -66,7 +69,8 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
         touched `loss_params`, whichever file had them, while another `hierarchical.loss.name` replaces the loss whole.
 
     Raises:
-        InputError: a key is given in both spellings, or `spread` is neither true nor false.
+        InputError: a key is given in both spellings, `spread` is neither true nor false, or `test_type` names no
+            evaluation.
     """
     today = copy.deepcopy(dict(layer))
     _respell_windows(today, label)
@@ -81,6 +85,8 @@ def respelled(layer: Mapping[str, Any], label: str) -> tuple[dict[str, Any], set
         if outer and not holder:
             del today[outer[0]]
         _put(today, new.split("."), value, old, label)
+    if TEST_TYPE in today:
+        _add_test(today, today.pop(TEST_TYPE), label)
     return today, {LOSS} if "loss_fn" in layer else set()
 
 
@@ -106,6 +112,19 @@ def today(dotted: str) -> str:
         if dotted == old or dotted.startswith(f"{old}."):
             return new + dotted[len(old) :]
     return dotted
+
+
+def _add_test(layer: dict[str, Any], value: Any, label: str) -> None:
+    """Puts the evaluation that a value of `test_type` stands for among those of the layer."""
+    if not isinstance(value, str) or value not in TEST_TYPES:
+        known = " or ".join(f"{name} (an evaluation {protocol})" for name, protocol in TEST_TYPES.items())
+        raise InputError(f"{TEST_TYPE} ({label}): expected {known}, got {value!r}")
+    protocol, given = TEST_TYPES[value], layer.get("evaluations")
+    if isinstance(given, dict) and protocol in given and given[protocol] is None:
+        raise InputError(
+            f"{TEST_TYPE}={value} and evaluations.{protocol}=null disagree, and {label} has both; leave one of them out"
+        )
+    _put(layer, ["evaluations", protocol, "protocol"], protocol, TEST_TYPE, label)
 
 
 def _put(layer: dict[str, Any], path: list[str], value: Any, old: str, label: str, prefix: str = "") -> None:

@@ -181,7 +181,7 @@ def chosen_evaluations(request: Request, of_run: Mapping[str, Any], own_data: bo
     if request.protocols:
         names = request.protocols
     else:
-        names = [name for name, evaluation in there.items() if "test" in evaluation["when"]]
+        names = [name for name, evaluation in there.items() if "test" in evaluation.get("when", ["test"])]
         if not own_data:  # what has data of its own is not asked about other data
             names = [name for name in names if not there[name].get("data")]
     chosen = {}
@@ -192,7 +192,8 @@ def chosen_evaluations(request: Request, of_run: Mapping[str, Any], own_data: bo
             raise InputError(f"--protocol {name}: neither an evaluation of the run's config nor a protocol{hint}")
         evaluation = there.get(name, {"protocol": name}) | {"when": [when]}
         if not own_data:
-            evaluation |= {"data": {}, "labels": "all"}
+            evaluation["data"] = {}
+            evaluation.pop("labels", None)  # which the run's data has, and others may not
         if request.levels is not None:
             evaluation["levels"] = request.levels
         if request.labels is not None:

@@ -26,6 +26,7 @@ from data_utils.prepare.embedded import make_missing
 from eval import score
 from evaluation.encoders import ScoredEncoder
 from evaluation.request import OtherData, Request, chosen_evaluations
+from protocols import PROTOCOLS
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from protocols.pixel_floors import pixel_floors
 from protocols.predictions import MultiPredictions, Predictions
@@ -102,6 +103,9 @@ def asked_config(encoder: ScoredEncoder, data: OtherData, request: Request) -> C
     changed = changes.pop("evaluations", {})
     if not isinstance(changed, dict):
         raise InputError(f"--set evaluations={changed}: a mapping of names to evaluations, such as evaluations.knn=...")
+    for name in request.protocols:  # what the run does not have begins with its defaults, which --set may change
+        if name in PROTOCOLS and of_run.get(name) is None:
+            of_run[name] = {"protocol": name}
     merge(of_run, changed, "--set", {})
     values["evaluations"] = chosen_evaluations(request, of_run, not data.keys) if request.scores else {}
     merge(values, changes, "--set", {})

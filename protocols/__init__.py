@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from protocols.attentive_probe import AttentiveProbe
 from protocols.classifier import Classifier
 from protocols.clustering import Clustering
+from protocols.finetune import Finetune
 from protocols.knn import KNN
 from protocols.linear_probe import LinearProbe
 from protocols.protocol import Protocol
@@ -13,6 +15,8 @@ from protocols.temporal_order import TemporalOrder
 PROTOCOLS: dict[str, type[Protocol[Any]]] = {
     "knn": KNN,
     "linear_probe": LinearProbe,
+    "attentive_probe": AttentiveProbe,
+    "finetune": Finetune,
     "retrieval": Retrieval,
     "clustering": Clustering,
     "temporal_order": TemporalOrder,

@@ -82,6 +82,10 @@ class EncodedData:
             self._tokens[key] = EncodedTokens(self, split, level, kind, self._folder)
         return self._tokens[key]
 
+    def drop_tokens(self, level: str) -> None:
+        """Frees the memory that tokens of a level take; a file of them stays."""
+        self._tokens = {key: tokens for key, tokens in self._tokens.items() if key[1] != level}
+
     def discard_files(self) -> None:
         """Deletes the files of features that were made or found: of an encoder that nobody will ask about again."""
         for encoded in self._encoded.values():

@@ -50,7 +50,9 @@ class EncodedTokens:
         self._views = data.split(split)
         self._catalog = data.catalogs[split]
         first = next(iter(data.windows(split)))
-        self.shape: tuple[int, int] = tuple(self._encode(first)[0].shape[1:])  # type: ignore[assignment]
+        _, self.units, per_unit, dim = self._encode(first)[0].shape
+        """Units of a view."""
+        self.shape: tuple[int, int] = self.units * per_unit, dim
         """N tokens of a view, in the order of units and of tokens in them; their width D."""
         self._store = self._stored()
 
@@ -121,9 +123,9 @@ class EncodedTokens:
         if first:
             read = evaluation_batches(self._catalog, data.config, data.bad_videos, first)
         for batch in read:
-            tokens_BND, row_B, _ = self._encode(batch)
+            tokens_BUPD, row_B, _ = self._encode(batch)
             rows = slice(reached, reached + len(row_B))
-            store.arrays["tokens"][rows] = tokens_BND.cpu().numpy()
+            store.arrays["tokens"][rows] = tokens_BUPD.flatten(1, 2).cpu().numpy()
             store.arrays["row"][rows] = row_B.numpy()
             reached = rows.stop
             if store.path is not None:
@@ -132,7 +134,7 @@ class EncodedTokens:
 
     @torch.no_grad()
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The tokens [B, N, D] of the views of a batch, their catalog rows [B], and their frames [B, T]."""
+        """The tokens [B, U, P, D] of the units of the views of a batch, their catalog rows [B] and frames [B, T]."""
         data = self._data
         dtype = autocast_dtype(data.config, data.device)
         views = evaluation_views(batch, data.config, data.device)
@@ -141,7 +143,7 @@ class EncodedTokens:
         with torch.autocast(data.device.type, dtype, enabled=dtype is not None):
             features, tokens = _features_and_tokens(data.encoder, views.video_BTCHW)
         data.encoder.train(was_training)
-        found = tokens[self._level].flatten(1, 2) if self._kind == "tokens" else features[self._level]
+        found = tokens[self._level] if self._kind == "tokens" else features[self._level][:, :, None]
         return found.float(), views.rows_B, views.frames_BT
 
     def _anew(self, epoch: int | None) -> Iterator[tuple[Tensor, IntArray]]:
@@ -156,13 +158,13 @@ class EncodedTokens:
             row = int(views.rows[views.view_video[view]])
             number_of[row, views.view_frames[view].tobytes()] = view
         for batch in evaluation_batches(catalog.in_order(order_N), data.config, data.bad_videos):
-            tokens_BND, row_B, frames_BT = self._encode(batch)
+            tokens_BUPD, row_B, frames_BT = self._encode(batch)
             rows, frames = order_N[row_B.numpy()], frames_BT.numpy()
             first_B = [number_of.get((int(row), of.tobytes())) for row, of in zip(rows, frames, strict=True)]
             kept = [index for index, first in enumerate(first_B) if first is not None]
             view_B = [first + index % crops for index, first in enumerate(first_B) if first is not None]
             if kept:
-                yield tokens_BND[kept], np.array(view_B, np.int64)
+                yield tokens_BUPD[kept].flatten(1, 2), np.array(view_B, np.int64)
 
 
 def _features_and_tokens(encoder: nn.Module, video_BTCHW: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -312,7 +312,9 @@ def _labels(
         own: by level, the label set that it is judged by.
         multi: the label sets that say several classes at once, if its protocol can score them.
     """
-    there, levels = [*data.catalogs["train"].labels, *multi], settings.levels or data.config.levels
+    there = [*data.catalogs["train"].labels, *multi]
+    last_alone = PROTOCOLS[settings.protocol].last_level_alone
+    levels = settings.levels or (data.config.levels[-1:] if last_alone else data.config.levels)
     chosen = [level for level in data.config.levels if level in levels]
     if settings.labels is None:
         return {level: [own[level]] for level in chosen if level in own}

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from config.schema import Config
-from config.validation_schedule import SCHEDULE_KEYS
+from config.data import DataConfig
+from config.schema import ArchConfig, Config
 from data_utils.catalog.catalog import Catalog
 from protocols.view_store import Shapes, ViewStore
 from runs.checkpoint import weights_digest
@@ -26,22 +26,11 @@ from runs.precision import autocast_dtype
 VERSION = 1
 """Goes up when the same weights and windows give other features than before."""
 
-# Of the config, what features do not depend on; all else makes another file.
+# Of a config, features depend on the model, the data, and these; of the data not on what follows.
+_OF_TRAINING = ("seed", "batch_size", "use_mixed_precision", "mixed_precision")
 _WITHOUT_EFFECT = {
-    *("model_name", "save_path", "resume", "num_workers", "eval_memory_mb", "features_memory_mb", "max_bad_videos"),
-    *("num_epochs", "optimizer", "scheduler", "predictor", "lr_scale", "evaluations", "choose_by", "figures"),
-    *(
-        "figure_videos",
-        "log_interval",
-        *SCHEDULE_KEYS,
-        "validate_before",
-        "tracking",
-        "wandb",
-        "debug",
-        "task",
-        "augmentation",
-    ),
-    *("weak_augmentation", "encoder_checkpoint", "strict_monitors", "max_bad_steps", "clip_grad_norm"),
+    *("encoder_checkpoint", "num_workers", "eval_memory_mb", "features_memory_mb", "max_bad_videos"),
+    *("augmentation", "weak_augmentation"),
 }
 
 logger = logging.getLogger(__name__)
@@ -92,6 +81,7 @@ class FeaturePlace:
         """The SHA-256 of all that the features are a function of."""
         weights = {name: tensor.detach().cpu() for name, tensor in self.encoder.state_dict().items()}
         config = self.config.model_dump(mode="json")
+        keys = {*ArchConfig.model_fields, *DataConfig.model_fields, *_OF_TRAINING} - _WITHOUT_EFFECT
         dtype = autocast_dtype(self.config, self.device)
         parts = {
             "version": VERSION,
@@ -100,7 +90,7 @@ class FeaturePlace:
             "dtype": str(dtype),
             "encoder": type(self.encoder).__name__,
             "weights": weights_digest(weights),
-            "config": {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT},
+            "config": {key: config.get(key) for key in sorted(keys)},
             "videos": _videos_digest(self.catalog),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

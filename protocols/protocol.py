@@ -16,6 +16,7 @@ from config.section import Section
 if TYPE_CHECKING:
     from torch import nn
 
+    from config.schema import Config
     from protocols.encoded import EncodedData
     from protocols.predictions import Keep
 
@@ -87,9 +88,19 @@ class Protocol(ABC, Generic[SettingsT]):
 
     uses_classifier: ClassVar[bool] = False
     """Whether it scores the task's own classifier, which knows the classes of the run's data alone."""
+    last_level_alone: ClassVar[bool] = False
+    """Whether an evaluation that names no levels and no labels is of the last level on its own labels: a dear one."""
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
+
+    def check(self, config: Config) -> None:
+        """Refuses settings that cannot work together, or with the rest of `config`.
+
+        Raises:
+            ValueError: in the user's words; what it says stands behind the evaluation's name.
+        """
+        del config
 
     @abstractmethod
     def score(self, subject: Subject) -> list[Score]:

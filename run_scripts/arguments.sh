@@ -32,6 +32,7 @@ check_config() {
     local override
     [[ -n $1 && $1 != *=* ]] || refuse "the second argument must be a config, got '$1'"
     for override in "${@:2}"; do
+        [[ $override != --visualize ]] || break # options of visualization.py follow
         [[ $override == ?*=* || $override == --* ]] || refuse "expected key=value, got '$override'"
     done
 }

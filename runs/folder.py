@@ -86,6 +86,11 @@ class RunFolder:
         return self.root / "features"
 
     @property
+    def epoch_features(self) -> Path:
+        """Folder of the features of some videos after some of the epochs, for figures; it can be deleted."""
+        return self.root / "epoch_features"
+
+    @property
     def predictions(self) -> Path:
         """Folder of what classifiers say of the test videos, CSV."""
         return self.root / "predictions"
@@ -160,11 +165,13 @@ class RunFolder:
         if path.is_symlink():
             return False
         if path.is_dir():
-            return path in (self.checkpoints, self.figures)
+            return path in (self.checkpoints, self.figures, self.epoch_features)
         if path == self.bad_videos:
             return len(self.bad_video_rows()) <= 1
         by_itself = (self.config, self.environment, self.carry_over, self.lock)
-        return path in by_itself or (path == self.metrics and path.stat().st_size == 0)
+        if path in by_itself or path.parent == self.epoch_features:
+            return True
+        return path == self.metrics and path.stat().st_size == 0
 
     def _require_checkpoint(self) -> None:
         if not self.root.is_dir():

@@ -143,6 +143,7 @@ def describe() -> str:
         "EVALUATION/LEVEL/LABELS": "a score, in percent unless the evaluation says otherwise",
         "EVALUATION/LEVEL/LABELS/METRIC": "the same, where the metric is not top-1 accuracy",
         **{f"EVALUATION/LEVEL/LABELS/{floor}": meaning for floor, meaning in _FLOOR_MEANINGS.items()},
+        "EVALUATION/LEVEL/LABELS/METRIC/FLOOR": "these three, where the metric is not top-1 accuracy",
     }
     monitors = {
         f"{_MEAN.get(name, name)}/{_OF.get(name, 'LEVEL')}": monitor.meaning for name, monitor in MONITORS.items()

@@ -9,19 +9,21 @@ from functools import partial
 from typing import ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architecture.hierarchy import HierarchicalTransformer, Units
-from architecture.stem import patchify
+from architecture.stem import patchify, unpatchify
 from config.schema import Config
 from data_utils.views.views import TrainingViews, View
-from losses import patch_target, summary_target
+from losses import patch_target, patches_of_target, summary_target
 from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
+from tasks.prediction_maps import ErrorMap, error_maps, predicted_inside, view_distances
 from tasks.task import Losses, ParameterGroup, StepContext, Task
 from tasks.teacher import Following
 
@@ -197,14 +199,49 @@ class HierarchicalTask(Task):
         if len(video_BTCHW) < 2:
             return {}
         with evaluating(self):
-            units = self.hierarchy.encode(video_BTCHW)
-            aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
             seed = int(torch.randint(torch.iinfo(torch.int64).max, (), generator=generator))
-            errors = {}
-            for name, objective in self.objectives.items():
-                view = LevelView(*of_level(units, name), aims[name])
-                errors[name] = cast(LevelObjective, objective).errors(view, seed)
-            return errors
+            views = self._views_as_they_are(video_BTCHW)
+            return {
+                name: cast(LevelObjective, self.objectives[name]).errors(view, seed) for name, view in views.items()
+            }
+
+    @torch.no_grad()
+    def prediction_maps(self, video_BTCHW: Tensor, views: TrainingViews | None = None) -> dict[str, list[ErrorMap]]:
+        """See `Task.prediction_maps`; the windows are seen as they are, and predict units of their own view."""
+        if len(video_BTCHW) < 2:
+            return {}
+        with evaluating(self):
+            seen = self._views_as_they_are(video_BTCHW)
+            maps = {name: error_maps(cast(LevelObjective, self.objectives[name]), view) for name, view in seen.items()}
+            if views is not None and len(views.rows_B) > 1:
+                videos = dict(zip(self.looks, views.videos, strict=True))
+                units = self._encode(self.hierarchy, videos)
+                targets = {look: self._targets(units[look], video) for look, video in videos.items()}
+                for name, looks in self.looks_of_levels.items():
+                    own = [targets[look][name].own_BUD for look in looks]
+                    maps[name] += view_distances(cast(LevelObjective, self.objectives[name]), own)
+            return maps
+
+    @torch.no_grad()
+    def predicted_pixels(self, video_BTCHW: Tensor) -> Tensor | None:
+        """See `Task.predicted_pixels`; where they predict tokens of the stem (`down_target: stem`), there are none."""
+        objective = cast(LevelObjective, self.objectives["space"])
+        if self.settings.down_target != "pixels" or "down" not in objective.predictors:
+            return None
+        patch_size = self.config.section(HierarchySettings).patch_size
+        with evaluating(self):
+            predicted_BTPD = predicted_inside(objective, self._views_as_they_are(video_BTCHW)["space"])
+        if self.settings.loss.scale_free:
+            predicted_BTPD = F.layer_norm(predicted_BTPD, predicted_BTPD.shape[-1:])
+        true_BTPD = patchify(video_BTCHW, patch_size)
+        patches_BTPD = patches_of_target(predicted_BTPD, true_BTPD)
+        return unpatchify(patches_BTPD, self.config.geometry.grid[0], patch_size)
+
+    def _views_as_they_are(self, video_BTCHW: Tensor) -> dict[str, LevelView]:
+        """By level, windows without augmentation, which predict units of their own view."""
+        units = self.hierarchy.encode(video_BTCHW)
+        aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
+        return {name: LevelView(*of_level(units, name), aims[name]) for name in self.objectives}
 
 
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from architecture.layouts import Layout
 from data_utils.views.views import TrainingViews, View
+
+if TYPE_CHECKING:
+    from tasks.prediction_maps import ErrorMap
 
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
@@ -36,6 +39,8 @@ class ParameterGroup:
     parameters: list[nn.Parameter]
     predictors: list[nn.Parameter] = field(default_factory=list)
     """Parameters of its predictors, not in `parameters`; they may have a learning rate or an optimizer of their own."""
+    rates: Mapping[int, float] = field(default_factory=dict)
+    """Learning rates of single parameters as shares of the group's, by id; of the others, all of it."""
 
     def all(self) -> list[nn.Parameter]:
         """Both."""
@@ -114,3 +119,30 @@ class Task(nn.Module, ABC):
         """
         del video_BTCHW, generator
         return {}
+
+    def prediction_maps(self, video_BTCHW: Tensor, views: TrainingViews | None = None) -> dict[str, list[ErrorMap]]:
+        """How far predictions are off by what they are of, for a figure: by level; {} where nothing is predicted.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows of different videos, two at least.
+            views: of other windows, as `losses` gets them, for the distance between two views; None: without it.
+        """
+        del video_BTCHW, views
+        return {}
+
+    def predicted_pixels(self, video_BTCHW: Tensor) -> Tensor | None:
+        """What the frames of windows predict of their own pixels, for a figure; None where they do not.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows.
+
+        Returns:
+            [B, T, C, H, W], with each true patch's own mean and contrast where targets are normalised patch by patch;
+            nan for patches that nothing predicts.
+        """
+        del video_BTCHW
+        return None

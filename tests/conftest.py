@@ -105,6 +105,7 @@ batch_size: 8
 seed: 3
 knn_k: 5
 figures: [pca]  # UMAP takes a minute
+model_figures: []
 """
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ, signal.SIGPIPE)

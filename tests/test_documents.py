@@ -38,7 +38,8 @@ def test_the_list_of_folders_is_that_of_the_repository() -> None:
     section = page.partition("## Folders\n")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^ +(\w+/)(?: |$)", section, flags=re.MULTILINE))
     top = {path.parent.name for path in ROOT.glob("*/*.py")} | {"dockerfile", "tests"}
-    inside = {path.name for name in ("data_utils", "runs") for path in (ROOT / name).iterdir() if path.is_dir()}
+    folders = [path for name in ("data_utils", "protocols", "runs") for path in (ROOT / name).iterdir()]
+    inside = {path.name for path in folders if path.is_dir()}
     assert listed == {f"{name}/" for name in (top | inside) - {"__pycache__"}}
 
 

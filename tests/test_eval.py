@@ -239,6 +239,28 @@ def test_the_final_test_puts_floors_beside_every_score(
         assert told.keys() - {"top1", "chance", "interval", "labels"} == {"top5", "mean_class", "ece"}
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_final_test_puts_pixels_beside_every_score_where_they_are_wanted(
+    tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], tmp_path: Path, wanted: bool
+) -> None:
+    config = tiny_config(f"pixel_floors={str(wanted).lower()}", "task=supervised", root=tiny_catalogs["test"].root)
+    task = make_task(config, tiny_catalogs)
+    test = final_test(task, task.encoder, make_plan(config, tiny_catalogs, tmp_path), CPU)
+    record = test.record()
+    if not wanted:
+        assert record["pixel_floors"] == []
+        assert all(result.pixels is None for result in test.results)
+        return
+    looks = {(r["evaluation"], r["level"], r["labels"]): r["value"] for r in record["pixel_floors"] if r["primary"]}
+    assert len(looks) == 2 * 3 * 3  # evaluations, looks, label sets
+    for name in ("knn", "linear_probe"):
+        for labels in LABELS:
+            best = max(value for key, value in looks.items() if (key[0], key[2]) == (name, labels))
+            assert {record[name][level][labels]["pixels"] for level in config.levels} == {best}
+    assert "pixels" not in record["supervised"]  # which learns no pixels
+    assert sum(said[0] == "knn" for said in test.predictions) == 9  # the encoder's alone
+
+
 @pytest.mark.parametrize(
     ("videos", "classes", "reason"),
     [

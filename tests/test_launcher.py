@@ -75,6 +75,7 @@ def launcher(tmp_path: Path) -> Launcher:
         (["0", "lr=3"], "the second argument must be a config, got 'lr=3'"),
         (["0", "quickstart.yaml", "lr"], "expected key=value, got 'lr'"),
         (["0", "quickstart.yaml", "=3"], "expected key=value, got '=3'"),
+        (["0", "quickstart.yaml", "lr", "--visualize"], "expected key=value, got 'lr'"),
     ],
 )
 def test_wrong_arguments_give_usage_and_exit_2(launcher: Launcher, arguments: list[str], message: str) -> None:
@@ -99,6 +100,20 @@ def test_a_gpu_is_chosen_by_its_bus_number(launcher: Launcher) -> None:
     assert (seen["gpu"], seen["order"]) == ("1", "PCI_BUS_ID")
     assert seen["argv"] == ["own.yaml", "a.b=[1, 2]", "--print-config"]
     assert seen["cwd"] == str(launcher.cwd)
+
+
+def test_a_run_can_be_drawn_instead_with_options_of_visualization(launcher: Launcher) -> None:
+    done = launcher("cpu", "own.yaml", "a.b=1", "--visualize", "--method", "umap", "--level", "clip")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["argv"] == [
+        "own.yaml",
+        "a.b=1",
+        "--visualize",
+        "--method",
+        "umap",
+        "--level",
+        "clip",
+    ]
 
 
 def test_a_missing_gpu_is_refused_with_those_that_exist(launcher: Launcher) -> None:

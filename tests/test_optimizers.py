@@ -146,6 +146,19 @@ def test_a_level_without_predictors_has_no_optimizer_for_them(tiny_config: MakeC
     assert "time.predictors" in optimizers
 
 
+def test_single_parameters_may_have_rates_of_their_own(tiny_config: MakeConfig) -> None:
+    task = ManyKinds()
+    plain, body = task.parameter_groups()["time"], task.bodies["time"].get_submodule("body")
+    rates = {id(parameter): 0.25 for parameter in body.parameters()}
+    groups = task.parameter_groups() | {"time": ParameterGroup(plain.parameters, plain.predictors, rates)}
+    task.parameter_groups = lambda: groups  # type: ignore[method-assign]
+    optimizer = build_optimizers(task, tiny_config("lr_scale={space: 1.0, time: 0.5, clip: 1.0}"))["time"]
+    shares = {id(p): (group["lr_share"], group["decays"]) for group in optimizer.param_groups for p in group["params"]}
+    assert len(shares) == len(groups["time"].all())
+    assert [shares[id(parameter)] for parameter in body.parameters()] == [(0.125, True), (0.125, False)]
+    assert {share for key, (share, _) in shares.items() if key not in rates} == {0.5}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_takes_its_settings(tiny_config: MakeConfig, name: str) -> None:
     config = tiny_config(f"optimizer={OPTIMIZERS[name]}")

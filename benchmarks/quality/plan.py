@@ -35,7 +35,9 @@ _NOT_COMPUTED = {
     "seed",
     "log_interval",
     "figure_videos",
+    "figure_epochs",
     "figures",
+    "pixel_floors",
     "num_workers",
     "strict_monitors",
 }
@@ -173,7 +175,8 @@ def plan_floors(book: Book, dataset: str, overrides: Sequence[str]) -> Run:
     loaded = load_config(of_dataset.config, given)
     knn = knn_settings(loaded.config.evaluations)
     values = loaded.config.model_dump(include=_SEEN_BY_FLOORS)
-    values |= {"knn_k": knn.k, "knn_temperature": knn.temperature}
+    # Frames were seen pixel by pixel at first: what was measured then is not repeated by the same command.
+    values |= {"knn_k": knn.k, "knn_temperature": knn.temperature, "looks": "components of frames"}
     return _run(dataset, FLOORS, 0, of_dataset.config, given, loaded, values)
 
 

@@ -107,7 +107,7 @@ def set_up_logging() -> None:
         handler = ConsoleHandler()
         handler.setFormatter(_Formatter())
         root.addHandler(handler)
-    for noisy in ("matplotlib", "numba", "PIL", "libav"):
+    for noisy in ("matplotlib", "fontTools", "numba", "PIL", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -117,16 +117,26 @@ def _draw_scores(
     for ax in axes[-1]:
         ax.set_xlabel("step")
         ax.set_ylim(bottom=0)  # last of all: it ends the column's scaling to its data
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return save_figure(fig, path)
 
 
 def _draw_score(ax: Axes, points: Sequence[tuple[int, Result]], title: str) -> None:
     """One score and its floors."""
     steps = [{"step": step, "value": r.value, "init": r.random_init, "chance": r.chance} for step, r in points]
+    _draw_intervals(ax, points)
     _plot(ax, steps, ("value",), label=title, color="#0072b2", marker="o", markersize=4)
     _plot(ax, steps, ("init",), label="random init", color="#d55e00", linestyle="--")
     _plot(ax, steps, ("chance",), label="chance", color="#555555", linestyle=":")
+
+
+def _draw_intervals(ax: Axes, points: Sequence[tuple[int, Result]]) -> None:
+    """A band of the 95 % intervals, where they are known."""
+    known = [(step, r.value, r.interval) for step, r in points if r.value is not None and r.interval is not None]
+    if known:
+        steps, values, intervals = (np.array(numbers, np.float64) for numbers in zip(*known, strict=True))
+        look: dict[str, Any] = {"color": "#0072b2", "alpha": 0.18, "linewidth": 0, "label": "95 % interval"}
+        ax.fill_between(steps, values - intervals, values + intervals, **look)
 
 
 def draw_collapse(records: Sequence[Mapping[str, Any]], folder: Path) -> Path | None:
@@ -164,7 +174,8 @@ def _draw_collapse(validations: Sequence[Mapping[str, Any]], starts: Mapping[int
         if ax.get_yscale() == "linear":
             ax.set_ylim(bottom=0)
         for index, record in enumerate(record for record in records if record.get("alarms")):
-            ax.axvline(record["step"], color="#c00000", linewidth=1.5, label=None if index else "alarm")
+            ax.axvline(record["step"], color="#c00000", linewidth=1.5, label=None if index else "alarm (\u25bc)")
+            ax.plot(record["step"], 1, "v", color="#c00000", clip_on=False, transform=ax.get_xaxis_transform())
         mark_stages(ax, starts)
         ax.set(title=MONITORS[monitor].panel, xlabel="step")
         ax.legend(*ax.get_legend_handles_labels(), fontsize=8)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from runs.process.atomic import atomic_write
@@ -28,10 +32,42 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
 }
 DPI = 110
+PRINT_DPI = 220
+
+Format = Literal["png", "svg", "pdf"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+# The same picture gives the same bytes; text in a PDF stays text.
+_REPEATABLE: dict[Any, Any] = {"svg.hashsalt": "figure", "pdf.fonttype": 42}
+_METADATA: dict[Format, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_written: ContextVar[tuple[Format, int]] = ContextVar("written", default=("png", DPI))
+
+
+@contextmanager
+def figures_as(kind: Format, dpi: int = PRINT_DPI) -> Iterator[None]:
+    """Inside, figures are written as files of another kind, or with more pixels to the inch."""
+    token = _written.set((kind, dpi))
+    try:
+        yield
+    finally:
+        _written.reset(token)
+
+
+def file_name(stem: str) -> str:
+    """The name of a figure's file, as it is written here."""
+    return f"{stem}.{_written.get()[0]}"
 
 
 def save_figure(fig: Figure, path: Path) -> Path:
-    """Writes a PNG file. Raises InputError where that is not possible."""
-    with atomic_write(path) as file:
-        fig.savefig(file, format="png", dpi=DPI)
+    """Writes a figure: a PNG file, or what `figures_as` says, whose name ends accordingly.
+
+    Returns:
+        Its path.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    kind, dpi = _written.get()
+    path = path.with_name(file_name(path.name.removesuffix(".png")))
+    with atomic_write(path) as file, mpl.rc_context(_REPEATABLE):
+        fig.savefig(file, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return path

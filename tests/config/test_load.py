@@ -121,7 +121,7 @@ def test_a_mapping_can_take_the_place_of_null(pinned: str) -> None:
     overrides = ["dataset.name=catalog", "dataset.root=x", "dataset.labels.space=digit"]
     loaded = load_config(pinned, overrides)
     given = {"name": "catalog", "root": "x", "labels": {"space": "digit"}}
-    assert loaded.merged["dataset"] == given | {"catalog": None, "annotations": {}}
+    assert loaded.merged["dataset"] == given | {"catalog": None, "annotations": {}, "val_share": 0.15, "val_seed": 0}
     assert loaded.source["dataset.labels.space"] == "command line"
     assert loaded.source["dataset.catalog"] == "default"
 
@@ -244,7 +244,7 @@ def test_an_override_that_is_no_yaml_is_told(pinned: str) -> None:
     [
         ("patch_sise=3", "unknown key patch_sise (command line); did you mean hierarchy.patch_size?"),
         ("optimizer.lrr=3", "unknown key optimizer.lrr (command line); did you mean optimizer.lr?"),
-        ("lr=3", "unknown key lr (command line); did you mean optimizer.lr?"),
+        ("lr=3", "unknown key lr (command line); did you mean optimizer.lr"),
         (
             "hierarchical.regularizer.varianc=3",
             "unknown key hierarchical.regularizer.varianc (command line); did you mean "

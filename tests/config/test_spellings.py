@@ -225,3 +225,46 @@ def test_what_spread_cannot_be(override: str, message: str, tmp_path: Path) -> N
     with pytest.raises(InputError) as caught:
         load(override, folder=tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "protocol"), [("probe", "linear_probe"), ("ftune", "finetune")])
+def test_test_type_stands_for_an_evaluation_at_the_end(value: str, protocol: str, tmp_path: Path) -> None:
+    off = "evaluations: {linear_probe: null}\n"
+    assert protocol not in load(file=off, folder=tmp_path).config.evaluations or protocol == "linear_probe"
+    for given in (
+        load(f"test_type={value}", file=off, folder=tmp_path),
+        load(file=f"test_type: {value}\n", folder=tmp_path),
+    ):
+        evaluation = given.config.evaluations[protocol]
+        assert evaluation is not None
+        assert (evaluation.protocol, evaluation.when) == (protocol, ["test"])
+
+
+def test_test_type_adds_to_what_is_said_of_that_evaluation(tmp_path: Path) -> None:
+    own = load("test_type=ftune", "evaluations.finetune.settings.epochs=7", folder=tmp_path)
+    evaluation = own.config.evaluations["finetune"]
+    assert evaluation is not None
+    assert evaluation.settings.epochs == 7
+    later = load(
+        "test_type=ftune", file="evaluations: {finetune: {protocol: finetune, when: [validation]}}", folder=tmp_path
+    )
+    kept = later.config.evaluations["finetune"]
+    assert kept is not None
+    assert kept.when == ["validation"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["test_type=finetuning"],
+            "expected probe (an evaluation linear_probe) or ftune (an evaluation finetune), got",
+        ),
+        (["test_type=[ftune]"], "got ['ftune']"),
+        (["test_type=null"], "got None"),
+        (["test_type=ftune", "evaluations.finetune=null"], "test_type=ftune and evaluations.finetune=null disagree"),
+        (["test_type=ftune", "evaluations.finetune.protocol=knn"], "two spellings of one key"),
+    ],
+)
+def test_a_test_type_that_says_nothing_clear_is_refused(overrides: list[str], said: str, tmp_path: Path) -> None:
+    assert said in refused(*overrides, folder=tmp_path)

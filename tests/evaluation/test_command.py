@@ -248,3 +248,28 @@ def test_the_table_holds_what_names_hold() -> None:
     text = markdown([Evaluated("one", "", "a|b", [result], {}, [], {}, {}, [])])
     assert "### a\\|b" in text
     assert "| kn\\|n | clip | x | top1 | 50.0 ±4.0 (20.0) | 10.0 |" in text
+
+
+def test_a_protocol_that_the_run_did_not_have_takes_settings(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = "evaluations.finetune.settings={epochs: 1, few_shot: 1, choose: last, freeze: [space, time, clip]}"
+    results = scored(tmp_path, runs.hierarchical.root, "--protocol", "finetune", "--no-random-init", "--set", settings)
+    shown = [(result["level"], result["labels"], result["metric"]) for result in results if result["primary"]]
+    assert shown == [("clip", "program", "top1")]
+    assert {result["metric"] for result in results} >= {"top5", "mean_class", "ece", "acc", "acc_mv"}
+    assert "1 epoch of 4 steps" in capsys.readouterr().out
+    predictions = tmp_path / "predictions" / "plain-moving_digits" / "finetune-clip-program.csv"
+    assert len(predictions.read_text().splitlines()) == 13
+
+
+def test_other_data_are_fine_tuned_on_the_labels_of_the_last_level(
+    runs: Runs, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.yaml").write_text(
+        f'dataset: {{name: catalog, root: "{tiny_dataset}", labels: {{space: digit, time: motion, clip: digit}}}}\n'
+    )
+    settings = "evaluations.finetune.settings={epochs: 1, few_shot: 1, choose: last, freeze: [space, time, clip]}"
+    asked = ["--dataset", tmp_path / "other.yaml", "--protocol", "finetune", "--no-random-init", "--set", settings]
+    results = scored(tmp_path / "out", runs.hierarchical.root, *asked)
+    assert {(result["level"], result["labels"]) for result in results} == {("clip", "digit")}

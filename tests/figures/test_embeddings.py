@@ -15,8 +15,10 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from data_utils.catalog.annotations.classes import LabelSet
-from figures import embeddings, windows
+from figures import embeddings, panels, windows
+from figures.colouring import Colouring
 from figures.embeddings import draw_embeddings
+from figures.panels import Panel
 from figures.windows import draw_windows
 from runs.reporting import curves
 from runs.reporting.curves import draw_curves
@@ -26,9 +28,9 @@ from tests.pictures import has_colour, make_windows, pixels, validation
 RNG_SEED = 3
 
 
-def make_labels(videos: int, parts: int, classes: list[str]) -> LabelSet:
+def make_labels(videos: int, parts: int, classes: list[str], name: str = "labels") -> LabelSet:
     values = np.random.default_rng(videos).integers(len(classes), size=(videos, parts))
-    return LabelSet("labels", classes, values)
+    return LabelSet(name, classes, values)
 
 
 def make_features(labels: LabelSet, dim: int = 16, separation: float = 6.0) -> NDArray[np.float32]:
@@ -45,24 +47,33 @@ def no_umap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def panels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, NDArray[Any]]]:
-    """What is drawn into the panels: (level and labels, points or the reason why there are none, classes)."""
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """What is drawn into the panels: points or the reason why there are none, classes."""
     seen: list[list[Any]] = []
-    draw_panel = embeddings._draw_panel
+    draw_panel = panels.draw_panel
 
-    def record(ax: Any, points: Any, classes: NDArray[Any], count: int) -> None:
-        seen.append([points, classes])
-        draw_panel(ax, points, classes, count)
+    def record(ax: Any, panel: Panel, size: float) -> None:
+        seen.append([panel.points, panel.classes[:, 0]])
+        draw_panel(ax, panel, size)
 
-    monkeypatch.setattr(embeddings, "_draw_panel", record)
-    return seen  # type: ignore[return-value]
+    monkeypatch.setattr(panels, "draw_panel", record)
+    return seen
+
+
+def by_labels(*labels: LabelSet) -> dict[str, Colouring]:
+    return {each.name: Colouring.of(each) for each in labels}
 
 
 def test_every_method_gets_a_figure_in_which_the_classes_have_their_colours(tmp_path: Path) -> None:
     digit, motion = make_labels(40, 1, ["0", "1", "2"]), make_labels(40, 2, ["left", "right"])
     features = {1: {"space": make_features(digit)}, 2: {"space": make_features(motion)}}
     paths = draw_embeddings(
-        features, {"digit": digit, "motion": motion}, tmp_path, 0, 40, {("space", "digit"): "kNN 12.5 %"}
+        features,
+        {"digit": Colouring.of(digit), "motion": Colouring.of(motion)},
+        tmp_path,
+        0,
+        40,
+        {("space", "digit"): "kNN 12.5 %"},
     )
     assert [path.name for path in paths] == ["pca.png", "tsne.png", "umap.png"]
     for path in paths:
@@ -79,7 +90,7 @@ def test_only_the_figures_that_are_asked_for_are_drawn(tmp_path: Path) -> None:
         ([], []),
     ]
     for methods, drawn in cases:
-        paths = draw_embeddings(features, {"digit": digit}, tmp_path, 0, 20, methods=methods)
+        paths = draw_embeddings(features, {"digit": Colouring.of(digit)}, tmp_path, 0, 20, methods=methods)
         assert [path.name for path in paths] == drawn
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pca.png", "tsne.png"]
 
@@ -93,7 +104,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
         drawn[path.stem] = fig
         return save_figure(fig, path)
 
-    monkeypatch.setattr(embeddings, "save_figure", record)
+    monkeypatch.setattr(panels, "save_figure", record)
     monkeypatch.setattr(windows, "save_figure", record)
     monkeypatch.setattr(curves, "save_figure", record)
     return drawn
@@ -135,7 +146,7 @@ def test_names_of_every_kind_are_drawn_inside_the_figure_and_apart(
     column = LabelSet(names[0], names, np.arange(60)[:, None] % len(names))
     digit = LabelSet("digit", ["0", "1"], np.arange(60)[:, None] % 2)
     features = {1: {"space": make_features(digit), "time": make_features(digit)}}
-    draw_embeddings(features, {names[0]: column, "digit": digit}, tmp_path, 0, 60, methods=["pca"])
+    draw_embeddings(features, by_labels(column, digit), tmp_path, 0, 60, methods=["pca"])
     knn = {"space": {names[0]: {"top1": 20.0, "random_init": 30.0, "chance": 10.0}}}
     draw_curves([validation(0, knn=knn), validation(5, knn=knn)], tmp_path)
     draw_windows(make_windows(), [f"{names[0]}.mp4: {', '.join(names)}"] * 2, 2, tmp_path / "windows.png")
@@ -160,11 +171,11 @@ def test_names_of_every_kind_are_drawn_inside_the_figure_and_apart(
 
 
 @pytest.mark.usefixtures("no_umap")
-def test_points_keep_their_classes_and_separate_classes_stay_separate(tmp_path: Path, panels: list[Any]) -> None:
+def test_points_keep_their_classes_and_separate_classes_stay_separate(tmp_path: Path, drawn: list[Any]) -> None:
     motion = make_labels(50, 2, ["left", "right"])
-    draw_embeddings({2: {"time": make_features(motion)}}, {"motion": motion}, tmp_path, 0, 100)
-    assert len(panels) == 2
-    for points, classes in panels:
+    draw_embeddings({2: {"time": make_features(motion)}}, {"motion": Colouring.of(motion)}, tmp_path, 0, 100)
+    assert len(drawn) == 2
+    for points, classes in drawn:
         assert points.shape == (100, 2)  # 50 videos with 2 parts: the limit of 100 points
         assert classes.tolist() == motion.values.reshape(-1).tolist()
         left, right = points[classes == 0], points[classes == 1]
@@ -174,14 +185,14 @@ def test_points_keep_their_classes_and_separate_classes_stay_separate(tmp_path: 
 
 @pytest.mark.usefixtures("no_umap")
 def test_a_limit_draws_whole_videos_and_as_many_points_for_every_number_of_parts(
-    tmp_path: Path, panels: list[Any]
+    tmp_path: Path, drawn: list[Any]
 ) -> None:
     digit, motion = make_labels(90, 1, list("0123")), make_labels(90, 3, list("lrud"))
     features = {1: {"space": make_features(digit)}, 3: {"space": make_features(motion)}}
-    draw_embeddings(features, {"digit": digit, "motion": motion}, tmp_path, 7, 30)
-    assert [len(points) for points, _ in panels] == [30, 30, 30, 30]
-    drawn = panels[1][1].reshape(10, 3).tolist()
-    assert all(row in motion.values.tolist() for row in drawn)
+    draw_embeddings(features, {"digit": Colouring.of(digit), "motion": Colouring.of(motion)}, tmp_path, 7, 30)
+    assert [len(points) for points, _ in drawn] == [30, 30, 30, 30]
+    videos = drawn[1][1].reshape(10, 3).tolist()
+    assert all(row in motion.values.tolist() for row in videos)
 
 
 def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(
@@ -194,7 +205,9 @@ def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(
     def draw(seed: int, name: str) -> list[bytes]:
         folder = tmp_path / name
         folder.mkdir()
-        return [path.read_bytes() for path in draw_embeddings(features, {"digit": digit}, folder, seed, 30)]
+        return [
+            path.read_bytes() for path in draw_embeddings(features, {"digit": Colouring.of(digit)}, folder, seed, 30)
+        ]
 
     assert draw(0, "first") == draw(0, "again")
     assert draw(0, "third") != draw(1, "other")
@@ -203,7 +216,7 @@ def test_the_same_seed_draws_the_same_figure_and_another_one_other_videos(
 @pytest.mark.usefixtures("no_umap")
 @pytest.mark.parametrize("kind", ["few", "constant", "nan", "one dimension", "duplicates"])
 def test_features_that_cannot_be_embedded_give_a_panel_that_says_so(
-    tmp_path: Path, panels: list[Any], kind: str
+    tmp_path: Path, drawn: list[Any], kind: str
 ) -> None:
     digit = make_labels(5 if kind == "few" else 12, 1, ["0", "1"])
     features = make_features(digit)
@@ -215,14 +228,14 @@ def test_features_that_cannot_be_embedded_give_a_panel_that_says_so(
         features = features[..., :1]
     elif kind == "duplicates":
         features = features[[0] * 6 + [1] * 6]
-    paths = draw_embeddings({1: {"space": features}}, {"digit": digit}, tmp_path, 0, 400)
+    paths = draw_embeddings({1: {"space": features}}, {"digit": Colouring.of(digit)}, tmp_path, 0, 400)
     assert all(path.exists() for path in paths)
     reason = {
         "few": "only 5 points",
         "constant": "collapsed:\nall features are the same",
         "nan": "features are not finite",
     }
-    for points, _ in panels:
+    for points, _ in drawn:
         if kind in reason:
             assert points == reason[kind]
         else:
@@ -230,12 +243,12 @@ def test_features_that_cannot_be_embedded_give_a_panel_that_says_so(
             assert np.isfinite(points).all()
 
 
-def test_umap_copes_with_the_fewest_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panels: list[Any]) -> None:
+def test_umap_copes_with_the_fewest_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: list[Any]) -> None:
     monkeypatch.setattr(embeddings, "METHODS", {"umap": "UMAP"})
     digit = make_labels(10, 1, ["0", "1"])
     for features in (make_features(digit), make_features(digit)[..., :1], make_features(digit)[[0] * 5 + [1] * 5]):
-        draw_embeddings({1: {"space": features}}, {"digit": digit}, tmp_path, 0, 400)
-    assert all(points.shape == (10, 2) and np.isfinite(points).all() for points, _ in panels)
+        draw_embeddings({1: {"space": features}}, {"digit": Colouring.of(digit)}, tmp_path, 0, 400)
+    assert all(points.shape == (10, 2) and np.isfinite(points).all() for points, _ in drawn)
 
 
 @pytest.mark.usefixtures("no_umap")
@@ -243,13 +256,13 @@ def test_many_classes_and_unknown_ones_are_drawn(tmp_path: Path) -> None:
     many = make_labels(60, 1, [f"class number {i}" for i in range(60)])
     many.values[:5] = -1
     features = {1: {"space": np.random.default_rng(0).normal(size=(60, 1, 8)).astype(np.float32)}}
-    assert has_colour(pixels(draw_embeddings(features, {"many": many}, tmp_path, 0, 60)[0]), "#cccccc")
+    assert has_colour(pixels(draw_embeddings(features, {"many": Colouring.of(many)}, tmp_path, 0, 60)[0]), "#cccccc")
 
 
 def test_features_of_other_videos_than_the_labels_are_a_bug(tmp_path: Path) -> None:
     digit = make_labels(20, 1, ["0", "1"])
-    with pytest.raises(ValueError, match="do not fit labels digit"):
-        draw_embeddings({1: {"space": make_features(digit)[:10]}}, {"digit": digit}, tmp_path, 0, 20)
+    with pytest.raises(ValueError, match="do not fit digit"):
+        draw_embeddings({1: {"space": make_features(digit)[:10]}}, {"digit": Colouring.of(digit)}, tmp_path, 0, 20)
 
 
 def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,4 +275,6 @@ def test_nothing_is_imported_for_umap_before_it_is_drawn(tmp_path: Path, monkeyp
     monkeypatch.setattr(builtins, "__import__", refuse)
     monkeypatch.setattr(embeddings, "METHODS", {"pca": "PCA", "tsne": "t-SNE"})
     digit = make_labels(20, 1, ["0", "1"])
-    assert len(draw_embeddings({1: {"space": make_features(digit)}}, {"digit": digit}, tmp_path, 0, 20)) == 2
+    assert (
+        len(draw_embeddings({1: {"space": make_features(digit)}}, {"digit": Colouring.of(digit)}, tmp_path, 0, 20)) == 2
+    )

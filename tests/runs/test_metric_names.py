@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runs.metric_names import describe, final_metrics, metrics_of, score_name
-from runs.results import Result
+from runs.results import Result, as_records
 from tests.runs.conftest import make_records, make_summary
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
@@ -98,6 +98,17 @@ def test_a_run_of_an_older_version_has_the_same_names() -> None:
         "test/knn/clip/program",
     } <= found
     assert named(found, {"knn", "linear_probe"})[0] == {"clips"}  # windows, as they were counted then
+
+
+def test_pixels_have_names_beside_the_scores_and_of_their_own() -> None:
+    score = Result("knn", "d", "test", "clip", "act", "top1", 50.0, pixels=70.0)
+    look = Result("knn", "d", "test", "frame differences", "act", "top1", 70.0)
+    found = final_metrics({"results": as_records([score]), "pixel_floors": as_records([look])})
+    assert found == {
+        "test/knn/clip/act": 50.0,
+        "test/knn/clip/act/pixels": 70.0,
+        "test/knn/frame_differences/act": 70.0,
+    }
 
 
 def test_what_the_report_shows_has_names_of_the_page() -> None:

@@ -14,6 +14,7 @@ from runs.reporting.console import (
     TrainingProgress,
     lasting_output,
     monitor_table,
+    pixel_table,
     score_table,
     set_up_logging,
     speed_text,
@@ -129,6 +130,23 @@ def test_every_evaluation_is_told_under_its_title(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == [
         "test, kNN, % (step 3)\n  level  act (init, chance)\n   clip  50.0* (20.0, 10.0)",
         "test, supervised: 75.0 % (chance 10.0)",
+    ]
+
+
+def test_a_table_of_pixels_has_a_row_per_evaluation_and_label_set_and_a_column_per_look() -> None:
+    def score(evaluation: str, look: str, metric: str, value: float, primary: bool = True) -> Result:
+        return Result(evaluation, "d", "test", look, "act", metric, value, primary=primary)
+
+    results = [
+        score("knn", "mean frame", "top1", 12.34),
+        score("knn", "mean frame", "top5", 50.0, primary=False),
+        score("knn", "frame differences", "top1", 98.0),
+        score("search", "mean frame", "R@1", 5.0),
+    ]
+    assert pixel_table(results, {"knn": "kNN", "search": "retrieval"}).splitlines() == [
+        "                     mean frame  frame differences",
+        "            kNN act        12.3               98.0",
+        "  retrieval act R@1         5.0                  \u2013",
     ]
 
 

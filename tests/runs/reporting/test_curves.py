@@ -126,3 +126,17 @@ def test_every_evaluation_has_a_figure_of_its_own(tmp_path: Path, figures: dict[
     assert ax.lines[0].get_label() == "kNN (near)"
     assert len(figures["search"].axes[0].lines) == 1  # it has no floors
     assert draw_scores("absent", "absent", records, tmp_path) is None
+
+
+def test_intervals_are_bands_around_the_score(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    def results(value: float | None, interval: float | None) -> list[Result]:
+        return [Result("near", "digits", "val", "space", "digit", "top1", value, chance=10.0, interval=interval)]
+
+    numbers = ((0, 20.0, 5.0), (2, None, 5.0), (4, 50.0, 3.0), (6, 60.0, None))
+    records = [validation(at, results=as_records(results(value, interval))) for at, value, interval in numbers]
+    draw_scores("near", "kNN", records, tmp_path)
+    (band,) = figures["near"].axes[0].collections
+    corners = {tuple(corner) for corner in np.asarray(band.get_paths()[0].vertices).tolist()}
+    assert corners == {(0.0, 15.0), (0.0, 25.0), (4.0, 47.0), (4.0, 53.0)}
+    draw_scores("near", "kNN", [validation(0, results=as_records(results(20.0, None)))], tmp_path)
+    assert len(figures["near"].axes[0].collections) == 0
