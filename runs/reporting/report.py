@@ -23,7 +23,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _MAX_BAD_VIDEOS = 50  # rows; all are in bad_videos.csv
 
 # Every figure by its file name, in the order of the report: its title, and how to read it.
-_FIGURES = {
+_FIGURES: dict[str, tuple[str, str]] = {
     "windows": (
         "What the model sees",
         "Decoded input windows before augmentation, one per row of frames, with a wider gap between clips. The thing "

@@ -136,7 +136,7 @@ def test_intervals_are_bands_around_the_score(tmp_path: Path, figures: dict[str,
     records = [validation(at, results=as_records(results(value, interval))) for at, value, interval in numbers]
     draw_scores("near", "kNN", records, tmp_path)
     (band,) = figures["near"].axes[0].collections
-    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
+    corners = {tuple(corner) for corner in np.asarray(band.get_paths()[0].vertices).tolist()}
     assert corners == {(0.0, 15.0), (0.0, 25.0), (4.0, 47.0), (4.0, 53.0)}
     draw_scores("near", "kNN", [validation(0, results=as_records(results(20.0, None)))], tmp_path)
     assert len(figures["near"].axes[0].collections) == 0
