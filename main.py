@@ -75,7 +75,7 @@ from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
-from runs.reporting.report import write_report
+from runs.reporting.report.run_report import Progress, renew_report, write_report
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.stage_log import StageLog
@@ -257,6 +257,22 @@ def publish(
     write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
 
 
+def renew(experiment: Experiment, progress: Progress) -> None:
+    """Writes the report of a run that has not ended, with what metrics.jsonl says so far."""
+    plan, config = experiment.plan, experiment.config
+    known = {
+        "evaluations": plan.described(),
+        "skipped": plan.skipped,
+        "own_labels": plan.own.own,
+        "task": config.task,
+        "debug": config.debug,
+        "device": device_name(experiment.device),
+        "command": experiment.environment["command"],
+        "bad_videos": len(experiment.bad_videos),
+    }
+    renew_report(experiment.run, known, render_config(experiment.loaded), experiment.environment, progress)
+
+
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
     """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
@@ -296,6 +312,7 @@ def train_and_validate(
         else:
             history, log = begin(experiment, task, trainer, metrics)
             history.wall_seconds = seconds_before
+        renew(experiment, Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs))
         saver = Saver(run, experiment.lock, config, task, trainer, history)
         if not checkpoint:
             saver.save(run.last)
@@ -305,6 +322,8 @@ def train_and_validate(
         ended = how_it_ended(history, config)
         logger.info("training has ended with %s, after %d of %d epochs", ended, history.epoch, config.num_epochs)
     if stop.requested:
+        done = Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs, stopped=True)
+        renew(experiment, done)
         left = "scores it: nothing is left to train" if history.is_over(config) else "continues it"
         logger.info("stopped at step %d of %d; resume=true %s", trainer.step, trainer.total_steps, left)
     return history
@@ -373,6 +392,7 @@ def train_epochs(
                         keep=keeping(experiment, history, epoch),
                     )
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
+                    renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
                     if history.is_best(choosing_score(validation.results, config), can_choose):
                         saver.save(run.best)

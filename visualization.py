@@ -27,6 +27,7 @@ from figures.colouring import colourings
 from figures.embeddings import draw_embeddings
 from figures.epochs import draw_epochs, own_colourings
 from figures.model_figures import model_drawings
+from figures.scatter import draw_scatter, point_sets
 from figures.windows import FirstWindows, draw_input, draw_looks
 from protocols.encoded import EncodedData
 from protocols.encoded_split import EncodedSplit
@@ -93,6 +94,10 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
             coloured = own_colourings(config.levels, plan.own.own | plan.own.own_multi, colourings(val))
             draw_epochs("pca", kept, coloured, [*val.table["path"]], folder / "epochs.png", config.seed)
 
+    def draw_points() -> None:
+        kept = read_kept(run.epoch_features) if "pca" in config.figures else []
+        draw_scatter(point_sets(run.split, plan.own, config.figures, kept), folder)
+
     first_windows = cache(run.read)  # once for two figures
     drawings: dict[str, Callable[[], object]] = {
         "windows": lambda: draw_input(first_windows(), config, folder),
@@ -104,6 +109,7 @@ def draw_figures(run: DrawnRun, records: Sequence[dict[str, Any]], folder: Path)
         **{method: partial(draw_by, method) for method in config.figures},
         **model_drawings(run, first_windows, folder),
         **({"epochs": draw_forming} if "pca" in config.figures else {}),  # PCA alone takes no time
+        "scatter": draw_points,
     }
     for name in dict.fromkeys([*drawings, *METHODS, *MODEL_FIGURES, "epochs"]):  # those of an earlier part of the run
         (folder / file_name(name)).unlink(missing_ok=True)

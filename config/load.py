@@ -244,6 +244,11 @@ def render_config(loaded: LoadedConfig) -> str:
     return "".join(f"{line:<{width}}  # {origin}\n" if origin else f"{line}\n" for line, origin in lines)
 
 
+def default_values() -> dict[str, Any]:
+    """The config of a run that changes nothing, as plain YAML types."""
+    return _validated(*copy.deepcopy(_default_values())).merged
+
+
 def _default_values() -> tuple[dict[str, Any], dict[str, str]]:
     """The values of the default files, and which file holds each."""
     merged: dict[str, Any] = {}

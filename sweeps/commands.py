@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -243,3 +245,20 @@ def show_table(sweep: Sweep, by: str | None) -> int:
     write_report(table, sweep.folder)
     logger.info("open %s", sweep.folder.report)
     return 0
+
+
+def renew_report(folder: SweepFolder) -> Path:
+    """Writes table and report of a sweep anew, by what they were ordered by. InputError: a file cannot be read."""
+    from sweeps.report import write_report
+    from sweeps.table import make_table
+
+    manifest = folder.read()
+    assert manifest is not None  # its file was found
+    by = None
+    with suppress(OSError, ValueError, AttributeError):
+        by = json.loads(folder.json.read_text(encoding="utf-8")).get("by")
+    choose_by = None
+    with suppress(InputError, IndexError):  # of a run that has not begun
+        choose_by = load_config(str(folder.run(manifest.runs[0].name).config)).config.choose_by
+    write_report(make_table(folder, manifest, choose_by, by), folder)
+    return folder.report

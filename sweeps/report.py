@@ -7,17 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from config.yaml_text import to_yaml
+from runs.metrics import MetricLog
 from runs.process.atomic import write_json, write_text
+from runs.reporting.report.charts import NOTES_TOGETHER, charts_of
+from runs.reporting.report.charts_together import charts_together
+from runs.reporting.report.drawn_chart import DrawnChart, drawn
+from runs.reporting.report.page import render_page
+from runs.reporting.report.run_report import sections_of
 from sweeps.effects import Effect, Group, effects, share_of_seeds
 from sweeps.folder import SweepFolder
 from sweeps.names import short_keys
 from sweeps.scores import SPLITS
 from sweeps.table import NONE, Row, Table, as_csv, record
 
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_FOLDER = Path(__file__).parent
+_MOST_CURVES = 8  # combinations; more lines cannot be told apart
 _WIDTH, _LEFT, _ROW = 640, 150, 26  # pixels of a drawing: its width, the space for names, the height of a row
 
 
@@ -36,7 +41,7 @@ def write_report(table: Table, folder: SweepFolder) -> None:
     found = effects(table)
     write_text(folder.csv, as_csv(table))
     write_json(folder.json, _as_json(table, found))
-    write_text(folder.report, _html(table, found))
+    write_text(folder.report, _html(table, found, folder))
 
 
 def _as_json(table: Table, found: Sequence[Effect]) -> dict[str, Any]:
@@ -74,13 +79,20 @@ def _as_json(table: Table, found: Sequence[Effect]) -> dict[str, Any]:
     }
 
 
-def _html(table: Table, found: Sequence[Effect]) -> str:
-    template = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+def _html(table: Table, found: Sequence[Effect], folder: SweepFolder) -> str:
     scored = [row for row in table.rows if row.spread(table.split)]
     other = next((split for split in SPLITS if split != table.split and any(row.spread(split) for row in scored)), None)
-    return template.render(
+    charts = _charts(scored[:_MOST_CURVES], folder)
+    note = "The curves of each combination are the means of its seeds."
+    if len(scored) > _MOST_CURVES:
+        note += f" Those of the {_MOST_CURVES} best are shown; report.py RUN RUN ... shows others."
+    return render_page(
+        "sweep.html.j2",
+        ["charts.js", "renewal.js"],
+        {"charts": [chart.data for chart in charts]},
+        [_FOLDER],
+        sections=sections_of(charts, NOTES_TOGETHER),
+        curves_note=note,
         table=table,
         keys=short_keys(table.manifest.keys),
         other=other,
@@ -96,6 +108,16 @@ def _html(table: Table, found: Sequence[Effect]) -> str:
         row_height=_ROW,
         not_done=[run for run in table.runs if run.outcome.state != "done"],
     )
+
+
+def _charts(rows: Sequence[Row], folder: SweepFolder) -> list[DrawnChart]:
+    """The curves of combinations over each other."""
+    groups = []
+    for row in rows:
+        runs = [MetricLog.read(folder.run(run.run.name).metrics) for run in row.done]
+        name = ", ".join(f"{key.rpartition('.')[2]}={to_yaml(value)}" for key, value in row.values.items())
+        groups.append((name or "all seeds", [charts_of(records, {}) for records in runs]))
+    return [drawn(chart) for chart in charts_together(groups)]
 
 
 def _notes(table: Table, scored: Sequence[Row], other: str | None) -> list[str]:

@@ -104,7 +104,9 @@ def test_one_command_trains_scores_and_reports(machine: Machine) -> None:
 
 def check_files(run: Path) -> None:
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    assert files == {
+    predictions = {file for file in files if file.startswith("predictions/")}  # see test_predictions.py
+    assert "predictions/knn-clip-program.csv" in predictions
+    assert files - predictions == {
         "config.yaml",
         "environment.json",
         "metrics.jsonl",
@@ -114,6 +116,7 @@ def check_files(run: Path) -> None:
         *(f"checkpoints/{name}" for name in ("last.pt", "best.pt", "encoder.safetensors", "encoder.json")),
         *(f"figures/{name}" for name in FIGURES),
         *(f"epoch_features/stage-00-epoch-00000{epoch}.npz" for epoch in range(3)),
+        *(f"figures/{name}" for name in ("scatter.json", "scatter_0.webp", "scatter_1.webp")),
     }
     assert (run / "bad_videos.csv").read_text().splitlines() == ["split,path,reason,dataset"]
     for figure in FIGURES:
@@ -154,7 +157,9 @@ def check_metrics(run: Path) -> None:
 
 def check_report(run: Path) -> None:
     html = (run / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == len(FIGURES)
+    assert html.count("data:image/png;base64,") == len(set(FIGURES) - {"loss.png", "knn.png", "collapse.png"})
+    assert html.count("data:image/webp;base64,") == 2  # the film strips of test and validation videos
+    assert html.count('class="chart"') > 10
     assert not re.search(r"""(src|href|url|action)\s*[=(]\s*["']?\s*(https?:|//|file:)""", html, re.IGNORECASE)
     assert not re.search(r"<(script|link|iframe)\b[^>]*\b(src|href)=(?!.data:)", html, re.IGNORECASE)
     assert html.rstrip().endswith("</html>")

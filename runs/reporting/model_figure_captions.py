@@ -50,8 +50,3 @@ MODEL_FIGURE_CAPTIONS: dict[str, tuple[str, str]] = {
         "brackets the number of test videos, or of parts of them.",
     ),
 }
-PACE = (
-    "Learning rate and time",
-    "The learning rate before lr_scale, how long steps took, and how much of it they waited for data: much of "
-    "it says that reading is too slow.",
-)

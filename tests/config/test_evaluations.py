@@ -148,9 +148,9 @@ def test_what_cannot_be_done_is_one_clear_line(override: str, words: str) -> Non
 
 def test_names_that_figures_and_summaries_have_themselves_are_taken() -> None:
     from runs.reporting.embedding import METHODS
-    from runs.reporting.report import _FIGURES
+    from runs.reporting.report.pictures import CHARTS, PICTURES
 
-    assert {*_FIGURES, *METHODS} <= TAKEN
+    assert {*PICTURES, *CHARTS, *METHODS} <= TAKEN
 
 
 # ---------------------------------------------------------------------------------------------------- other data

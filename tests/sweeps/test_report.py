@@ -29,7 +29,8 @@ class Page(HTMLParser):
         self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [str(value) for name, value in attrs if name in ("href", "src")]
+        links = [str(value) for name, value in attrs if name in ("href", "src")]
+        self.links += [link for link in links if not link.startswith("#")]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -37,7 +38,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.text += f" {data}"
 
 

@@ -1,64 +1,24 @@
 import base64
 import io
-import os
 import re
-import shutil
-import signal
-import subprocess
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from runs.reporting.report import _duration, write_report
+from runs.reporting.report.facts import duration
+from runs.reporting.report.run_report import Progress, renew_report, write_report
 from runs.results import Result, as_records, results_of, with_pixels
+from tests.runs.reporting.report.html_page import Page, words
 
 if TYPE_CHECKING:
     from tests.runs.conftest import FinishedRun
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Page(HTMLParser):
-    """Tags, addresses and text of a page; the void elements aside, every tag must be closed in order."""
-
-    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open[-1:] != ["style"]:
-            self.text += data + " "
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def write(run: "FinishedRun") -> Page:
     path = write_report(run.folder, run.summary, run.config_yaml, run.environment, run.records)
     assert path == run.folder.report
     return Page(path.read_text(encoding="utf-8"))
-
-
-def words(page: Page) -> str:
-    return " ".join(page.text.split())
 
 
 def test_the_report_says_what_the_run_found_and_what_it_cost(finished_run: "FinishedRun") -> None:
@@ -91,11 +51,12 @@ def test_the_report_is_one_small_self_contained_file(finished_run: "FinishedRun"
     assert finished_run.folder.report.stat().st_size < 5e6
     assert not re.search(r"""(src|href|url|action|data)\s*[=(]\s*["']?\s*(https?:|//|file:)""", html, re.IGNORECASE)
     assert "@import" not in html
-    assert not [tag for tag, _ in page.tags if tag in ("script", "iframe", "object", "embed", "base", "form")]
+    assert not [tag for tag, _ in page.tags if tag in ("iframe", "object", "embed", "base", "form")]
+    assert page.all("script") == [{"type": "application/json", "id": "data"}, {}]
     assert page.all("html") == [{"lang": "en"}]
     assert "<title>moving_digits_1 · run report</title>" in html
     images = page.all("img")
-    assert len(images) == 4
+    assert len(images) == 1  # the curves are no pictures
     for image in images:
         assert image["alt"]
         kind, _, data = str(image["src"]).partition(",")
@@ -107,8 +68,8 @@ def test_the_report_is_one_small_self_contained_file(finished_run: "FinishedRun"
 
 def test_the_report_says_how_to_read_the_monitors(finished_run: "FinishedRun") -> None:
     text = words(write(finished_run))
-    for word in ("LiDAR", "Effective rank", "Standard deviation", "another video's", "CKA", "gradient is 0"):
-        assert word in text.partition("Collapse watch")[2].partition("PCA")[0]
+    for word in ("LiDAR", "effective rank", "standard deviation", "another video's", "CKA", "gradient is 0"):
+        assert word in text.partition("Collapse watch")[2].partition("Alarms")[0]
 
 
 def test_text_is_escaped(finished_run: "FinishedRun") -> None:
@@ -121,8 +82,8 @@ def test_text_is_escaped(finished_run: "FinishedRun") -> None:
     finished_run.folder.bad_videos.write_bytes(b'path,reason\n"\xff' + evil.replace('"', '""').encode() + b'",x\n')
     run = finished_run._replace(config_yaml=evil)
     page = write(run)
-    assert not page.all("script")
-    assert page.text.count(evil) == 13
+    assert len(page.all("script")) == 2
+    assert page.text.count(evil) == 14
 
 
 def test_the_headline_is_good_only_where_every_level_knows_its_own_labels(finished_run: "FinishedRun") -> None:
@@ -143,7 +104,7 @@ def test_the_headline_is_good_only_where_every_level_knows_its_own_labels(finish
         ([], [], "No collapse: no alarm was raised."),
         (["time: rank 1.0"], ["time: rank 1.0"], "Collapse alarms. The last validation still raised one."),
         (["step 5: time: rank 1.0"], [], "Collapse alarms. The last validation raised none."),
-        (None, [], "Collapse Not measured."),
+        (None, [], "Alarms Not measured."),
     ],
 )
 def test_a_collapse_is_announced(
@@ -222,7 +183,8 @@ def test_absent_parts_are_left_out(finished_run: "FinishedRun") -> None:
     path = write_report(finished_run.folder, {}, "", {}, [])
     text = words(Page(path.read_text(encoding="utf-8")))
     assert "This run was not scored." in text
-    assert "Figures" not in text
+    assert "Pictures" not in text
+    assert "The defaults, unchanged." in text
     assert "Unreadable videos None." in text
 
 
@@ -245,8 +207,8 @@ def test_figures_that_failed_and_the_choice_of_the_checkpoint_are_told(finished_
     assert "umap.png could not be drawn" in words(write(finished_run))
 
 
-def test_durations_are_words() -> None:
-    assert [_duration(seconds) for seconds in (0.4, 59.6, 312.4, 3600, 7384)] == [
+def testdurations_are_words() -> None:
+    assert [duration(seconds) for seconds in (0.4, 59.6, 312.4, 3600, 7384)] == [
         "0 s",
         "1 min 0 s",
         "5 min 12 s",
@@ -255,66 +217,66 @@ def test_durations_are_words() -> None:
     ]
 
 
-# ------------------------------------------------------------------------------------------- in a real browser
+# ------------------------------------------------------------------------------------------ while a run goes on
 
 
-def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    quiet = ("background-networking", "component-update", "sync")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
-    flags += [f"--disable-{name}" for name in quiet]
-    flags += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    process = subprocess.Popen(
-        [str(CHROMIUM), *flags, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate()
-    except BaseException:  # such as pytest's timeout
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def test_while_a_run_goes_on_the_last_validation_stands_in_for_the_test(finished_run: "FinishedRun") -> None:
+    known = {key: finished_run.summary[key] for key in ("evaluations", "own_labels", "task")}
+    progress = Progress(380, 760, 10, 20)
+    upto = [record for record in finished_run.records if record["step"] <= 380]
+    path = write_report(finished_run.folder, known, finished_run.config_yaml, finished_run.environment, upto, progress)
+    page = Page(path.read_text(encoding="utf-8"))
+    text = words(page)
+    assert "In training: at step 380 of 760, 10 of 20 epochs done." in text
+    assert "top1 on the validation videos, %" in text
+    assert "47.0 %" in text  # clip on program, after 380 steps
+    assert "Collapse alarms. The last validation still raised one." in text
+    assert "resume=true" in text
+    assert [attributes for attributes in page.all("div") if "data-renews" in attributes]
+    assert len(page.all("img")) == 1  # the windows: other pictures are drawn at the end
 
 
-def console_lines(answer: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+def test_a_stopped_run_does_not_ask_to_be_looked_at_again(finished_run: "FinishedRun") -> None:
+    path = write_report(finished_run.folder, {}, "", {}, finished_run.records, Progress(3, None, 0, 20, stopped=True))
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "Stopped at step 3, 0 of 20 epochs done." in words(page)
+    assert not [attributes for attributes in page.all("div") if "data-renews" in attributes]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
-def test_a_browser_renders_and_prints_the_report_without_a_complaint(
-    finished_run: "FinishedRun", tmp_path: Path
+def test_a_report_that_cannot_be_renewed_costs_no_training(
+    finished_run: "FinishedRun", caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(finished_run)
-    address = finished_run.folder.report.as_uri()
-    dom = chromium(tmp_path / "profile", "--dump-dom", address)
-    assert dom.returncode == 0
-    assert console_lines(dom) == []
-    assert Page(dom.stdout).all("img") == Page(finished_run.folder.report.read_text(encoding="utf-8")).all("img")
-
-    screenshot, pdf = tmp_path / "page.png", tmp_path / "page.pdf"
-    shot = chromium(tmp_path / "profile", "--window-size=400,3000", f"--screenshot={screenshot}", address)
-    assert console_lines(shot) == []
-    with Image.open(screenshot) as picture:
-        colours = picture.convert("RGB").getcolors(maxcolors=1 << 24)
-        assert picture.size[1] == 3000
-    assert colours is not None
-    assert {(27, 31, 36), (42, 157, 116)} <= {colour for _, colour in colours}  # the ink, and a bar above its floor
-    printed = chromium(tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", address)
-    assert console_lines(printed) == []
-    assert pdf.read_bytes()[:5] == b"%PDF-"
+    finished_run.folder.metrics.write_text('{"kind": "step"}\nno json\n{}\n', encoding="utf-8")
+    renew_report(finished_run.folder, {}, "", {}, Progress(1, 2, 0, 1))
+    assert "could not be renewed" in caplog.text
+    assert "line 2 is damaged" in caplog.text
+    assert not finished_run.folder.report.exists()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
-def test_the_browser_would_complain_of_a_script_and_of_something_from_outside(
-    finished_run: "FinishedRun", tmp_path: Path
-) -> None:
-    write(finished_run)
-    html = finished_run.folder.report.read_text(encoding="utf-8")
-    for index, intruder in enumerate(('<img src="http://outside.invalid/a.png">', "<script>1</script>")):
-        page = tmp_path / f"intruder_{index}.html"
-        page.write_text(html.replace("</main>", f"{intruder}</main>"), encoding="utf-8")
-        (line,) = console_lines(chromium(tmp_path / "profile", "--dump-dom", page.as_uri()))
-        assert "Content Security Policy" in line
+# -------------------------------------------------------------------------------------------------- its parts
+
+
+def test_the_config_is_its_difference_from_the_defaults(finished_run: "FinishedRun") -> None:
+    run = finished_run._replace(config_yaml="batch_size: 7\nhierarchy:\n  patch_size: 9\n  frames_per_clip: 4\n")
+    page = write(run)
+    text = words(page)
+    assert "What this run has other than the defaults. key this run default batch_size 7 32" in text
+    assert "patch_size 9" not in text.partition("The whole config")[0]
+
+
+def test_the_first_table_has_every_level_on_its_own_labels_alone(finished_run: "FinishedRun") -> None:
+    first = words(write(finished_run)).partition("Scores")[0]
+    assert "level · labels kNN linear probe space · digit 61.9 %" in first
+    assert "66.4 %" in first  # its linear probe
+    assert "47.8 %" not in first  # of space on motion
+
+
+def test_what_can_be_done_next_is_told(finished_run: "FinishedRun") -> None:
+    text = words(write(finished_run))
+    folder = finished_run.folder.root.resolve()
+    for line in (
+        f".venv/bin/python eval.py {folder} --export-features features.npz",
+        f".venv/bin/python report.py {folder} OTHER_RUN",
+        f"./launcher.sh cpu {folder}/config.yaml resume=true num_epochs=N",
+    ):
+        assert line in text
