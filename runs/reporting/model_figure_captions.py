@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-MODEL_FIGURE_CAPTIONS: dict[str, tuple[str, str]] = {
+from config.figures import ModelFigure
+
+MODEL_FIGURE_CAPTIONS: dict[ModelFigure, tuple[str, str]] = {
     "attention": (
         "What each summary attends to",
         "Some test windows. How much each patch counts for its frame, as heat over the picture, and each "
