@@ -73,7 +73,6 @@ TAKEN = {
     *("windows", "views", "loss", "pace", "collapse", "pca", "tsne", "umap", *MODEL_FIGURES),
     *("kind", "step", "steps", "epoch", "epochs", "rank", "std", "monitors", "alarms", "results", "evaluations"),
     *("untrained", "drawn_val"),
-    *("pace", "attention", "token_colours", "time_similarity", "nearest_videos", "confused_classes", "class_scores"),
     *("prediction_errors", "predicted_pixels", "scatter"),
     *("skipped", "own_labels", "test_videos", "task", "best_step", "chosen", "bad_steps", "bad_videos", "device"),
     *("command", "wall_seconds", "peak_memory_mb", "windows_per_second", "frames_per_second", "data_wait"),
