@@ -157,7 +157,9 @@ def check_metrics(run: Path) -> None:
 
 def check_report(run: Path) -> None:
     html = (run / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == len(set(FIGURES) - {"loss.png", "knn.png", "collapse.png"})
+    assert html.count("data:image/png;base64,") == len(
+        set(FIGURES) - {"loss.png", "knn.png", "collapse.png", "pace.png"}
+    )
     assert html.count("data:image/webp;base64,") == 2  # the film strips of test and validation videos
     assert html.count('class="chart"') > 10
     assert not re.search(r"""(src|href|url|action)\s*[=(]\s*["']?\s*(https?:|//|file:)""", html, re.IGNORECASE)

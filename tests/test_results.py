@@ -84,7 +84,12 @@ def test_a_figure_that_fails_costs_no_other_and_no_result(program: Program, monk
     report = run.report.read_text()
     assert report.count("could not be drawn: ValueError: no picture of this") == 2
     assert {path.name for path in run.figures.iterdir()} >= {"windows.png", "loss.png", "knn.png", "collapse.png"}
-    pictures = {path.stem for path in run.figures.glob("*.png")} - {"loss", "knn", "collapse"}  # which are curves there
+    pictures = {path.stem for path in run.figures.glob("*.png")} - {
+        "loss",
+        "knn",
+        "collapse",
+        "pace",
+    }  # which are curves there
     assert report.count("data:image/png") == len(pictures)
 
 

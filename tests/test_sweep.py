@@ -214,7 +214,7 @@ def test_real_runs_are_compared_and_one_that_fails_stops_no_other(
     records = [json.loads(line) for line in folder.run(good["name"]).metrics.read_text().splitlines()]
     (chosen,) = [r for r in records if r["kind"] == "validation" and r["step"] == summary["best_step"]]
     for split, results in (("val", chosen["results"]), ("test", summary["results"])):
-        own = [result for result in results if result["own"] and result["evaluation"] == "knn"]
+        own = [result for result in results if result["own"] and result["evaluation"] == "knn" and result["primary"]]
         assert len(own) == 3
         for what in ("value", "random_init", "chance"):
             expected = sum(result[what] for result in own) / 3

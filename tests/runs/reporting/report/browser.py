@@ -52,6 +52,8 @@ class Browser:
         while True:
             answer = self._read()
             if answer.get("id") == self._last:
+                if "navigated" in str(answer.get("error")):  # the page renewed itself meanwhile: nothing is known of it
+                    return {"result": {}}
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
