@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import InputError
 from config.places import place
-from runs.process.caches import give_caches_a_place
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging
+from runs.reporting.program import run_program
 
 if TYPE_CHECKING:
     from config.schema import Config
@@ -31,20 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 2 for bad input; 128 + the signal's number when a signal ended it.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
-    give_caches_a_place()
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                options = _parser().parse_args(arguments)
-                return _run(options)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(f"{error}: the same command goes on where it ended", file=sys.stderr)
-            return 128 + error.signal
+    return run_program(lambda: _run(_parser().parse_args(arguments)), "the same command goes on where it ended")
 
 
 def _parser() -> argparse.ArgumentParser:

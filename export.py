@@ -10,9 +10,7 @@ from pathlib import Path
 
 from config.errors import InputError
 from config.places import place
-from runs.process.caches import give_caches_a_place
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging
+from runs.reporting.program import run_program
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 2 for bad input; 128 + the signal's number when a signal ended it.
     """
-    give_caches_a_place()
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                return _run(_parser().parse_args(arguments))
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(error, file=sys.stderr)
-            return 128 + error.signal
+    return run_program(lambda: _run(_parser().parse_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import InputError
 from config.places import place
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging
+from runs.reporting.program import run_program
 
 if TYPE_CHECKING:
     from runs.reporting.report.run_files import RunFiles
@@ -28,21 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 2 for bad input; 128 + the signal's number when a signal ended it.
     """
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                options = _parser().parse_args(arguments)
-                roots = [place(given, "RUN") for given in options.runs]
-                out = None if options.out is None else place(options.out, "--out")
-                logger.info("open %s", _write(roots, out))
-                return 0
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(error, file=sys.stderr)
-            return 128 + error.signal
+    return run_program(lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    roots = [place(given, "RUN") for given in options.runs]
+    out = None if options.out is None else place(options.out, "--out")
+    logger.info("open %s", _write(roots, out))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

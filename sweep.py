@@ -7,9 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from config.errors import InputError
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging
+from runs.reporting.program import run_program
 from sweeps.commands import PlannedSweep, Sweep, run_here, show_table, submit_jobs, tell_what_to_do
 
 logger = logging.getLogger(__name__)
@@ -21,25 +19,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 where a run failed; 2 for bad input; 128 + the signal's number when a signal ended it.
     """
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                options = _parser().parse_intermixed_args(arguments)
-                if options.table:
-                    return show_table(Sweep.there(options), options.by)
-                sweep = PlannedSweep.of(options)
-                if options.slurm:
-                    return submit_jobs(sweep, options.slurm_option, options.by)
-                if options.run or options.gpus is not None:
-                    return run_here(sweep, options.gpus, options.by)
-                return tell_what_to_do(sweep)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(f"{error}: the sweep has ended; the same command continues it", file=sys.stderr)
-            return 128 + error.signal
+    return run_program(
+        lambda: _run(_parser().parse_intermixed_args(arguments)), "the sweep has ended; the same command continues it"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.table:
+        return show_table(Sweep.there(options), options.by)
+    sweep = PlannedSweep.of(options)
+    if options.slurm:
+        return submit_jobs(sweep, options.slurm_option, options.by)
+    if options.run or options.gpus is not None:
+        return run_here(sweep, options.gpus, options.by)
+    return tell_what_to_do(sweep)
 
 
 def _parser() -> argparse.ArgumentParser:

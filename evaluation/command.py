@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 import time
@@ -12,9 +11,8 @@ from pathlib import Path
 
 from config.errors import InputError
 from evaluation.request import Request, read_request
-from runs.process.caches import give_caches_a_place
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, pixel_table, set_up_logging, tell_results
+from runs.reporting.console import pixel_table, tell_results
+from runs.reporting.program import run_program
 
 logger = logging.getLogger(__name__)
 
@@ -25,21 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 2 for bad input; 128 + the signal's number when a signal ended it.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
-    give_caches_a_place()
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                request = read_request(arguments)
-                command = shlex.join(["python", "eval.py", *(sys.argv[1:] if arguments is None else arguments)])
-                return _run(request, command)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(f"{error}: features that are in files will not be encoded again", file=sys.stderr)
-            return 128 + error.signal
+    command = shlex.join(["python", "eval.py", *(sys.argv[1:] if arguments is None else arguments)])
+    return run_program(
+        lambda: _run(read_request(arguments), command), "features that are in files will not be encoded again"
+    )
 
 
 def _run(request: Request, command: str) -> int:

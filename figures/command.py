@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from config.errors import InputError
 from figures.request import DrawRequest, read_draw_request
-from runs.process.caches import give_caches_a_place
-from runs.process.signals import Ended, EndOnSignal
-from runs.reporting.console import lasting_output, set_up_logging
+from runs.reporting.program import run_program
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 where a figure could not be drawn; 2 for bad input; 128 + the signal's number when a
         signal ended it.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
-    give_caches_a_place()
-    with lasting_output():
-        set_up_logging()
-        try:
-            with EndOnSignal():
-                return draw(read_draw_request(arguments))
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except Ended as error:
-            print(f"{error}: the figures that are there are whole", file=sys.stderr)
-            return 128 + error.signal
+    return run_program(lambda: draw(read_draw_request(arguments)), "the figures that are there are whole")
 
 
 def draw(request: DrawRequest) -> int:
