@@ -21,7 +21,7 @@ class Depth:
     layers: list[list[nn.Parameter]]
     """From the input on."""
     last_norm: list[nn.Parameter]
-    """Of the norm that makes the features, behind the last layer; [] where there is none."""
+    """The norm that makes the features, behind the last layer; [] where there is none."""
 
     def rates(self, decay: float) -> dict[int, float]:
         """The learning rates of all parameters, by id, as shares of that of the norm and of the head that follows it.

@@ -42,7 +42,7 @@ class ScoredEncoder:
     classifier: nn.Module | None
     """That the run has trained, from the last level's features."""
     folder: Path | None
-    """Of the run; None: of a network that is not of a run."""
+    """The run's; None: the network is not of a run."""
     what: str
     """Which weights these are, in words."""
 

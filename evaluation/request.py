@@ -28,7 +28,7 @@ class OtherData:
     name: str
     """For tables."""
     keys: Mapping[str, Any] = field(default_factory=dict)
-    """Of data_config.yaml, laid over the run's; {}: the run's own data."""
+    """Keys of data_config.yaml, laid over the run's; {}: the run's own data."""
 
 
 OWN_DATA = OtherData("")

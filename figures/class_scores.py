@@ -183,7 +183,7 @@ def title_of(said: Said, note: str, letters: Lettering) -> str:
 
 
 def own_predictions(said: Sequence[tuple[str, Said]], evaluation: str | None, own: Mapping[str, str]) -> list[Said]:
-    """Of what classifiers said, that of one evaluation, for each level on the labels that it is judged by.
+    """What classifiers said in one evaluation, for each level on the labels that it is judged by.
 
     Args:
         said: by name of the evaluation.

@@ -29,7 +29,7 @@ class FramePlaces:
 
     @property
     def width(self) -> float:
-        """Of the whole row, as wide as a few frames at least: a single one would fill the page."""
+        """The width of the whole row, a few frames at least: a single one would fill the page."""
         return max(FEWEST, float(self.left_T[-1]) + 1)
 
     def spans(self, units: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -39,7 +39,7 @@ class _Item:
 
     split: str
     row: int
-    """Of the catalog."""
+    """The video's row in the catalog."""
     part: int
     text: str
     """Its class; of one without a label, its path."""

@@ -40,7 +40,7 @@ class Panel:
     colouring: Colouring | None
     """None: all points look alike."""
     label: str = ""
-    """Of its row; may come from data, too."""
+    """The text beside its row; may come from data, too."""
 
 
 def draw_page(title: str, rows: Sequence[Sequence[Panel]], path: Path, side: float = SIDE) -> Path:

@@ -33,7 +33,7 @@ class SampledWindows:
     frames_BTHWC: NDArray[np.uint8]
     """The same as pictures."""
     rows_B: NDArray[np.int64]
-    """Of the catalog."""
+    """The videos' rows in the catalog."""
     captions: list[str]
     """What each video is called, and its labels."""
 

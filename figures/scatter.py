@@ -48,7 +48,7 @@ class PointSet:
     data: EvaluationData
     """That they are of."""
     labels: dict[str, LabelSet]
-    """Of the videos of the catalog."""
+    """The label sets of the videos of the catalog."""
     texts: dict[str, list[str]]
     """What else is said of them, by the name of an annotation."""
     levels: list[str]

@@ -18,7 +18,7 @@ from monitors import Singles
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Groups = NDArray[Any] | None
-"""Of videos, the group (subject, source) of each; None: each is a group of its own."""
+"""The group (subject, source) of each video; None: each is a group of its own."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class FeaturePlace:
     folder: Path | None
     """The run's folder `features`; None: they always stay in memory."""
     name: str
-    """Of the dataset and the split, for the file's name."""
+    """Names the dataset and the split, for the file's name."""
     encoder: nn.Module
     catalog: Catalog
     config: Config

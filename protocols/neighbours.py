@@ -26,7 +26,7 @@ class Neighbours:
     cosine_KNk: FloatArray
     """The nearest first."""
     index_KNk: IntArray
-    """Of the bank's videos."""
+    """The numbers of the neighbours among the bank's videos."""
 
 
 def neighbours_of(

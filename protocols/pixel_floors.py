@@ -37,7 +37,7 @@ FRAME_VALUES = 4096
 """Values of a frame at most; squares of pixels of larger ones are averaged."""
 
 MAX_VIDEOS = 20_000
-"""Of a split at most; of more, so many are drawn."""
+"""The most videos of a split that are looked at; of more, so many are drawn."""
 
 MEAN, IN_ORDER, DIFFERENCES = "mean frame", "frames in order", "frame differences"
 _DRAW = 7  # the last word of a generator's key, which keeps its draws apart from others

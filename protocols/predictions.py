@@ -55,11 +55,11 @@ class Predictions:
 
     level: str | None
     labels: LabelSet
-    """Of the N videos; those without a label are not scored."""
+    """The labels of the N videos; those without one are not scored."""
     rows_N: IntArray
     """The videos' rows in the catalog."""
     probabilities_NKC: FloatArray
-    """Of each class of `labels`; rows sum to 1."""
+    """The probability of each class of `labels`; rows sum to 1."""
     views: ViewPredictions | None = None
     """Where videos have several, and the classifier has looked at each."""
 
@@ -70,7 +70,7 @@ class MultiPredictions:
 
     level: str | None
     labels: MultiLabelSet
-    """Of the N videos; those that are not annotated are not scored."""
+    """The labels of the N videos; those that are not annotated are not scored."""
     rows_N: IntArray
     """The videos' rows in the catalog."""
     scores_NC: FloatArray

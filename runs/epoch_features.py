@@ -30,7 +30,7 @@ class EpochFeatures:
     """The features of some validation videos after an epoch."""
 
     stage: int
-    """Of a curriculum, from 1; 0: there are no stages."""
+    """The stage of a curriculum, from 1; 0: there are none."""
     epoch: int
     """Epochs done, in all stages; 0: the weights are random."""
     step: int
@@ -87,7 +87,7 @@ def keep(folder: Path, found: EpochFeatures, most: int) -> None:
 
 
 def _too_many(keys: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Those to give up: each time the one whose neighbours lie nearest to each other, in epochs."""
+    """The keys to give up: each time the one whose neighbours lie nearest to each other, in epochs."""
     left, gone = sorted(keys), []
     while len(left) > most:
         if len(left) == 2:

@@ -70,7 +70,7 @@ def test_bad_input_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     sweep = SweepFolder(tmp_path / "sweep")
     sweep.write(sweep_of(sweep, [({"lr": 0.1}, 0)]))
     for arguments, words in (
-        ([str(tmp_path / "none")], "is no folder"),
+        ([str(tmp_path / "none")], "is not a folder"),
         ([str(tmp_path)], "is not the folder of a run"),
         ([run, run], "is given twice"),
         ([run, str(sweep.root)], "is the folder of a sweep: give it alone"),

@@ -44,7 +44,7 @@ class Batch:
     other: Batch | None = None
     """Another window of each video, rows in the same order; it lists no failures of its own."""
     number: int = 0
-    """Of the batch in its epoch, from 0."""
+    """The place of the batch in its epoch, from 0."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""

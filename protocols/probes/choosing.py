@@ -28,7 +28,7 @@ class Chooser:
     split: str
     """`val` or `train`."""
     chooses_N: NDArray[np.bool_]
-    """Of the videos of that split."""
+    """Which videos of that split choose."""
     trains_N: NDArray[np.bool_]
     """The training videos that the classifiers learn from until the choice is made."""
     words: str

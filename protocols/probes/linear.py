@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protocols.linear_probe import LinearProbeSettings
 
 FEWEST_EPOCHS, FEWEST_STEPS = 10, 400
-"""Of training, where the config does not say how long it is."""
+"""The least length of a training, where the config does not say how long it is."""
 
 
 class LinearProbing(Probe):

@@ -54,7 +54,7 @@ class Targets:
         return F.one_hot(self._class_NK[index_B].to(self.device), self.outputs).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of logits [..., S]."""
+        """The probabilities that logits [..., S] stand for."""
         if self.several:
             return logits.sigmoid()
         if self.outputs > _FEW:

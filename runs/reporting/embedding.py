@@ -28,7 +28,7 @@ class Knobs:
     """What t-SNE and UMAP can be set to; `KNOBS` says which of them uses what."""
 
     neighbours: int = 15
-    """Of a point, that UMAP looks at: few show fine structure, many the whole."""
+    """The neighbours of a point that UMAP looks at: few show fine structure, many the whole."""
     min_dist: float = 0.1
     """How close UMAP lets points lie."""
     perplexity: float = 30.0
@@ -43,7 +43,7 @@ class Knobs:
         )
 
     def text(self, method: Method) -> str:
-        """Those that a method uses, in words."""
+        """The knobs that a method uses, in words."""
         return ", ".join(f"{name} {getattr(self, name):g}" for name in KNOBS[method])
 
 

@@ -50,7 +50,7 @@ def texts_overlap(fig: Figure) -> list[tuple[str, str]]:
 
 
 def _hidden_labels(axis: Axis) -> list[Text]:
-    """Of ticks that lie outside of what an axis shows."""
+    """The labels of ticks that lie outside of what an axis shows."""
     low, high = sorted(axis.get_view_interval())
     ticks = [tick for tick in axis.get_major_ticks() if not low - 1e-9 <= tick.get_loc() <= high + 1e-9]
     return [label for tick in ticks for label in (tick.label1, tick.label2)]

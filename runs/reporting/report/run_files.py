@@ -31,7 +31,7 @@ class RunFiles:
         """Reads a run. InputError: it is not the folder of a run, or a file is damaged."""
         run = RunFolder(root)
         if not root.is_dir():
-            raise InputError(f"{root} is no folder; give the folder of a run, such as outputs/quickstart")
+            raise InputError(f"{root} is not a folder; give the folder of a run, such as outputs/quickstart")
         if not run.config.is_file() or not run.metrics.is_file():
             raise InputError(f"{root} is not the folder of a run: it lacks config.yaml or metrics.jsonl")
         try:
@@ -61,7 +61,7 @@ class RunFiles:
 
     @property
     def titles(self) -> dict[str, str]:
-        """Of evaluations, by name."""
+        """The titles of the evaluations, by name."""
         evaluations: Mapping[str, Mapping[str, str]] = self.summary.get("evaluations") or {}
         return {name: described["title"] for name, described in evaluations.items()}
 

@@ -99,7 +99,7 @@ def test_configs_are_compared_value_by_value() -> None:
 
 
 def test_what_is_no_run_is_told_in_one_line(finished_run: FinishedRun, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder; give the folder of a run"):
+    with pytest.raises(InputError, match="is not a folder; give the folder of a run"):
         RunFiles.read(tmp_path / "none")
     with pytest.raises(InputError, match=r"is not the folder of a run: it lacks config\.yaml"):
         RunFiles.read(tmp_path)
