@@ -78,6 +78,12 @@ class TrainConfig(Section):
     num_epochs: Positive = Field(description="passes over the training videos")
     batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
+    level_backward: Literal["auto", "early", "sum"] = Field(
+        default="auto",
+        description="early: backward through a level's losses before the next level's are computed, which frees what "
+        "they took; sum: one backward through all; the gradients are the same. auto: early where levels share no "
+        "graph, which is where it takes less memory",
+    )
     optimizer: Annotated[AnyOptimizer, Field(discriminator="name")]
     use_single_optimizer: bool = Field(description="one optimizer for all levels instead of one each")
     predictor: PredictorConfig

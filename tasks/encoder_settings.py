@@ -38,6 +38,11 @@ class LevelSettings(Section):
     causal_mask: bool = Field(
         default=False, description="causal attention without CLS: every token predicts the next one"
     )
+    checkpointing: bool = Field(
+        default=False,
+        description="training keeps the inputs of blocks alone, and computes each block once more in backward: a "
+        "fraction of the memory for about a third more time",
+    )
     weight_init: WeightInit = Field(default="torch", description=_WEIGHT_INIT)
     pred_h_dim: Positive = Field(description="hidden width of the level's predictors")
 
