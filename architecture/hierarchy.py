@@ -175,10 +175,10 @@ class HierarchicalTransformer(nn.Module):
         below, summaries_BUD = "backbone", inside_BGND.flatten(1, 2)
         yield Reached(below, summaries_BUD, inside_BGND)
         for name in self.levels:
-            count = len(inside_BGND) if windows is None else windows[name]
-            if not count:
-                return
-            inside_BGND, summaries_BUD = inside_BGND[:count], summaries_BUD[:count]
+            if windows is not None:
+                inside_BGND, summaries_BUD = inside_BGND[: windows[name]], summaries_BUD[: windows[name]]
+                if not windows[name]:
+                    return
             if below in self.groups:
                 passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD)
                 inside_BGND = passed_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
