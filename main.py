@@ -229,7 +229,11 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     chosen, scores_chose = history.choice(why_no_choice(experiment.plan, experiment.config))
     logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
     task.load_state_dict(read_best(experiment.run)["task"])
-    description = {"config": experiment.config.model_dump(), "step": history.total_best_step}
+    description = {
+        "config": experiment.config.model_dump(),
+        "step": history.total_best_step,
+        "written_by": experiment.environment["written_by"],
+    }
     save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
     return chosen
 

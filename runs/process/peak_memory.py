@@ -34,7 +34,7 @@ class PeakMemory:
             return
         self._before = None
         with suppress(OSError):
-            _give_back_what_is_free()
+            give_back_what_is_free()
             _CLEAR.write_text(_RESET_PEAK)
             self._before = _resident("VmRSS")
 
@@ -57,7 +57,7 @@ def _resident(name: str) -> int | None:
     return None
 
 
-def _give_back_what_is_free() -> None:
+def give_back_what_is_free() -> None:
     """Has the heap give back what it holds and does not use: the next step would take that again, unseen."""
     with suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
