@@ -17,9 +17,11 @@ from config.evaluations import AnyEvaluation, check_evaluations, default_evaluat
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
+from config.machine import MachineConfig
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.start import StartConfig, check_start_keys
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -170,7 +172,7 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
+class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -195,6 +197,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
