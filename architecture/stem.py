@@ -7,6 +7,7 @@ from functools import partial
 from einops import rearrange
 from torch import Tensor, nn
 
+from architecture.batch_norm import BatchNorm3d
 from architecture.geometry import CONV_STEM_STRIDE
 from architecture.layouts import Layout
 
@@ -80,7 +81,7 @@ class ConvStem(nn.Module):
         super().__init__()
         self.cells = patch_size // CONV_STEM_STRIDE
         self.layouts = {"project.weight": Layout("patch_in", 192)}
-        conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=batchnorm_momentum))
+        conv = partial(Conv3dNormActivation, norm_layer=partial(BatchNorm3d, momentum=batchnorm_momentum))
         over_time = partial(conv, kernel_size=(3, 1, 1)) if temporal else lambda *_: nn.Identity()
         self.layers = nn.Sequential(
             conv(channels, 64, kernel_size=(1, 7, 7), stride=(1, 2, 2)),

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import torch
 
 from config.errors import InputError
+from parallel.group import is_of_a_lost_process
 from runs.folder import RunFolder
 from runs.process.signals import Ended
 
@@ -88,6 +89,8 @@ def _known_cause(error: BaseException) -> str | None:
         return f"the GPU's memory is full: {_LESS_MEMORY}"
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
         return f"the memory is full: {_LESS_MEMORY}"
+    if is_of_a_lost_process(error):
+        return "another process of the run has gone: it was killed, or its machine is lost"
     if _is_of_a_dead_worker(error):
         return (
             f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "
