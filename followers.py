@@ -28,6 +28,7 @@ from protocols.encoding import encode_share
 from protocols.encoding_in_shares import EncodeRequest
 from protocols.window_memory import WindowMemory
 from runs.folder import RunFolder
+from runs.process.determinism import deterministic
 from runs.process.ending import ending
 from runs.process.seeds import seed_everything
 from runs.process.signals import StopRequest
@@ -107,7 +108,7 @@ def follow(group: Group, device: torch.device, loaded: LoadedConfig) -> int:
     """
     memory = WindowMemory(loaded.config.eval_memory_mb)
     training: Training | None = None
-    with StopRequest(note="") as stop:
+    with deterministic(loaded.config.deterministic), StopRequest(note="") as stop:
         try:
             while True:
                 request = group.asked()

@@ -24,6 +24,16 @@ class BatchNorm1d(nn.BatchNorm1d):
         return over_processes(self, vectors_ND)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, of [B, C, H, W]."""
+
+    def forward(self, maps_BCHW: Tensor) -> Tensor:
+        """Standardised over the batch in training, by running statistics in evaluation."""
+        if current_share() is None or not self.training:
+            return super().forward(maps_BCHW)
+        return over_processes(self, maps_BCHW)
+
+
 class BatchNorm3d(nn.BatchNorm3d):
     """torch's, of [B, C, T, H, W]."""
 

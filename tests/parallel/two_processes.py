@@ -44,8 +44,8 @@ class Trained:
 def in_double_precision() -> Iterator[None]:
     """Inside, what the program computes in float32 is computed in float64.
 
-    The first steps of a small network with statistics over a handful of alike vectors make a difference of 1e-7 one of a
-    tenth: what two ways of summing give could be told from a mistake by nobody.
+    The first steps of a small network with statistics over a handful of alike vectors make a difference of 1e-7 one of
+    a tenth: nobody could tell what two orders of summing make of it from a mistake.
     """
     before = torch.Tensor.float
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
