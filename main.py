@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from config.command_line import end_without_experiment, read_command_line, split_visualize
+from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -26,8 +28,11 @@ if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
     give_caches_a_place()
-    with lasting_output():
-        end_without_experiment()
+    if is_follower():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process): the first one tells what goes on
+    else:
+        with lasting_output():
+            end_without_experiment()
 
 import torch
 
@@ -55,7 +60,9 @@ from figures.kept_features import keep_features
 from figures.request import read_draw_request
 from figures.windows import FirstWindows
 from find_batch_size import keep_found_sizes, with_batch_size_that_fits
+from followers import EndRequest, EpochRequest, TrainRequest, ended_by, follow, joined_with, stops
 from monitors import end_run_on_alarms
+from parallel.group import joined
 from protocols.embedded_videos import embed_videos
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
@@ -69,7 +76,7 @@ from runs.metrics import MetricLog
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
-from runs.process.ending import before_an_error, ending
+from runs.process.ending import before_an_error
 from runs.process.environment import device_name
 from runs.process.memory import MemoryWatch
 from runs.process.seeds import seed_everything
@@ -115,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                group = joined_with(loaded)
+                if group.rank:
+                    return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -124,11 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     Tracking(loaded.config, run) as tracking,
                     deterministic(loaded.config.deterministic),
                 ):
-                    return run_experiment(loaded, run, lock, memory, tracking)
+                    status = run_experiment(loaded, run, lock, memory, tracking)
+                    joined().leave(EndRequest(status))
+                    return status
         except (Exception, KeyboardInterrupt) as error:
-            status, line = ending(error, run)
-            print(line, file=sys.stderr)
-            return status
+            return ended_by(error, run)
         finally:
             if run is not None:
                 run.discard_if_unused()
@@ -195,6 +205,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
         write_predictions(run.predictions, test.predictions, experiment.plan.catalogs("test"))
+        joined().leave(EndRequest(0))  # what is left is for one process
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
@@ -321,10 +332,10 @@ def train_and_validate(
         seconds_before: wall time of earlier parts of the run.
         stop: asks for the end.
     """
-    config, run = experiment.config, experiment.run
-    loader = training_loader(task, experiment.catalogs["train"], config)
+    config, run, group = experiment.config, experiment.run, joined()
+    loader = training_loader(task, experiment.catalogs["train"], config, group)
     with MetricLog(run.metrics, experiment.tracking) as metrics, closing(loader) as batches:
-        trainer = Trainer(task, config, len(batches), experiment.device)
+        trainer = Trainer(task, config, len(batches), experiment.device, group)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
@@ -341,6 +352,8 @@ def train_and_validate(
         if not checkpoint:
             saver.save(run.last)
         with before_an_error(saver.save_what_was_reached):
+            if group.size > 1:
+                group.ask(TrainRequest.of(config, experiment.catalogs["train"], task, trainer))
             train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
     if history.is_at_plateau(config):
         ended = how_it_ended(history, config)
@@ -389,7 +402,7 @@ def train_epochs(
     stop: StopRequest,
 ) -> None:
     """The loop: epochs of steps, a validation after some of them, a checkpoint after each."""
-    config, run, plan = experiment.config, experiment.run, experiment.plan
+    config, run, plan, group = experiment.config, experiment.run, experiment.plan, joined()
     train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
@@ -403,11 +416,12 @@ def train_epochs(
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
+            group.ask(EpochRequest(history.epoch, history.batch))
             for report in memory.measured(trainer.epoch(batches, history.epoch, history.batch, on_failed)):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
-                if stop.requested:  # between two steps, where a checkpoint can be taken
+                if stops(group, stop):  # between two steps, where a checkpoint can be taken
                     break
             else:
                 epoch = history.epoch + 1
