@@ -5,7 +5,8 @@
 Trains `quickstart.yaml` by `main.py` itself, alone and several times at once, on the CPU, with threads that wait as
 libgomp's do by default (busily for about 3 ms) and as main.py has them wait (asleep). Prints for each how long one run
 takes alone, how long all take side by side, and that as a share of what they would take one after the other: 1 where
-sharing costs nothing, less where a run alone leaves cores idle. CPU seconds are those of one run, its workers included: what they grow by side by side was spent on waiting.
+sharing costs nothing, less where a run alone leaves cores idle. CPU seconds are those of one run, its workers
+included: what they grow by side by side was spent on waiting.
 """
 
 from __future__ import annotations
