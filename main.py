@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.command_line import end_without_experiment, read_command_line, split_visualize
 from parallel.environment import is_follower
@@ -58,7 +58,6 @@ from experiment import Experiment, describe_run, open_experiment
 from figures.command import draw
 from figures.kept_features import keep_features
 from figures.request import read_draw_request
-from figures.windows import FirstWindows
 from find_batch_size import keep_found_sizes, with_batch_size_that_fits
 from followers import EndRequest, EpochRequest, TrainRequest, ended_by, follow, joined_with, stops
 from monitors import end_run_on_alarms
@@ -99,7 +98,10 @@ from tasks.encoder import check_start
 from tasks.starting import check_other_run, start_from_other_run
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, draw_figures
+
+if TYPE_CHECKING:  # figures take a second to import, which the first step need not wait for
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
 
 logger = logging.getLogger(__name__)
 
@@ -211,6 +213,8 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
     summary |= stages_told(history, experiment.config, chosen, run)
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
+    from visualization import draw_figures
+
     summary["failed_figures"] = draw_figures(drawn_run(experiment, task, test), records, run.figures)
     publish(experiment, summary, records, seconds_before)
     tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
@@ -485,6 +489,9 @@ def announce(
 
 def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     """What figures show of a run."""
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
+
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:
