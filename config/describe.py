@@ -15,8 +15,10 @@ from config.data import DataConfig
 from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
 from config.keys import CHOICE, Key, alternatives, mappings, walk
+from config.machine import MachineConfig
 from config.schema import ArchConfig, TrainConfig
 from config.section import Section
+from config.start import StartConfig
 from config.yaml_text import to_yaml
 from tasks.table import TASKS
 
@@ -24,6 +26,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "arch_config.yaml": ArchConfig,
     "data_config.yaml": DataConfig,
     "train_config.yaml": TrainConfig,
+    "train_config.yaml: starting from another run": StartConfig,
+    "train_config.yaml: the machine": MachineConfig,
     "train_config.yaml: stages": CurriculumConfig,
 }
 

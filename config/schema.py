@@ -17,9 +17,11 @@ from config.evaluations import AnyEvaluation, check_evaluations, default_evaluat
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
+from config.machine import MachineConfig
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.start import StartConfig, check_start_keys
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -83,6 +85,12 @@ class TrainConfig(Section):
     num_epochs: Positive = Field(description="passes over the training videos")
     batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
+    level_backward: Literal["auto", "early", "sum"] = Field(
+        default="auto",
+        description="early: backward through a level's losses before the next level's are computed, which frees what "
+        "they took; sum: one backward through all; the gradients are the same. auto: early where levels share no "
+        "graph, which is where it takes less memory",
+    )
     optimizer: Annotated[AnyOptimizer, Field(discriminator="name")]
     use_single_optimizer: bool = Field(description="one optimizer for all levels instead of one each")
     predictor: PredictorConfig
@@ -164,7 +172,7 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
+class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -189,6 +197,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
