@@ -423,7 +423,7 @@ def train_epochs(
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
-    memory = WindowMemory(config, experiment.device, history)
+    memory = WindowMemory(config, experiment.device, history, group.size)
 
     def on_failed(failed: list[tuple[int, str]]) -> None:
         experiment.bad_videos.add(train.failures(failed))
