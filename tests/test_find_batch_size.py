@@ -46,7 +46,7 @@ def test_the_largest_size_that_fits_is_found() -> None:
 
 def limited(monkeypatch: pytest.MonkeyPatch, most: int, refuse: Callable[[], Any]) -> list[int]:
     """Lets a step with more than `most` windows fail as a device does; the sizes that are tried."""
-    losses, sizes = HierarchicalTask.losses, []
+    losses, sizes = HierarchicalTask.losses_by_level, []
 
     def with_limit(self: HierarchicalTask, batch: Any, *others: Any) -> Any:
         sizes.append(len(batch.rows_B))
@@ -54,7 +54,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, most: int, refuse: Callable[[], Any
             refuse()
         return losses(self, batch, *others)
 
-    monkeypatch.setattr(HierarchicalTask, "losses", with_limit)
+    monkeypatch.setattr(HierarchicalTask, "losses_by_level", with_limit)
     return sizes
 
 
