@@ -161,7 +161,9 @@ class HierarchicalTransformer(nn.Module):
                 break
         return Units(patches_BTPD, summaries, states, kept)
 
-    def climb(self, video_BTCHW: Tensor, windows: Mapping[str, int] | None = None) -> Iterator[Reached]:
+    def climb(
+        self, video_BTCHW: Tensor, windows: Mapping[str, int] | None = None, kept_BTK: Tensor | None = None
+    ) -> Iterator[Reached]:
         """The units of one level after the other, lowest first, each computed when it is asked for.
 
         The patches come first, as `backbone`, also where `groups` does not name it. Nothing of a level is kept alive
@@ -170,33 +172,41 @@ class HierarchicalTransformer(nn.Module):
         Args:
             video_BTCHW: normalised windows.
             windows: how many of them, the first ones, go as far as each level; None: all go to the last one.
+            kept_BTK: the patches of each frame that `space` gets to see; None: all. Not where `space` is causal.
         """
         inside_BGND = self._normed("backbone", self.stem(video_BTCHW))
-        below, summaries_BUD = "backbone", inside_BGND.flatten(1, 2)
+        below, summaries_BUD, places = "backbone", inside_BGND.flatten(1, 2), None
         yield Reached(below, summaries_BUD, inside_BGND)
         for name in self.levels:
             if windows is not None:
                 inside_BGND, summaries_BUD = inside_BGND[: windows[name]], summaries_BUD[: windows[name]]
+                places = None if places is None else places[: windows[name]]
                 if not windows[name]:
                     return
             if below in self.groups:
-                passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD)
+                passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD, places)
                 inside_BGND = passed_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
-            summaries_BUD, tokens_BGND = self._run(name, inside_BGND)
+            places = None
+            if name == "space" and kept_BTK is not None:
+                places = kept_BTK[: len(inside_BGND)]
+                inside_BGND = inside_BGND.take_along_dim(places[..., None], dim=2)
+            summaries_BUD, tokens_BGND = self._run(name, inside_BGND, places)
             reached = Reached(name, summaries_BUD, tokens_BGND, name in self.causal)
             del tokens_BGND
             yield reached
             del reached
             below = name
 
-    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
+    def _run(
+        self, name: str, inside_BGND: Tensor, places_BGN: Tensor | None = None, *, again: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
 
         A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
         some of them. Tokens of other levels are as the level's own norm leaves them.
         """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, tokens_BGND = level(inside_BGND)
+        summaries_BGD, tokens_BGND = level(inside_BGND, places_BGN)
         if name not in self.causal:
             return self._normed(name, summaries_BGD, again=again), tokens_BGND
         states_BGND = self._normed(name, tokens_BGND, again=again)
@@ -209,20 +219,23 @@ class HierarchicalTransformer(nn.Module):
         normed: Tensor = self.summary_norms[name](units, update=not again)
         return normed
 
-    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
+    def _passed_up(
+        self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor, places_BGN: Tensor | None = None
+    ) -> Tensor:
         """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.
             inside_BGND: what it was computed from; for the lowest level, the patches.
             summaries_BUD: its summaries.
+            places_BGN: of its tokens, where they are only some.
         """
         lowest = below == self.groups[0]  # nothing below it, so gradient stops there by itself
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
             # From detached input, so that gradient reaches the level directly below and stops there.
-            summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+            summaries_BUD, _ = self._run(below, inside_BGND.detach(), places_BGN, again=True)
         # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:

@@ -69,11 +69,12 @@ class Level(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens_BGND: Tensor, places_BGN: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summarises G units of N tokens each, every unit by itself.
 
         Args:
             tokens_BGND: [B, G, N, in_dim], in the order of time.
+            places_BGN: the places of the tokens in their unit, where they are only some of it; not for a causal level.
 
         Returns:
             summaries [B, G, dim], and what has become of all tokens [B, G, N, dim]; those of a causal level are its
@@ -81,7 +82,8 @@ class Level(nn.Module):
         """
         units = tokens_BGND.shape[:2]
         # Units become the batch: attention sees the tokens of one unit and nothing else, so no information can leak.
-        tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
+        places = None if places_BGN is None else places_BGN.flatten(0, 1)
+        tokens = self.positions(self.project(tokens_BGND).flatten(0, 1), places)
         if not self.causal:
             tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(tokens.shape[0], 1, -1), tokens], dim=1)
         for block in self.blocks:

@@ -48,6 +48,11 @@ class Positions(nn.Module):
         else:
             self.register_buffer("table_ND", sincos_grid(shape, dim), persistent=False)
 
-    def forward(self, tokens_BND: Tensor) -> Tensor:
-        """[B, N, D] to [B, N, D]."""
-        return tokens_BND + self.table_ND
+    def forward(self, tokens_BND: Tensor, places_BN: Tensor | None = None) -> Tensor:
+        """[B, N, D] to [B, N, D].
+
+        Args:
+            tokens_BND: of all places, in order.
+            places_BN: the places of these tokens, where they are only some.
+        """
+        return tokens_BND + (self.table_ND if places_BN is None else self.table_ND[places_BN])
