@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit status: 1 where a row failed."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_intermixed_args(arguments)
     if options.one:
         print(json.dumps(_one(options)))
         return 0
