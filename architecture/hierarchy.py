@@ -135,7 +135,9 @@ class HierarchicalTransformer(nn.Module):
         units = self.encode(video_BTCHW, tokens=True)
         return units.summaries, units.tokens
 
-    def encode(self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False) -> Units:
+    def encode(
+        self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False, keep_BTK: Tensor | None = None
+    ) -> Units:
         """Encodes normalised windows.
 
         Args:
@@ -143,11 +145,12 @@ class HierarchicalTransformer(nn.Module):
             last: the level to stop at; None: the last one.
             tokens: whether to keep the tokens of every level. A training that has no use for them should not: together
                 they are as large as all that a level computes in one layer.
+            keep_BTK: the numbers of the patches of each frame that `space` gets, ascending; None: all.
         """
         summaries: dict[str, Tensor] = {}
         states: dict[str, Tensor] = {}
         kept: dict[str, Tensor] = {}
-        for reached in self.climb(video_BTCHW):
+        for reached in self.climb(video_BTCHW, keep_BTK=keep_BTK):
             name = reached.name
             if name == "backbone":
                 patches_BTPD = reached.tokens_BGND
@@ -162,7 +165,7 @@ class HierarchicalTransformer(nn.Module):
         return Units(patches_BTPD, summaries, states, kept)
 
     def climb(
-        self, video_BTCHW: Tensor, windows: Mapping[str, int] | None = None, kept_BTK: Tensor | None = None
+        self, video_BTCHW: Tensor, windows: Mapping[str, int] | None = None, keep_BTK: Tensor | None = None
     ) -> Iterator[Reached]:
         """The units of one level after the other, lowest first, each computed when it is asked for.
 
@@ -172,25 +175,21 @@ class HierarchicalTransformer(nn.Module):
         Args:
             video_BTCHW: normalised windows.
             windows: how many of them, the first ones, go as far as each level; None: all go to the last one.
-            kept_BTK: the patches of each frame that `space` gets to see; None: all. Not where `space` is causal.
+            keep_BTK: the numbers of the patches of each frame that `space` gets, ascending; None: all.
         """
         inside_BGND = self._normed("backbone", self.stem(video_BTCHW))
-        below, summaries_BUD, places = "backbone", inside_BGND.flatten(1, 2), None
+        below, summaries_BUD = "backbone", inside_BGND.flatten(1, 2)
         yield Reached(below, summaries_BUD, inside_BGND)
         for name in self.levels:
             if windows is not None:
                 inside_BGND, summaries_BUD = inside_BGND[: windows[name]], summaries_BUD[: windows[name]]
-                places = None if places is None else places[: windows[name]]
+                keep_BTK = None if keep_BTK is None else keep_BTK[: windows[name]]
                 if not windows[name]:
                     return
             if below in self.groups:
-                passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD, places)
+                passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD, keep_BTK)
                 inside_BGND = passed_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
-            places = None
-            if name == "space" and kept_BTK is not None:
-                places = kept_BTK[: len(inside_BGND)]
-                inside_BGND = inside_BGND.take_along_dim(places[..., None], dim=2)
-            summaries_BUD, tokens_BGND = self._run(name, inside_BGND, places)
+            summaries_BUD, tokens_BGND = self._run(name, inside_BGND, keep_BTK)
             reached = Reached(name, summaries_BUD, tokens_BGND, name in self.causal)
             del tokens_BGND
             yield reached
@@ -198,15 +197,16 @@ class HierarchicalTransformer(nn.Module):
             below = name
 
     def _run(
-        self, name: str, inside_BGND: Tensor, places_BGN: Tensor | None = None, *, again: bool = False
+        self, name: str, inside_BGND: Tensor, keep_BTK: Tensor | None, *, again: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
+        """Summaries [B, G, D] and tokens [B, G, N, D] of a level; `keep_BTK` is for `space` alone.
 
         A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
         some of them. Tokens of other levels are as the level's own norm leaves them.
         """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, tokens_BGND = level(inside_BGND, places_BGN)
+        kept = () if keep_BTK is None or name != "space" else (keep_BTK,)
+        summaries_BGD, tokens_BGND = level(inside_BGND, *kept)
         if name not in self.causal:
             return self._normed(name, summaries_BGD, again=again), tokens_BGND
         states_BGND = self._normed(name, tokens_BGND, again=again)
@@ -219,23 +219,21 @@ class HierarchicalTransformer(nn.Module):
         normed: Tensor = self.summary_norms[name](units, update=not again)
         return normed
 
-    def _passed_up(
-        self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor, places_BGN: Tensor | None = None
-    ) -> Tensor:
+    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor, keep_BTK: Tensor | None) -> Tensor:
         """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.
             inside_BGND: what it was computed from; for the lowest level, the patches.
             summaries_BUD: its summaries.
-            places_BGN: of its tokens, where they are only some.
+            keep_BTK: see `encode`.
         """
         lowest = below == self.groups[0]  # nothing below it, so gradient stops there by itself
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
             # From detached input, so that gradient reaches the level directly below and stops there.
-            summaries_BUD, _ = self._run(below, inside_BGND.detach(), places_BGN, again=True)
+            summaries_BUD, _ = self._run(below, inside_BGND.detach(), keep_BTK, again=True)
         # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:

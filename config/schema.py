@@ -11,18 +11,22 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from architecture.geometry import Geometry
+from config.checkpoints import CheckpointSettings
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
+from config.machine import MachineConfig
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.start import StartConfig, check_start_keys
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
+from tasks.joint_settings import JointSettings
 from tasks.settings import TaskSettings
 from tasks.table import TASKS, TaskName, TaskSections, is_unused
 
@@ -33,15 +37,18 @@ HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("backbone", "space", "time"),
     ("backbone", "space", "time", "clip"),
 )
+ENCODERS = {"hierarchy": "hierarchical", "joint": "joint"}
+"""Sections that belong to an encoder."""
 S = TypeVar("S", bound=Section)
 
 
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
-        description="what is trained; `hierarchical` has the section `hierarchy`, the others are torchvision's and go "
-        "with the tasks that train an encoder end to end"
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+        description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
+        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
+        "encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
@@ -54,6 +61,7 @@ class ArchConfig(Section):
         description="share of a new batch in the running statistics of every BatchNorm"
     )
     hierarchy: HierarchySettings | None = Field(default=None, exclude_if=is_unused)
+    joint: JointSettings | None = Field(default=None, exclude_if=is_unused)
 
 
 class PredictorConfig(Section):
@@ -72,7 +80,13 @@ class TrainConfig(Section):
     task: TaskName = Field(description="how to train; the section of the same name has its numbers")
     model_name: str | None = Field(description="name of the run folder; null: the config file's name")
     save_path: str = Field(description="folder that holds the run folders")
-    resume: bool = Field(description="continue an existing run from its last.pt")
+    resume: Literal[True, False, "auto"] = Field(
+        description="continue an existing run from its last.pt; auto: continue it if there is one, else start it"
+    )
+    auto_requeue: bool = Field(
+        default=False, description="when Slurm warns of the time limit (SIGUSR1), save and queue the job again"
+    )
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings, validate_default=True)
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
     num_epochs: Positive = Field(description="passes over the training videos")
@@ -174,7 +188,7 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
+class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -184,7 +198,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         if not isinstance(values, dict):
             return values
         used = [values.get("task")] if values.get("task") in TASKS else []
-        used += ["hierarchy"] if values.get("encoder") == "hierarchical" else []
+        used += [section for section, encoder in ENCODERS.items() if values.get("encoder") == encoder]
         return {name: {} for name in used} | values
 
     @model_validator(mode="after")
@@ -199,6 +213,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
@@ -237,7 +252,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         Raises:
             TypeError: it uses another one.
         """
-        for section in (self.task_settings, self.hierarchy):
+        for section in (self.task_settings, self.hierarchy, self.joint):
             if isinstance(section, kind):
                 return section
         raise TypeError(f"task {self.task} with encoder {self.encoder} has no {kind.__name__}")
@@ -245,7 +260,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
     def unused_sections(self) -> list[str]:
         """The names of sections that neither the task nor the encoder reads."""
         unused = [name for name in TASKS if name != self.task]
-        return unused if self.encoder == "hierarchical" else ["hierarchy", *unused]
+        return [section for section, encoder in ENCODERS.items() if encoder != self.encoder] + unused
 
     # ---------------------------------------------------------------------------------------------- the levels
 
@@ -281,6 +296,19 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         length = self.window.length
         frames_per_clip = numbers.frames_per_clip if "clip" in self.groups else length
         return Geometry.of_window(self.groups, self.frame_size, numbers.patch_size, length, frames_per_clip)
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate: `optimizer.lr`, or what `optimizer.base_lr` says for the clips of a step."""
+        optimizer = self.optimizer
+        if optimizer.base_lr is None:
+            return optimizer.lr
+        return optimizer.base_lr * self.clips_per_step / optimizer.nominal_batch
+
+    @property
+    def clips_per_step(self) -> int:
+        """Windows of a step, each as often as the task takes it."""
+        return self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
 
     @property
     def clips(self) -> int:

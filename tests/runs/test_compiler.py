@@ -48,12 +48,11 @@ def test_what_has_no_blocks_is_not_compiled() -> None:
 
 
 def test_tf32_is_what_the_key_says(tiny_config: MakeConfig) -> None:
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
     try:
         for option in ("tf32=true", "tf32=false"):
             set_tf32(tiny_config(option))
-            assert [backend.allow_tf32 for backend in backends] == [option == "tf32=true"] * 2
+            assert matmul.allow_tf32 == cudnn.allow_tf32 == (option == "tf32=true")
     finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
+        matmul.allow_tf32, cudnn.allow_tf32 = before
