@@ -67,12 +67,14 @@ from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
+from runs.compiler import compile_task
 from runs.completing import complete
 from runs.data_fingerprint import check_same_data, data_fingerprint
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
+from runs.precision import set_tf32
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
@@ -168,6 +170,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
+    set_tf32(loaded.config)
     for note in loaded.notes():
         logger.info("config: %s", note)
     stages = stages_of(loaded, run)
@@ -324,7 +327,10 @@ def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.dev
     seed_everything(config.seed)
     if not pretrained:
         config = config.model_copy(update={"encoder_checkpoint": None})
-    return build_task(config, catalogs["train"]).to(device)
+    task = build_task(config, catalogs["train"]).to(device)
+    if config.compile:
+        compile_task(task, device)
+    return task
 
 
 def train_and_validate(

@@ -117,6 +117,15 @@ class TrainConfig(Section):
     mixed_precision: Literal["auto", "bfloat16", "float16"] = Field(
         description="of autocast; auto: bfloat16 where the GPU has it, else none; float16 scales the loss"
     )
+    tf32: bool = Field(
+        default=False,
+        description="on a GPU, products of float32 matrices and float32 convolutions keep 10 bits of each factor's "
+        "mantissa (TensorFloat-32): several times as fast, where autocast is off or leaves them",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile for the transformer blocks of all levels; the first step takes a minute or more",
+    )
     max_bad_steps: Positive = Field(
         description="steps in a row whose loss or gradient is not finite, and which are skipped, that end the run"
     )
