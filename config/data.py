@@ -50,7 +50,7 @@ class Dataset(Section):
     annotations: dict[str, AnnotationKind] = Field(
         default={},
         description="further columns to read, by name: their kind; `boxes` are read from `<name>.csv` beside the CSV "
-        "files of the splits",
+        "files of the splits, and so are `captions` that are no column",
     )
 
 

@@ -1,12 +1,12 @@
 """Frames that tell what a clip does from its beginning to its end: an initial state, three in between, a final one.
 
-They are drawn anew each epoch, as a pure function of (seed, epoch, video), and whoever trains on single states, on pairs
-or on all five of them sees the same frames: "data-locked" comparisons of methods (Karamcheti et al., 2023, arXiv
+They are drawn anew each epoch, as a pure function of (seed, epoch, video), and whoever trains on single states, on
+pairs or on all five of them sees the same frames: "data-locked" comparisons of methods (Karamcheti et al., 2023, arXiv
 2302.12766). The video is known by its path, so that which others a catalog lists changes nothing.
 
-The initial state is one of the first `share` of the frames, the final one of the last, and the others are three different
-ones between these two, in order. Where fewer than three lie between, in clips of four frames or less with the share 0.2,
-they are spread evenly instead, and a frame may be several states: a single picture is all five.
+The initial state is one of the first `share` of the frames, the final one of the last, and the others are three
+different ones between these two, in order. Where fewer than three lie between, in clips of four frames or less with the
+share 0.2, they are spread evenly instead, and a frame may be several states: a single picture is all five.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOWS = {1: 5, 2: 4, 5: 1}
-"""By frames of a window, the windows of a video: its states one by one, the initial one with each other, all at once."""
+"""By frames of a window, the windows of a video: its states one by one, the first with each other, all at once."""
 _STATES = 5
 # The last word of a generator's seed keeps its stream apart from every other draw, see windows.py.
 _STREAM = 6

@@ -93,7 +93,7 @@ def test_numbers_of_videos_do_not_depend_on_each_other() -> None:
     assert video_numbers(np.array(["a/2.mp4"], object))[0] == both[1] != both[0]
 
 
-# ----------------------------------------------------------------------------------------------- in the plan of an epoch
+# ---------------------------------------------------------------------------------------------- in the plan of an epoch
 
 
 def planned(plan: Plan, epoch: int) -> dict[str, list[list[int]]]:
