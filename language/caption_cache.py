@@ -1,7 +1,7 @@
 """What a frozen text encoder makes of captions, kept on a disk: the same few captions come by at every step.
 
-One SQLite file for each encoder and length of captions, which any number of runs may read and fill at once. A caption is
-the key; an entry is never changed. What is given out is a copy, so that whoever changes it changes nothing here.
+One SQLite file for each encoder and length of captions, which any number of runs may read and fill at once. A caption
+is the key; an entry is never changed. What is given out is a copy, so that whoever changes it changes nothing here.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class CaptionCache:
         with self._told():
             folder.mkdir(parents=True, exist_ok=True)
             with self._database() as database:
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS captions (caption TEXT PRIMARY KEY, ids BLOB, states BLOB)"
-                )
+                columns = "caption TEXT PRIMARY KEY, ids BLOB, states BLOB"
+                database.execute(f"CREATE TABLE IF NOT EXISTS captions ({columns})")
 
     def batch(self, captions: Sequence[str]) -> CaptionBatch:
         """Captions as tensors; an empty one is [CLS] alone. InputError: the file is damaged, or cannot be written."""
@@ -115,8 +114,8 @@ class CaptionCache:
             yield
         except (OSError, sqlite3.Error, ValueError) as error:
             raise InputError(
-                f"the captions' file {self.file} cannot be used: {error}; remove it if it is damaged, or set text.cache "
-                "to another folder"
+                f"the captions' file {self.file} cannot be used: {error}; remove it if it is damaged, or set "
+                "text.cache to another folder"
             ) from error
 
 

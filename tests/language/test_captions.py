@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +26,17 @@ def cache(encoder: TextEncoder, tmp_path: Path) -> CaptionCache:
 
 
 @pytest.fixture
-def counted(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def counted(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The captions that were really encoded."""
-    encode, done = encoder.encode, []
+    encode = encoder.encode
+    done: list[str] = []
 
     def noted(caption: str) -> object:
         done.append(caption)
         return encode(caption)
 
     monkeypatch.setattr(encoder, "encode", noted)
-    yield done
+    return done
 
 
 # ---------------------------------------------------------------------------------------------------------- encoding
@@ -85,9 +84,8 @@ def test_the_states_see_the_whole_caption(encoder: TextEncoder) -> None:
 
 
 def test_embeddings_of_tokens_know_their_place_and_nothing_of_the_others(encoder: TextEncoder) -> None:
-    ids = torch.tensor(
-        [encoder.encode(CAPTION).ids_N.tolist(), encoder.encode("a small 3 moves up, then left").ids_N.tolist()]
-    )
+    captions = (CAPTION, "a small 3 moves up, then left")
+    ids = torch.tensor([encoder.encode(each).ids_N.tolist() for each in captions])
     one, other = encoder.embed(ids)
     same = ids[0] == ids[1]
     assert torch.equal(one[same], other[same])
@@ -186,7 +184,7 @@ def test_a_damaged_file_is_one_line(encoder: TextEncoder, tmp_path: Path) -> Non
     cache.batch([CAPTION])
     with sqlite3.connect(cache.file) as database:
         database.execute("UPDATE captions SET states = ?", (b"12345",))
-    with pytest.raises(InputError, match="remove it if it is damaged, or set text.cache to another folder"):
+    with pytest.raises(InputError, match=r"remove it if it is damaged, or set text\.cache to another folder"):
         CaptionCache(encoder, tmp_path).batch([CAPTION])
     cache.file.write_bytes(b"no database, but long enough to be taken for one" * 9)
     with pytest.raises(InputError, match="remove it if it is damaged"):
@@ -195,7 +193,7 @@ def test_a_damaged_file_is_one_line(encoder: TextEncoder, tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_made_is_one_line(encoder: TextEncoder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="set text.cache to another folder"):
+    with pytest.raises(InputError, match=r"set text\.cache to another folder"):
         CaptionCache(encoder, tmp_path / "file" / "captions")
 
 
