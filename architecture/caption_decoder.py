@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from architecture.geometry import Grid3
 from architecture.masked_decoder import MaskedDecoder
+from architecture.tubelets import Grid3
 from architecture.vit_blocks import init_xavier
 
 
@@ -77,7 +77,7 @@ class CaptionDecoder(nn.Module):
 
 
 def prefix_mask(patches: int, words: int, device: torch.device | None = None) -> Tensor:
-    """Who sees whom: bool [patches + words, patches + words], True where the token of the row sees that of the column."""
+    """Who sees whom: bool [patches + words] squared, True where the token of the row sees that of the column."""
     number = patches + words
     shown = torch.ones(number, number, dtype=torch.bool, device=device).tril()
     shown[:, :patches] = True

@@ -16,8 +16,7 @@ Mode = Literal["multimodal", "visual"]
 
 
 class ConditionedTransformer(nn.Module):
-    """The encoder of Voltron (Karamcheti et al., 2023, arXiv 2302.12766): patches and the words of a caption see each
-    other.
+    """The encoder of Voltron (Karamcheti et al., 2023, arXiv 2302.12766): patches and words see each other.
 
     What a frozen text encoder has made of a caption's tokens is projected and stands beside the patches, with a learned
     vector for either kind. Padded tokens are hidden from everyone: as keys, so that they change nothing (the published
@@ -93,8 +92,8 @@ class ConditionedTransformer(nn.Module):
         patches_BKD = self.joint.embed(video_BTCHW, keep_BK) + self.image_D
         if self.frame_FD is not None:
             places = self.grid[1] * self.grid[2]
-            of_frames = self.frame_FD.repeat_interleave(places, dim=0) if keep_BK is None else keep_BK // places
-            patches_BKD = patches_BKD + (of_frames if keep_BK is None else self.frame_FD[of_frames])
+            all_N = torch.arange(self.frames * places, device=patches_BKD.device)
+            patches_BKD = patches_BKD + self.frame_FD[(all_N if keep_BK is None else keep_BK) // places]
         return self.joint.encode(patches_BKD, self.project(states_BLT) + self.word_D, shown_BL)
 
     def forward(self, video_BTCHW: Tensor) -> Features:
