@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from config.command_line import end_without_experiment, read_command_line, split_visualize
+from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -39,6 +39,7 @@ from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
+from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
@@ -110,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
+                if folder is not None:
+                    return dump_states(complete(loaded).config, folder)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -130,6 +134,12 @@ def draw_instead(config: Config, options: list[str]) -> int:
     if not run.is_dir():
         raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
     return draw(read_draw_request([str(run), *options]))
+
+
+def dump_states(config: Config, folder: str) -> int:
+    """Writes which frames each epoch takes of each video, for other programs; returns the exit status."""
+    dump_index(config, config.seed, config.num_epochs, list(config.groups), place(folder, "--dump-index"))
+    return 0
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
