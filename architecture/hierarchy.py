@@ -122,7 +122,9 @@ class HierarchicalTransformer(nn.Module):
         units = self.encode(video_BTCHW, tokens=True)
         return units.summaries, units.tokens
 
-    def encode(self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False) -> Units:
+    def encode(
+        self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False, keep_BTK: Tensor | None = None
+    ) -> Units:
         """Encodes normalised windows.
 
         Args:
@@ -130,6 +132,7 @@ class HierarchicalTransformer(nn.Module):
             last: the level to stop at; None: the last one.
             tokens: whether to keep the tokens of every level. A training that has no use for them should not: together
                 they are as large as all that a level computes in one layer.
+            keep_BTK: the numbers of the patches of each frame that `space` gets, ascending; None: all.
         """
         patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
@@ -144,9 +147,9 @@ class HierarchicalTransformer(nn.Module):
             if below == last:  # views that no level above needs are not encoded further
                 break
             if below in summaries:
-                units_BUD = self._passed_up(below, inside_BGND, summaries[below])
+                units_BUD = self._passed_up(below, inside_BGND, summaries[below], keep_BTK)
                 inside_BGND = units_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
-            summaries[name], tokens_BGND = self._run(name, inside_BGND)
+            summaries[name], tokens_BGND = self._run(name, inside_BGND, keep_BTK)
             if name in self.causal:
                 states[name] = tokens_BGND
             if tokens:
@@ -155,14 +158,17 @@ class HierarchicalTransformer(nn.Module):
             below = name
         return Units(patches_BTPD, summaries, states, kept if tokens else {})
 
-    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
-        """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
+    def _run(
+        self, name: str, inside_BGND: Tensor, keep_BTK: Tensor | None, *, again: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Summaries [B, G, D] and tokens [B, G, N, D] of a level; `keep_BTK` is for `space` alone.
 
         A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
         some of them. Tokens of other levels are as the level's own norm leaves them.
         """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, tokens_BGND = level(inside_BGND)
+        kept = () if keep_BTK is None or name != "space" else (keep_BTK,)
+        summaries_BGD, tokens_BGND = level(inside_BGND, *kept)
         if name not in self.causal:
             return self._normed(name, summaries_BGD, again=again), tokens_BGND
         states_BGND = self._normed(name, tokens_BGND, again=again)
@@ -175,20 +181,21 @@ class HierarchicalTransformer(nn.Module):
         normed: Tensor = self.summary_norms[name](units, update=not again)
         return normed
 
-    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
+    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor, keep_BTK: Tensor | None) -> Tensor:
         """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.
             inside_BGND: what it was computed from; for the lowest level, the patches.
             summaries_BUD: its summaries.
+            keep_BTK: see `encode`.
         """
         lowest = below == self.groups[0]  # nothing below it, so gradient stops there by itself
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
             # From detached input, so that gradient reaches the level directly below and stops there.
-            summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+            summaries_BUD, _ = self._run(below, inside_BGND.detach(), keep_BTK, again=True)
         # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from architecture.blocks import Block
 from architecture.positions import Positions
+from architecture.tubelets import take
 
 
 class Level(nn.Module):
@@ -65,19 +66,22 @@ class Level(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens_BGND: Tensor, keep_BGK: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summarises G units of N tokens each, every unit by itself.
 
         Args:
             tokens_BGND: [B, G, N, in_dim], in the order of time.
+            keep_BGK: the numbers of the tokens of each unit that take part, ascending; None: all.
 
         Returns:
-            summaries [B, G, dim], and what has become of all tokens [B, G, N, dim]; those of a causal level are its
-            states, of which the summary is one.
+            summaries [B, G, dim], and what has become of all tokens [B, G, N, dim], or of the K that took part; those
+            of a causal level are its states, of which the summary is one.
         """
         units = tokens_BGND.shape[:2]
         # Units become the batch: attention sees the tokens of one unit and nothing else, so no information can leak.
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
+        if keep_BGK is not None:  # each at its own place
+            tokens = take(tokens, keep_BGK.flatten(0, 1))
         if not self.causal:
             tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(tokens.shape[0], 1, -1), tokens], dim=1)
         for block in self.blocks:

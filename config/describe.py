@@ -44,8 +44,8 @@ path of a YAML file; a bare name is looked up in `config/` first.
   `'groups=[space, time]'`.
 * Where a mapping has `name` (a dataset, a regularizer, ...) and `name` changes, the whole mapping is replaced: give
   all its keys.
-* A task and the hierarchical encoder have sections of their own. A run keeps those that it uses; values that are given
-  for others change nothing, and a line of the log names them.
+* A task and the encoders `hierarchical` and `joint` have sections of their own. A run keeps those that it uses; values
+  that are given for others change nothing, and a line of the log names them.
 * Files and commands from before these sections, with `patch_size`, `isolation` or `loss_fn` at the top, go on working:
   `config/spellings.py` lists what each key is called now.
 * `--print-config` shows the merged config and where each value came from; the run folder keeps it as `config.yaml`,

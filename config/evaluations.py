@@ -125,7 +125,7 @@ def check_data(config: Config, data: Mapping[str, Any], where: str) -> None:
         raise ValueError(
             f"{where}: {unknown[0]} is not a key of data_config.yaml, which has the keys that may stand here"
         )
-    if config.encoder == "hierarchical":  # its positions are counted; torchvision's networks take any size
+    if config.encoder in ("hierarchical", "joint"):  # its positions are counted; torchvision's networks take any size
         window = data.get("window")
         length = window.get("length", config.window.length) if isinstance(window, dict) else config.window.length
         size = data.get("frame_size", config.frame_size)

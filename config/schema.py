@@ -23,6 +23,7 @@ from config.sizes import check_encoder, check_sizes, check_window
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
+from tasks.joint_settings import JointSettings
 from tasks.settings import TaskSettings
 from tasks.table import TASKS, TaskName, TaskSections, is_unused
 
@@ -33,15 +34,18 @@ HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("backbone", "space", "time"),
     ("backbone", "space", "time", "clip"),
 )
+ENCODERS = {"hierarchy": "hierarchical", "joint": "joint"}
+"""Sections that belong to an encoder."""
 S = TypeVar("S", bound=Section)
 
 
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
-        description="what is trained; `hierarchical` has the section `hierarchy`, the others are torchvision's and go "
-        "with the tasks that train an encoder end to end"
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+        description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
+        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
+        "encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
@@ -54,6 +58,7 @@ class ArchConfig(Section):
         description="share of a new batch in the running statistics of every BatchNorm"
     )
     hierarchy: HierarchySettings | None = Field(default=None, exclude_if=is_unused)
+    joint: JointSettings | None = Field(default=None, exclude_if=is_unused)
 
 
 class PredictorConfig(Section):
@@ -169,7 +174,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         if not isinstance(values, dict):
             return values
         used = [values.get("task")] if values.get("task") in TASKS else []
-        used += ["hierarchy"] if values.get("encoder") == "hierarchical" else []
+        used += [section for section, encoder in ENCODERS.items() if values.get("encoder") == encoder]
         return {name: {} for name in used} | values
 
     @model_validator(mode="after")
@@ -222,7 +227,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         Raises:
             TypeError: it uses another one.
         """
-        for section in (self.task_settings, self.hierarchy):
+        for section in (self.task_settings, self.hierarchy, self.joint):
             if isinstance(section, kind):
                 return section
         raise TypeError(f"task {self.task} with encoder {self.encoder} has no {kind.__name__}")
@@ -230,7 +235,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
     def unused_sections(self) -> list[str]:
         """The names of sections that neither the task nor the encoder reads."""
         unused = [name for name in TASKS if name != self.task]
-        return unused if self.encoder == "hierarchical" else ["hierarchy", *unused]
+        return [section for section, encoder in ENCODERS.items() if encoder != self.encoder] + unused
 
     # ---------------------------------------------------------------------------------------------- the levels
 
@@ -266,6 +271,15 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         length = self.window.length
         frames_per_clip = numbers.frames_per_clip if "clip" in self.groups else length
         return Geometry.of_window(self.groups, self.frame_size, numbers.patch_size, length, frames_per_clip)
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate: `optimizer.lr`, or what `optimizer.base_lr` says for the clips of a step."""
+        optimizer = self.optimizer
+        if optimizer.base_lr is None:
+            return optimizer.lr
+        clips = self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
+        return optimizer.base_lr * clips / optimizer.nominal_batch
 
     @property
     def clips(self) -> int:

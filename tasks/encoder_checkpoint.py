@@ -57,4 +57,4 @@ def _read(encoder: nn.Module, path: Path, key: str) -> tuple[nn.Module, dict[str
     if isinstance(encoder, TorchvisionNetwork):
         classifier = f"{encoder.classifier_name}."
         return encoder.network, {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
-    raise InputError(f"{key}: a hierarchical encoder starts from a run's encoder.safetensors, not from {path}")
+    raise InputError(f"{key}: a hierarchical or joint encoder starts from a run's encoder.safetensors, not from {path}")

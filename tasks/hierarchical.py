@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, cast
@@ -24,7 +23,7 @@ from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.looks import Look, looks_of_levels, view_of
 from tasks.objective import LevelObjective, LevelView, Targets
 from tasks.prediction_maps import ErrorMap, error_maps, predicted_inside, view_distances
-from tasks.task import Losses, ParameterGroup, StepContext, Task
+from tasks.task import Losses, ParameterGroup, StepContext, Task, evaluating
 from tasks.teacher import Following
 
 
@@ -247,14 +246,3 @@ class HierarchicalTask(Task):
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
     """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
     return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """`module` in evaluation mode, and afterwards in the one that it was in."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)

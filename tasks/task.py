@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Losses = dict[str, dict[str, Tensor]]
 """Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
+
+
+SHOWN, MEANS = "shown", "means of\nthe patches"  # rows of a figure
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,29 @@ class Task(nn.Module, ABC):
         """
         del video_BTCHW
         return None
+
+    def pixels_beside(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
+        """What the figure of `predicted_pixels` shows beside the prediction, by the name of its row.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows, those that `predicted_pixels` was asked for.
+
+        Returns:
+            `SHOWN`, what was shown, and `MEANS`, the prediction with nothing but the means of the patches: [B, T, C, H,
+            W] each, nan where there is nothing. {} where all was shown.
+        """
+        del video_BTCHW
+        return {}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """`module` in evaluation mode, and afterwards in the one that it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
