@@ -47,6 +47,8 @@ class StepReport:
     """Duration of the whole step, including the wait for data."""
     data_wait: float
     """Seconds of them spent waiting for data."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """What the task measured beside its losses, the mean over the step's batches; see `StepContext.measure`."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
@@ -62,6 +64,8 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
+    measures: dict[str, list[Tensor]] = field(default_factory=dict)
+    """Of every batch."""
 
 
 class Trainer:
@@ -160,7 +164,7 @@ class Trainer:
         share = len(views.rows_B) / step.first
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._losses(views, part, active if resting else None)
+            losses = self._losses(views, part, active if resting else None, step.measures)
             self.scaler.scale(share * self._total(losses, resting)).backward()
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
@@ -170,12 +174,22 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _losses(self, views: TrainingViews, part: int, levels: Sequence[str] | None) -> Losses:
-        """The losses of `levels`, or of all; the same draws whichever are asked for."""
+    def _losses(
+        self,
+        views: TrainingViews,
+        part: int,
+        levels: Sequence[str] | None,
+        measures: dict[str, list[Tensor]] | None = None,
+    ) -> Losses:
+        """The losses of `levels`, or of all, and what is measured beside; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
         with self.autocast:
-            losses = self.task.losses(views, StepContext(generator, self.step / self.total_steps, asked))
+            context = StepContext(generator, self.step / self.total_steps, asked)
+            losses = self.task.losses(views, context)
+        if measures is not None:
+            for name, value in context.measures.items():
+                measures.setdefault(name, []).append(value.float())
         return {level: terms for level, terms in losses.items() if asked is None or level in asked}
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
@@ -210,10 +224,20 @@ class Trainer:
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
+        measures = {name: torch.stack(values).mean().item() for name, values in step.measures.items()}
         self._move(live, bad)
         seconds = perf_counter() - step.began
         return StepReport(
-            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+            self.step,
+            batch,
+            losses,
+            norm_values,
+            lr,
+            step.windows,
+            seconds,
+            step.waited,
+            measures=measures,
+            skipped=bool(bad),
         )
 
     def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:

@@ -49,6 +49,8 @@ class AttentionPooling(nn.Module):
         q = rearrange(self.to_query(asking_BQD), "b q (h d) -> b h q d", h=self.heads)
         shown = None if shown_BN is None else shown_BN[:, None, None]
         found_BHQD = F.scaled_dot_product_attention(q, k, v, attn_mask=shown)
-        pooled_BQD = self.attention_norm(asking_BQD + self.to_out(rearrange(found_BHQD, "b h q d -> b q (h d)")))
+        pooled_BQD: Tensor = self.attention_norm(
+            asking_BQD + self.to_out(rearrange(found_BHQD, "b h q d -> b q (h d)"))
+        )
         pooled_BQD = self.mlp_norm(pooled_BQD + self.mlp(pooled_BQD))
         return pooled_BQD[:, 0] if self.latents == 1 else pooled_BQD

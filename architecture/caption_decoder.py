@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.geometry import Grid3
 from architecture.masked_decoder import MaskedDecoder
-from architecture.tubelets import Grid3
 from architecture.vit_blocks import init_xavier
 
 

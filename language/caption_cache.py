@@ -83,7 +83,8 @@ class CaptionCache:
                 query = "SELECT ids, states FROM captions WHERE caption = ?"
                 row = database.execute(query, (caption,)).fetchone()
                 if row is not None:
-                    self._keep(found, caption, _read(*row, self.encoder.dim))
+                    ids, states = row
+                    self._keep(found, caption, _read(ids, states, self.encoder.dim))
             missing = {caption: self.encoder.encode(caption) for caption in unread if caption not in found}
             rows = [(caption, entry.ids_N.tobytes(), entry.states_ND.tobytes()) for caption, entry in missing.items()]
             database.executemany("INSERT OR IGNORE INTO captions VALUES (?, ?, ?)", rows)

@@ -33,5 +33,8 @@ class StepLog:
         ends = report.step % self._steps_per_epoch == 0
         if ends or report.skipped or report.step % self._interval == 0:
             latest: dict[str, Any] = {"loss": self._loss, "grad_norm": self._grad_norm}
-            self._log.write("step", **(asdict(report) | latest | {"epoch": epoch}))
+            values = asdict(report) | latest | {"epoch": epoch}
+            if not report.measures:
+                del values["measures"]
+            self._log.write("step", **values)
             self._loss, self._grad_norm = {}, {}

@@ -203,9 +203,8 @@ def _scans() -> dict[str, list[NDArray[np.float32]]]:
 
 def _write_video(folder: Path, seed: int, difficulty: Difficulty, split: str, index: int) -> dict[str, str]:
     """Writes one video and returns its row of the catalog."""
-    program, digit, scans, rng = _cast(seed, difficulty, split, index)
-    draw = render if difficulty == "easy" else render_hard
-    frames = draw(*scans, program, rng)
+    program, digit, (scan, other_scan), rng = _cast(seed, difficulty, split, index)
+    frames = render(scan, program, rng) if other_scan is None else render_hard(scan, other_scan, program, rng)
     name = _name(split, index)
     _encode(frames, folder / name)
     return {"path": name, "program": "-".join(program), "motion": "|".join(program), "digit": str(digit)}
@@ -218,16 +217,16 @@ def _name(split: str, index: int) -> str:
 
 def _cast(
     seed: int, difficulty: Difficulty, split: str, index: int
-) -> tuple[tuple[str, str], int, list[NDArray[np.float32]], np.random.Generator]:
-    """A video's program, its digit, the scans that are shown (that of the digit first), and what draws the rest."""
+) -> tuple[tuple[str, str], int, tuple[NDArray[np.float32], NDArray[np.float32] | None], np.random.Generator]:
+    """A video's program, its digit, its scan and that of another digit where one is shown, and what draws the rest."""
     rng = np.random.default_rng([seed, list(SPLITS).index(split), index])
     # Walking through all 120 pairs keeps digits and programs balanced and independent of each other.
     program, digit = PROGRAMS[index % 12], index // 12 % 10
-    scans = [_any_scan(split, digit, rng)]
-    if difficulty == "hard":
-        other_digit = (digit + int(rng.integers(1, 10))) % 10
-        scans.append(_any_scan(split, other_digit, rng))
-    return program, digit, scans, rng
+    scan = _any_scan(split, digit, rng)
+    if difficulty == "easy":
+        return program, digit, (scan, None), rng
+    other_digit = (digit + int(rng.integers(1, 10))) % 10
+    return program, digit, (scan, _any_scan(split, other_digit, rng)), rng
 
 
 def caption_of(seed: int, difficulty: Difficulty, split: str, index: int) -> str:

@@ -68,7 +68,7 @@ def read_annotations(
             if sets:
                 known.labels[name] = sets
             continue
-        others = beside[name] if name in beside else _read_other(name, kind, tables, folder)
+        others = dict(beside[name]) if name in beside else _read_other(name, kind, tables, folder)
         if others:
             known.others[name] = others
     if not known.labels:

@@ -47,9 +47,11 @@ def test_the_size_is_that_of_the_digit_that_is_drawn(difficulty: Difficulty, mon
     monkeypatch.setattr(module, name, noted)
     low, high = module.SIDE
     for index in range(12):
-        program, _, scans, rng = moving_digits._cast(3, difficulty, "val", index)
-        draw = moving_digits_easy.render if difficulty == "easy" else moving_digits_hard.render_hard
-        draw(*scans, program, rng)
+        program, _, (scan, other), rng = moving_digits._cast(3, difficulty, "val", index)
+        if other is None:
+            moving_digits_easy.render(scan, program, rng)
+        else:
+            moving_digits_hard.render_hard(scan, other, program, rng)
         third = 3 * (sides[-1] - low) / (high - low)
         word = "small" if third < 1 else "medium" if third < 2 else "large"
         assert moving_digits.caption_of(3, difficulty, "val", index).split()[1] == word

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows(out: Path) -> dict[str, dict[str, str]]:
+def rows(out: Path) -> dict[str, dict[Any, str]]:
     """The rows of all catalogs, by path."""
     tables = [read_csv(out / f"{split}.csv") for split in ("train", "val", "test")]
     return {row["path"]: row for table in tables for row in table.to_dict("records")}
@@ -117,6 +118,7 @@ def test_the_side_of_a_square_is_never_more_than_there_is(
 def test_wrong_options_get_one_line(
     options: tuple[str, ...], message: str, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    status: object
     try:
         status = prepare.main(["ssv2", "--raw", str(raw), "--out", str(tmp_path / "out"), *options])
     except SystemExit as end:
