@@ -14,11 +14,12 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews
+from language.caption_cache import CaptionBatch
 from language.training_captions import TrainingCaptions, open_captions, texts_of
 from tasks.language_settings import LanguageMaskedSettings, TextSettings
 from tasks.masked import MaskedTask, drawn_key, window_numbers
 from tasks.masked_targets import masked_loss
-from tasks.task import Losses, StepContext
+from tasks.task import Losses, StepContext, evaluating
 
 
 class LanguageMaskedTask(MaskedTask):
@@ -60,6 +61,23 @@ class LanguageMaskedTask(MaskedTask):
         states_BLT, shown_BL = self._without(states_BLT, shown_BL, without_B)
         predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM, states_BLT, shown_BL)
         return {self.group: self._pixel_terms(predicted_BMD, video_BTCHW, mask)}
+
+    @torch.no_grad()
+    def errors(self, video_BTCHW: Tensor, rows_B: Tensor, captions: CaptionBatch | None = None) -> Tensor:
+        """The mean squared error of each window's hidden pixels, in evaluation mode: [B].
+
+        Args:
+            video_BTCHW: normalised windows.
+            rows_B: int64, what the windows' masks are a function of.
+            captions: that are read; None: those of no words.
+        """
+        settings, device = self.settings, video_BTCHW.device
+        mask = draw_mask(settings.mask, self._grid(video_BTCHW), settings.mask_ratio, (), rows_B.to(device))
+        read = (None, None) if captions is None else (captions.states_BLT.to(device), captions.shown_BL.to(device))
+        with evaluating(self):
+            predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM, *read).float()
+        target_BMD = take(self.targets.of(video_BTCHW), mask.masked_BM)
+        return (predicted_BMD - target_BMD).square().mean(dim=(1, 2))
 
     def _drawn_mask(self, batch: TrainingViews, video_BTCHW: Tensor, step: StepContext) -> Mask:
         """The masks of a step, a pure function of (seed, step, row, first and last frame, copy)."""
