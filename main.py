@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
+from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -26,8 +28,11 @@ if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
     give_caches_a_place()
-    with lasting_output():
-        end_without_experiment()
+    if is_follower():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process): the first one tells what goes on
+    else:
+        with lasting_output():
+            end_without_experiment()
 
 import torch
 
@@ -54,21 +59,25 @@ from experiment import Experiment, describe_run, open_experiment
 from figures.command import draw
 from figures.kept_features import keep_features
 from figures.request import read_draw_request
-from figures.windows import FirstWindows
+from find_batch_size import keep_found_sizes, with_batch_size_that_fits
+from followers import EndRequest, EpochRequest, TrainRequest, ended_by, follow, joined_with, stops
 from monitors import end_run_on_alarms
+from parallel.group import joined
 from protocols.embedded_videos import embed_videos
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
 from runs.completing import complete
+from runs.data_fingerprint import check_same_data, data_fingerprint
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
-from runs.process.ending import before_an_error, ending
+from runs.process.determinism import deterministic
+from runs.process.ending import before_an_error
 from runs.process.environment import device_name
 from runs.process.memory import MemoryWatch
 from runs.process.seeds import seed_everything
@@ -77,18 +86,26 @@ from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
 from runs.reporting.report.run_report import Progress, renew_report, write_report
+from runs.requeueing import check_requeueing, requeue_after
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.stage_log import StageLog
 from runs.stages import how_it_ended, new_history, note_carry_over, records_before, stages_told
 from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
+from runs.whole_state import read_whole_state, take_over
+from runs.window_memory import WindowMemory
+from runs.written_by import written_by
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
+from tasks.starting import check_other_run, start_from_other_run
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, draw_figures
+
+if TYPE_CHECKING:  # figures take a second to import, which the first step need not wait for
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with lasting_output():
         set_up_logging()
-        run = None
+        run, requeue = None, False
         try:
             with EndOnSignal():
                 loaded = read_command_line(arguments)
@@ -114,18 +131,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
                 if folder is not None:
                     return dump_states(complete(loaded).config, folder)
+                group = joined_with(loaded)
+                if group.rank:
+                    return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
+                requeue = check_requeueing(loaded.config)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
-                with RunLock(run.lock) as lock, MemoryWatch() as memory, Tracking(loaded.config, run) as tracking:
-                    return run_experiment(loaded, run, lock, memory, tracking)
+                with (
+                    RunLock(run.lock) as lock,
+                    MemoryWatch() as memory,
+                    Tracking(loaded.config, run) as tracking,
+                    deterministic(loaded.config.deterministic),
+                ):
+                    status = run_experiment(loaded, run, lock, memory, tracking)
+                    joined().leave(EndRequest(status))
         except (Exception, KeyboardInterrupt) as error:
-            status, line = ending(error, run)
-            print(line, file=sys.stderr)
-            return status
+            status = ended_by(error, run)
         finally:
             if run is not None:
                 run.discard_if_unused()
+        if requeue:
+            requeue_after(status)
+        return status
 
 
 def draw_instead(config: Config, options: list[str]) -> int:
@@ -155,14 +183,20 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     stages = stages_of(loaded, run)
     checkpoint = None
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
-    if loaded.config.resume:
+    if run.has_checkpoint():
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
+    elif stages[0].config.resume_all:
+        checkpoint = read_whole_state(stages[0].config)
     else:
+        run.forget_what_had_begun()
         read_carried(stages[0].config)
         check_start(stages[0].config)
+        check_other_run(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
-    environment = describe_run(loaded, stages[first].config, run, device)
+    if checkpoint:
+        stages = keep_found_sizes(stages, first, checkpoint)
+    environment = describe_run(loaded if loaded.stages else stages[0], stages[first].config, run, device)
     opened = partial(
         open_experiment, run=run, lock=lock, memory=memory, tracking=tracking, environment=environment, device=device
     )
@@ -173,6 +207,10 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
             experiment = opened(stage)
             tell_begin(experiment, number, len(stages))
             task = initial_task(stage.config, experiment.catalogs, device, pretrained=checkpoint is None)
+            if not checkpoint:
+                experiment = with_batch_size_that_fits(experiment, task)
+            elif "path" not in checkpoint:  # it is another run's
+                take_over(checkpoint, task, run, stage.config)
             with StopRequest() as stop:
                 history = train_and_validate(experiment, task, checkpoint, seconds_before, stop)
             if stop.signal:
@@ -186,11 +224,14 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
         write_predictions(run.predictions, test.predictions, experiment.plan.catalogs("test"))
+        joined().leave(EndRequest(0))  # what is left is for one process
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
     summary |= stages_told(history, experiment.config, chosen, run)
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
+    from visualization import draw_figures
+
     summary["failed_figures"] = draw_figures(drawn_run(experiment, task, test), records, run.figures)
     publish(experiment, summary, records, seconds_before)
     tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
@@ -220,7 +261,11 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     chosen, scores_chose = history.choice(why_no_choice(experiment.plan, experiment.config))
     logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
     task.load_state_dict(read_best(experiment.run)["task"])
-    description = {"config": experiment.config.model_dump(), "step": history.total_best_step}
+    description = {
+        "config": experiment.config.model_dump(),
+        "step": history.total_best_step,
+        "written_by": experiment.environment["written_by"],
+    }
     save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
     return chosen
 
@@ -246,6 +291,7 @@ def summarise(
         "bad_videos": len(experiment.bad_videos),
         "device": device_name(experiment.device),
         "command": experiment.environment["command"],
+        "bytes_per_window": history.bytes_per_window,
         **history.speed(config.window.length),
     }
 
@@ -307,26 +353,32 @@ def train_and_validate(
         seconds_before: wall time of earlier parts of the run.
         stop: asks for the end.
     """
-    config, run = experiment.config, experiment.run
-    loader = training_loader(task, experiment.catalogs["train"], config)
+    config, run, group = experiment.config, experiment.run, joined()
+    loader = training_loader(task, experiment.catalogs["train"], config, group)
     with MetricLog(run.metrics, experiment.tracking) as metrics, closing(loader) as batches:
-        trainer = Trainer(task, config, len(batches), experiment.device)
+        trainer = Trainer(task, config, len(batches), experiment.device, group)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:
+            path = checkpoint["path"]
+            check_same_data(checkpoint["data"], experiment.catalogs, path, other_data=config.checkpoint.other_data)
             history = History.restored(checkpoint["history"], config.clips)
             log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
-            load_weights_of(checkpoint, task, run.last)
+            load_weights_of(checkpoint, task, path)
             trainer.load_state_dict(checkpoint["trainer"])
             log.drop_after(history.step, history.epoch)
-            logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
+            logger.info("continuing %s at step %d of %d", path, trainer.step, trainer.total_steps)
         else:
             history, log = begin(experiment, task, trainer, metrics)
             history.wall_seconds = seconds_before
         renew(experiment, Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs))
-        saver = Saver(run, experiment.lock, config, task, trainer, history)
+        facts = {"written_by": written_by(experiment.environment), "data": data_fingerprint(experiment.catalogs)}
+        continued = checkpoint["path"] if checkpoint else None
+        saver = Saver(run, experiment.lock, config, task, trainer, history, facts, continued)
         if not checkpoint:
-            saver.save(run.last)
+            saver.save_last(must=True)
         with before_an_error(saver.save_what_was_reached):
+            if group.size > 1:
+                group.ask(TrainRequest.of(config, experiment.catalogs["train"], task, trainer))
             train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
     if history.is_at_plateau(config):
         ended = how_it_ended(history, config)
@@ -340,18 +392,20 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Takes over what `carry_from` names; validates the random init, which is the floor, and what was taken over."""
+    """Takes over what another run has left; validates the random init, which is the floor, and what was taken over."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
-    if carried is None:
+    if carried is None and config.resume_path is None:
         if config.validate_before:
             keep = keeping(experiment, history, epoch=0)
             history.at_init = validate_at_init(experiment, task, log, keep=keep).record()
         return history, log
-    note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
-    log.take_over(records_before(config))
+    account = start_from_other_run(task, config) if carried is None else carry_over(carried, task, trainer, config)
+    note_carry_over(run, config.stage, account)
+    if carried is not None:
+        log.take_over(records_before(config))
     if not config.validate_before:
         return history, log
     at_init = validate_at_init(experiment, task, log, kind="random_init")
@@ -372,13 +426,14 @@ def train_epochs(
     saver: Saver,
     stop: StopRequest,
 ) -> None:
-    """The loop: epochs of steps, a validation after some of them, a checkpoint after each."""
-    config, run, plan = experiment.config, experiment.run, experiment.plan
+    """The loop: epochs of steps, a validation after some of them, a checkpoint after each and in between."""
+    config, plan, group = experiment.config, experiment.plan, joined()
     train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
-    steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
+    steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
+    memory = WindowMemory(config, experiment.device, history)
 
     def on_failed(failed: list[tuple[int, str]]) -> None:
         experiment.bad_videos.add(train.failures(failed))
@@ -386,12 +441,14 @@ def train_epochs(
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
-            for report in trainer.epoch(batches, history.epoch, history.batch, on_failed):
+            group.ask(EpochRequest(history.epoch, history.batch))
+            for report in memory.measured(trainer.epoch(batches, history.epoch, history.batch, on_failed)):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
-                if stop.requested:  # between two steps, where a checkpoint can be taken
+                if stops(group, stop):  # between two steps, where a checkpoint can be taken
                     break
+                saver.save_if_due()
             else:
                 epoch = history.epoch + 1
                 if validates_after(epoch, config):
@@ -404,19 +461,18 @@ def train_epochs(
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
-                    if history.is_best(choosing_score(validation.results, config), can_choose):
-                        saver.save(run.best)
+                    saver.save_among_best(choosing_score(validation.results, config), can_choose=can_choose)
                     history.watch(watched_value(validation, config))
                 history.end_epoch()  # after the validation: where that fails, a resumed run does it again
-            saver.save(run.last)
+            saver.save_last(must=stop.requested or history.is_over(config))
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                 end_run_on_alarms(alarms, history.total_steps)
         # No validation chose: there was none, none can, or the best.pt that it chose was lost.
         none_chose = history.best_score is None or (not can_choose and history.best_step != history.step)
         if none_chose and not stop.requested:
             history.best_step = history.step
-            saver.save(run.best)
-            saver.save(run.last)
+            saver.save_best()
+            saver.save_last(must=True)
 
 
 def keeping(experiment: Experiment, history: History, epoch: int) -> Callable[[EncodedSplit], None]:
@@ -434,7 +490,7 @@ def validate_at_init(
 ) -> Validation:
     """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
     config, device = experiment.config, experiment.device
-    if config.encoder_checkpoint or config.carry_from:
+    if config.encoder_checkpoint or config.carry_from or config.resume_path:
         task = initial_task(config, experiment.catalogs, device, pretrained=False)
     at_init = Validator(task, experiment.plan, config, device).run(None, keep=keep)
     announce("random init", at_init, experiment.plan, log, step=0, epoch=0, kind=kind)
@@ -454,6 +510,9 @@ def announce(
 
 def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     """What figures show of a run."""
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
+
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:

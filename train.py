@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from data_utils.batches.loader import Loader
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
+from parallel.batch_share import batch_windows, current_share, sharing
+from parallel.gradients import sum_gradients
+from parallel.group import ALONE, Group
 from runs.precision import autocast_dtype
 from runs.process.seeds import torch_generator
 from tasks.task import Losses, StepContext, Task
@@ -25,7 +29,13 @@ from tasks.task import Losses, StepContext, Task
 # Below torch's 2**16, which a loss of many terms overflows more often in a row than `max_bad_steps` allows; it grows.
 INITIAL_SCALE = 2.0**12
 
+logger = logging.getLogger(__name__)
+
 OnFailed = Callable[[list[tuple[int, str]]], object]
+
+
+Measures = dict[str, list[Tensor]]
+"""What was measured beside losses, of every batch of a step."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class StepReport:
     data_wait: float
     """Seconds of them spent waiting for data."""
     measures: dict[str, float] = field(default_factory=dict)
-    """What the task measured beside its losses, the mean over the step's batches; see `StepContext.measure`."""
+    """What the task measured beside its losses, the mean over the step's batches; of several processes, the first's."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
@@ -64,8 +74,7 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
-    measures: dict[str, list[Tensor]] = field(default_factory=dict)
-    """Of every batch."""
+    measures: Measures = field(default_factory=dict)
 
 
 class Trainer:
@@ -82,13 +91,16 @@ class Trainer:
         config: the whole config.
         batches_per_epoch: that the loader of the training split gives.
         device: where to compute.
+        group: the processes that share each batch; all of them train, with the same weights.
 
     Raises:
         InputError: the config asks for turns of a single level, or the optimizer refuses its settings.
     """
 
-    def __init__(self, task: Task, config: Config, batches_per_epoch: int, device: torch.device) -> None:
-        self.task, self.config, self.device = task, config, device
+    def __init__(
+        self, task: Task, config: Config, batches_per_epoch: int, device: torch.device, group: Group = ALONE
+    ) -> None:
+        self.task, self.config, self.device, self.group = task, config, device, group
         self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
@@ -101,6 +113,9 @@ class Trainer:
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         # One for all optimizers: with one each, gradients that meet in a level would carry different scales.
         self.scaler = torch.amp.GradScaler(device.type, INITIAL_SCALE, enabled=dtype is torch.float16)
+        # Early is exact where levels share a graph, too, but that graph stays, and is gone through by every level.
+        early = {"early": True, "sum": False, "auto": not task.levels_share_graph}[config.level_backward]
+        self._early = early and len(self.groups) > 1
         self.step = 0
         self.bad_steps = 0
         """Steps that were skipped in the whole run."""
@@ -133,12 +148,14 @@ class Trainer:
         start = perf_counter()
         step = _Step(start)
         for number, batch in enumerate(loader.epoch(epoch, first_batch), start=first_batch + 1):
-            on_failed(batch.failed)
             step.waited += perf_counter() - start
-            if len(batch.row_B):
-                batch_there = batch.to(self.device, non_blocking=True)
-                views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
-                self._accumulate(step, views, (number - 1) % parts)
+            share, failed = self.group.share(len(batch.row_B), batch.failed)
+            on_failed(failed)
+            if len(batch.row_B) if share is None else share.total:
+                batch_there = (batch if len(batch.row_B) else batch.blank()).to(self.device, non_blocking=True)
+                with sharing(share):
+                    views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
+                    self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
                 self._give_up_if_astray()
@@ -149,23 +166,23 @@ class Trainer:
             self._give_up_if_astray()
 
     def _accumulate(self, step: _Step, views: TrainingViews, part: int) -> None:
-        """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
+        """Forward and backward of the levels whose turn it is."""
         config, active = self.config, self.pace.active(self.step)
         resting = [level for level in self.groups if level not in active]
         without_gradient = resting if config.explicit_freeze else self.frozen
+        windows, here = batch_windows(len(views.rows_B)), current_share()
         if not step.windows:
             self._drop_gradients(self.groups)
-            step.first = len(views.rows_B)
+            step.first = windows
             self._before.keep()
-        step.windows += len(views.rows_B)
+        step.windows += windows
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
-        torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
+        torch.manual_seed(torch_generator(config.seed, self.step, part, 0, *self._own_key()).initial_seed())
         # Relative to the first batch, whose size is known before that of the others; `_finish` divides by the sum.
-        share = len(views.rows_B) / step.first
+        share = windows / step.first * (here.weight if here else 1)
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._losses(views, part, active if resting else None, step.measures)
-            self.scaler.scale(share * self._total(losses, resting)).backward()
+            losses = self._descend(views, part, active if resting else None, share, step.measures)
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
             losses = {level: losses[level] for level in self.groups if level in losses}
@@ -174,43 +191,57 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _losses(
-        self,
-        views: TrainingViews,
-        part: int,
-        levels: Sequence[str] | None,
-        measures: dict[str, list[Tensor]] | None = None,
+    def _descend(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float, measures: Measures
     ) -> Losses:
-        """The losses of `levels`, or of all, and what is measured beside; the same draws whichever are asked for."""
+        """Adds the gradients of the losses of `levels`, or of all: level by level as they come, or of their sum.
+
+        Level by level, what one level has computed is freed before the next is computed.
+        """
+        losses: Losses = {}
+        trained = False
+        for level, terms in self._losses(views, part, levels, measures):
+            losses[level] = terms
+            if self._early and (total := _total([terms])) is not None:
+                self.scaler.scale(share * total).backward(retain_graph=self.task.levels_share_graph)
+                trained = True
+        if not self._early and (total := _total(losses.values())) is not None:
+            self.scaler.scale(share * total).backward()
+            trained = True
+        if not trained:
+            names = ", ".join(levels or self.groups)
+            raise InputError(
+                f"step {self.step + 1}: there is no loss to train {names} with; give a term of it a weight above 0 "
+                "in loss_weights"
+            )
+        return losses
+
+    def _losses(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, measures: Measures | None = None
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """The losses of `levels`, or of all, one level after the other; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
-        with self.autocast:
-            context = StepContext(generator, self.step / self.total_steps, asked)
-            losses = self.task.losses(views, context)
+        context = StepContext(generator, self.step / self.total_steps, asked)
+        by_level = self.task.losses_by_level(views, context)
+        while True:
+            with self.autocast:  # and not around the whole loop: backward, which comes in between, is not for it
+                found = next(by_level, None)
+            if found is None:
+                break
+            if asked is None or found[0] in asked:
+                yield found
         if measures is not None:
             for name, value in context.measures.items():
                 measures.setdefault(name, []).append(value.float())
-        return {level: terms for level, terms in losses.items() if asked is None or level in asked}
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
         self._between.keep()
         with torch.no_grad():
-            losses = self._losses(views, part, resting)
+            losses = dict(self._losses(views, part, resting))
         self._between.restore()
         return losses
-
-    def _total(self, losses: Losses, resting: list[str]) -> Tensor:
-        """The sum of what trains."""
-        # In float32: under autocast a sum of many terms would lose the small ones.
-        terms = [term.float() for level, terms in losses.items() if level not in resting for term in terms.values()]
-        if not any(term.requires_grad for term in terms):
-            levels = ", ".join(level for level in self.groups if level not in resting)
-            raise InputError(
-                f"step {self.step + 1}: there is no loss to train {levels} with; give a term of it a weight above 0 "
-                "in loss_weights"
-            )
-        return torch.stack(terms).sum()
 
     def _finish(self, step: _Step, batch: int) -> StepReport:
         """Looks whether everything is finite, and only then takes a step of every optimizer that has gradients."""
@@ -220,7 +251,7 @@ class Trainer:
         limit = self.config.clip_grad_norm or math.inf
         norms = {level: nn.utils.clip_grad_norm_(self.groups[level], limit).to(self.device) for level in active}
         means = {level: {name: term / parts for name, term in terms.items()} for level, terms in step.loss.items()}
-        losses, norm_values = to_floats(means, norms)
+        losses, norm_values = to_floats(means, norms, self.group)
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
@@ -251,6 +282,8 @@ class Trainer:
             The optimizers that have gradients.
         """
         self._drop_gradients(level for level in self.groups if level not in active)
+        if self.group.size > 1:
+            sum_gradients(p for level in active for p in self.groups[level])
         if parts != 1:
             for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
                 gradient.div_(parts)
@@ -278,6 +311,10 @@ class Trainer:
             self.task.after_step(self.step / self.total_steps)  # a teacher follows weights that have moved
         self._moving = False
         self._before.drop()
+
+    def _own_key(self) -> tuple[int, ...]:
+        """What the seed of this process's dropout has besides; nothing in a process that is alone."""
+        return (self.group.rank,) if self.group.size > 1 else ()
 
     def _drop_gradients(self, levels: Iterable[str]) -> None:
         """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""
@@ -328,6 +365,7 @@ class Trainer:
             "step": self.step,
             "bad_steps": self.bad_steps,
             "bad_in_a_row": self.bad_in_a_row,
+            "processes": self.group.size,
             "scaler": self.scaler.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "parameters": self._parameter_names(),
@@ -340,6 +378,12 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
+        if (then := state.get("processes", 1)) != self.group.size:
+            logger.info(
+                "trained by %d processes until now, and by %d from here on: sums are in another order, so that numbers "
+                "are the same up to rounding, and no longer bit by bit; dropout and noise are drawn anew",
+                *(then, self.group.size),
+            )
         self.step, self.bad_steps, self.bad_in_a_row = state["step"], state["bad_steps"], state["bad_in_a_row"]
         self.scaler.load_state_dict(state["scaler"])
         for name, optimizer in self.optimizers.items():
@@ -355,6 +399,13 @@ class Trainer:
             groups = self.optimizers[key].state_dict()["param_groups"]
             known = {number: dict(states[name]) for number, name in enumerate(names) if name in states}
             self.optimizers[key].load_state_dict({"state": known, "param_groups": groups})
+
+
+def _total(losses: Iterable[Mapping[str, Tensor]]) -> Tensor | None:
+    """The sum of the terms of some levels; None where none of them trains anything."""
+    # In float32: under autocast a sum of many terms would lose the small ones.
+    terms = [term.float() for level in losses for term in level.values()]
+    return torch.stack(terms).sum() if any(term.requires_grad for term in terms) else None
 
 
 class RunningStatistics:
@@ -385,10 +436,20 @@ class RunningStatistics:
         self._kept = {}
 
 
-def training_loader(task: Task, catalog: Catalog, config: Config) -> Loader:
-    """The training batches, with a second window of each video where the task's views ask for one."""
+def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> Loader:
+    """The training batches, with a second window of each video where the task's views ask for one.
+
+    Args:
+        task: asks for views.
+        catalog: the videos.
+        config: the whole config.
+        group: the processes among which each batch is divided.
+    """
     second_window = any(view.window for view in task.views)
-    return Loader(catalog, config, config.batch_size, config.seed, training=True, second_window=second_window)
+    share = group.rank, group.size
+    return Loader(
+        catalog, config, config.batch_size, config.seed, training=True, second_window=second_window, share=share
+    )
 
 
 @contextmanager
@@ -421,9 +482,12 @@ def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
         yield from group["params"]
 
 
-def to_floats(losses: Losses, norms: dict[str, Tensor]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """All losses and gradient norms as floats, by one transfer from the device."""
+def to_floats(
+    losses: Losses, norms: dict[str, Tensor], group: Group = ALONE
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """All losses, those of the processes added up, and gradient norms as floats, by one transfer from the device."""
     terms = [term.detach().float() for level in losses.values() for term in level.values()]
+    terms = list(group.sum_(torch.stack(terms))) if terms else []
     values = iter(torch.stack([*terms, *(norm.float() for norm in norms.values())]).tolist())
     loss_values = {level: {term: next(values) for term in terms} for level, terms in losses.items()}
     return loss_values, {name: next(values) for name in norms}

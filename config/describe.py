@@ -15,8 +15,10 @@ from config.data import DataConfig
 from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
 from config.keys import CHOICE, Key, alternatives, mappings, walk
+from config.machine import MachineConfig
 from config.schema import ArchConfig, TrainConfig
 from config.section import Section
+from config.start import StartConfig
 from config.yaml_text import to_yaml
 from tasks.table import TASKS
 
@@ -24,6 +26,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "arch_config.yaml": ArchConfig,
     "data_config.yaml": DataConfig,
     "train_config.yaml": TrainConfig,
+    "train_config.yaml: starting from another run": StartConfig,
+    "train_config.yaml: the machine": MachineConfig,
     "train_config.yaml: stages": CurriculumConfig,
 }
 
@@ -107,7 +111,7 @@ def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
         parts = [value_words(part, limits) for part in get_args(annotation) if part is not type(None)]
         return " or ".join(parts + ["`null`"] * (type(None) in get_args(annotation)))
     if get_origin(annotation) is Literal:
-        return " or ".join(f"`{item}`" for item in get_args(annotation))
+        return " or ".join(f"`{to_yaml(item) if isinstance(item, bool) else item}`" for item in get_args(annotation))
     if get_origin(annotation) is list:
         return f"list of {_length(limits)}{value_words(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:

@@ -11,15 +11,18 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from architecture.geometry import Geometry
+from config.checkpoints import CheckpointSettings
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
+from config.machine import MachineConfig
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.start import StartConfig, check_start_keys
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -77,12 +80,24 @@ class TrainConfig(Section):
     task: TaskName = Field(description="how to train; the section of the same name has its numbers")
     model_name: str | None = Field(description="name of the run folder; null: the config file's name")
     save_path: str = Field(description="folder that holds the run folders")
-    resume: bool = Field(description="continue an existing run from its last.pt")
+    resume: Literal[True, False, "auto"] = Field(
+        description="continue an existing run from its last.pt; auto: continue it if there is one, else start it"
+    )
+    auto_requeue: bool = Field(
+        default=False, description="when Slurm warns of the time limit (SIGUSR1), save and queue the job again"
+    )
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings, validate_default=True)
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
     num_epochs: Positive = Field(description="passes over the training videos")
     batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
+    level_backward: Literal["auto", "early", "sum"] = Field(
+        default="auto",
+        description="early: backward through a level's losses before the next level's are computed, which frees what "
+        "they took; sum: one backward through all; the gradients are the same. auto: early where levels share no "
+        "graph, which is where it takes less memory",
+    )
     optimizer: Annotated[AnyOptimizer, Field(discriminator="name")]
     use_single_optimizer: bool = Field(description="one optimizer for all levels instead of one each")
     predictor: PredictorConfig
@@ -164,7 +179,7 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
+class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -189,6 +204,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
@@ -278,8 +294,12 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         optimizer = self.optimizer
         if optimizer.base_lr is None:
             return optimizer.lr
-        clips = self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
-        return optimizer.base_lr * clips / optimizer.nominal_batch
+        return optimizer.base_lr * self.clips_per_step / optimizer.nominal_batch
+
+    @property
+    def clips_per_step(self) -> int:
+        """Windows of a step, each as often as the task takes it."""
+        return self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
 
     @property
     def clips(self) -> int:

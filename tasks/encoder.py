@@ -46,7 +46,14 @@ def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalT
     return HierarchicalTransformer(
         levels,
         geometry=config.geometry,
-        stem=build_stem(numbers.stem, patch_size, stem_dim, numbers.temporal_stem, config.batchnorm_momentum),
+        stem=build_stem(
+            numbers.stem,
+            patch_size,
+            stem_dim,
+            numbers.temporal_stem,
+            config.batchnorm_momentum,
+            numbers.backbone.checkpointing,
+        ),
         stem_dim=stem_dim,
         weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
         next_token=config.task_settings.predicts_next_token,

@@ -14,6 +14,7 @@ from config.schema import Config
 from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet, part_shares
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, View
+from parallel.batch_share import summed
 from tasks.encoder import build_encoder, feature_dim
 from tasks.supervised_settings import SupervisedSettings
 from tasks.task import Losses, ParameterGroup, StepContext, Task
@@ -107,4 +108,5 @@ def _cross_entropy(scores_NC: Tensor, labels_N: Tensor, partly_labelled: bool) -
         return F.cross_entropy(scores_NC, labels_N)
     known_N = labels_N != UNKNOWN
     total = F.cross_entropy(scores_NC, labels_N, ignore_index=UNKNOWN, reduction="sum")
-    return total / known_N.sum().clamp(min=1)
+    # Of all processes, as some have more labels in their share than others.
+    return summed(total) / summed(known_N.sum()).clamp(min=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tasks.prediction_maps import ErrorMap
 
 Losses = dict[str, dict[str, Tensor]]
-"""Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
+"""Weighted scalar losses by level and term; the trainer moves along the gradient of their sum."""
 
 
 SHOWN, MEANS = "shown", "means of\nthe patches"  # rows of a figure
@@ -89,6 +89,19 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """The losses of one batch, by name of parameter group and term."""
+
+    @property
+    def levels_share_graph(self) -> bool:
+        """Whether backward through one group's losses uses up what another's need; no matter for a single group."""
+        return True
+
+    def losses_by_level(self, batch: TrainingViews, step: StepContext) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What `losses` gives, one parameter group after the other, each computed when it is asked for.
+
+        Where levels share no graph, backward through one of them may run before the next is computed, which then does
+        not add to its memory.
+        """
+        yield from self.losses(batch, step).items()
 
     @abstractmethod
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:

@@ -56,6 +56,17 @@ class Batch:
             other=self.other and self.other.to(device, non_blocking),
         )
 
+    def blank(self) -> Batch:
+        """One black window of row 0, for who must compute with a batch and has none of its windows."""
+        shape, length = self.video_BTCHW.shape[1:], self.frames_BT.shape[1]
+        return replace(
+            self,
+            video_BTCHW=torch.zeros(1, *shape, dtype=torch.uint8),
+            row_B=torch.zeros(1, dtype=torch.int64),
+            frames_BT=torch.arange(length)[None],
+            other=self.other and self.other.blank(),
+        )
+
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory (torch's DataLoader calls this)."""
         return replace(
@@ -83,6 +94,7 @@ class Loader:
         training: bool,
         reader: FrameReader | None = None,
         second_window: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """Starts nothing yet.
 
@@ -94,15 +106,18 @@ class Loader:
             training: random windows in random order, or evenly spread ones in order.
             reader: of the videos' storage; None: the one that fits the catalog's format.
             second_window: every training window brings another one of its video, `Batch.other`.
+            share: (r, n): what the r-th of n processes takes, from 0: of every training batch one part of n, in
+                evaluation every n-th batch whole.
 
         Raises:
             ValueError: second windows are wanted in evaluation.
             InputError: the system has no room for what the processes keep ready.
         """
         size = data.read_size
-        self._plan = Plan(catalog, data, batch_size, seed, training, second_window)
+        self._plan = Plan(catalog, data, batch_size, seed, training, second_window, share)
         if data.num_workers:
-            require_shared_memory(data, batch_size, len(self._plan), second_window)
+            here = math.ceil(batch_size / share[1]) if training else batch_size
+            require_shared_memory(data, here, len(self._plan), second_window)
             shorten_socket_paths()
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
@@ -128,9 +143,9 @@ class Loader:
         return self._plan.num_windows
 
     def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from `first_batch` on."""
+        """The batches of an epoch, from `first_batch` on; of several processes, the share of this one."""
         self._batches.lists = self._plan.batches(epoch, first_batch)
-        for number, batch in enumerate(self._loader, start=first_batch):
+        for number, batch in zip(self._plan.numbers(first_batch), self._loader, strict=True):
             yield replace(batch, number=number)
 
     def close(self) -> None:
@@ -226,5 +241,6 @@ def _prepare_process(_number: int) -> None:
     # Ctrl-C, and a scheduler's signal to the group, must find the workers alive until the main process has saved.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Slurm's warning reaches every process of a job
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

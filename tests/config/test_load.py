@@ -78,6 +78,8 @@ def test_later_wins_key_by_key(tmp_path: Path) -> None:
     assert {key: label for key, label in loaded.source.items() if key.startswith(("optimizer", "batch_size"))} == {
         "optimizer.name": "train_config.yaml",
         "optimizer.final_weight_decay": "default",
+        "optimizer.base_lr": "default",
+        "optimizer.nominal_batch": "default",
         "optimizer.lr": "command line",
         "optimizer.weight_decay": path,
         "optimizer.betas": "train_config.yaml",
@@ -291,7 +293,7 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
         ("scheduler.warmup=1", "scheduler.warmup (command line): expected less than 1, got 1"),
         ("max_bad_videos=2", "max_bad_videos (command line): expected at most 1, got 2"),
         ("save_path=3", "save_path (command line): expected text, got 3"),
-        ("resume=yes", "resume (command line): expected true or false, got 'yes'"),
+        ("resume=yes", "resume (command line): expected true, false or 'auto', got 'yes'"),
         (
             "hierarchical.isolation=strickt",
             "hierarchical.isolation (command line): expected 'strict', 'overlap' or 'end2end', got 'strickt'",
