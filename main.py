@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.command_line import end_without_experiment, read_command_line, split_visualize
+from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
 from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
@@ -44,6 +44,7 @@ from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
+from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
@@ -129,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
+                if folder is not None:
+                    return dump_states(complete(loaded).config, folder)
                 group = joined_with(loaded)
                 if group.rank:
                     return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
@@ -160,6 +164,12 @@ def draw_instead(config: Config, options: list[str]) -> int:
     if not run.is_dir():
         raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
     return draw(read_draw_request([str(run), *options]))
+
+
+def dump_states(config: Config, folder: str) -> int:
+    """Writes which frames each epoch takes of each video, for other programs; returns the exit status."""
+    dump_index(config, config.seed, config.num_epochs, list(config.groups), place(folder, "--dump-index"))
+    return 0
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:

@@ -45,10 +45,10 @@ S = TypeVar("S", bound=Section)
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "resnet50"] = Field(
         description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
-        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
-        "encoder end to end"
+        "has the section `joint`; the others are torchvision's, `resnet50` on single frames. All but `hierarchical` go "
+        "with the tasks that train an encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
