@@ -157,7 +157,7 @@ def data_of(config: Config, data: Mapping[str, Any]) -> Config:
 
     from config.messages import first_error
 
-    values = config.model_dump() | {"evaluations": {}, "choose_by": None}
+    values = config.model_dump() | {"evaluations": {}, "choose_by": None, "datasets": {}}
     for key, value in copy.deepcopy(dict(data)).items():
         old = values[key]
         own = (

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from architecture.geometry import Geometry
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
+from config.datasets import SeveralDatasets, check_datasets
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
@@ -159,7 +160,7 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections):
+class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumConfig, TaskSections):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -184,6 +185,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, CurriculumConfig, TaskSections
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_datasets(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class SVTSettings(TaskSettings):
     """Student and teacher over global and local space-time views (Ranasinghe et al., 2022, arXiv 2112.01514)."""
+
+    takes_several_datasets: ClassVar[bool] = True
 
     out_dim: Positive = Field(description="prototypes")
     hidden_dim: Positive = Field(description="hidden width of the head")

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -45,6 +45,10 @@ class Batch:
     """Another window of each video, rows in the same order; it lists no failures of its own."""
     number: int = 0
     """The place of the batch in its epoch, from 0."""
+    dataset: str = ""
+    """The one of `datasets` that all of its windows are of; empty: the run's own."""
+    pass_number: int | None = None
+    """The pass over that dataset, where it is not the epoch: what draws are keyed by."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
@@ -65,6 +69,27 @@ class Batch:
             frames_BT=self.frames_BT.pin_memory(),
             other=self.other and self.other.pin_memory(),
         )
+
+
+class TrainingBatches(Protocol):
+    """What the trainer asks of a loader."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+    @property
+    def windows(self) -> int:
+        """Windows of an epoch, those of an incomplete batch included."""
+        ...
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from `first_batch` on."""
+        ...
+
+    def close(self) -> None:
+        """Ends the processes."""
+        ...
 
 
 class Loader:
@@ -127,9 +152,9 @@ class Loader:
         """Windows of an epoch, those of an incomplete batch included."""
         return self._plan.num_windows
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from `first_batch` on."""
-        self._batches.lists = self._plan.batches(epoch, first_batch)
+    def epoch(self, epoch: int, first_batch: int = 0, count: int | None = None) -> Iterator[Batch]:
+        """The batches of an epoch, from `first_batch` on: all that are left, or `count` of them."""
+        self._batches.lists = islice(self._plan.batches(epoch, first_batch), count)
         for number, batch in enumerate(self._loader, start=first_batch):
             yield replace(batch, number=number)
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from architecture.depth import depth_of
 from architecture.hierarchy import HierarchicalTransformer
 from data_utils.catalog.annotations.classes import part_shares
+from data_utils.views.mixing import draw_mix
 from data_utils.views.views import TrainingViews, View
 from protocols.finetune import FinetuneSettings
 from protocols.finetuning.copying import parameters_of_levels, trainable_copy
-from protocols.finetuning.mixing import draw_mix
 from protocols.finetuning.targets import Targets
 from runs.process.seeds import torch_generator
 from tasks.task import Losses, ParameterGroup, StepContext, Task

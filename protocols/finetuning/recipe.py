@@ -21,6 +21,7 @@ def training_config(config: Config, settings: FinetuneSettings, batch_size: int,
     return config.model_copy(
         update={
             "seed": seed,
+            "datasets": {},
             "num_epochs": settings.epochs,
             "batch_size": batch_size,
             "num_iters_grad_accum": 1,
