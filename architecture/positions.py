@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,3 +52,36 @@ class Positions(nn.Module):
     def forward(self, tokens_BND: Tensor) -> Tensor:
         """[B, N, D] to [B, N, D]."""
         return tokens_BND + self.table_ND
+
+
+class FixedPositions(nn.Module):
+    """Adds fixed sine-cosine positions to the tokens of a grid of times, rows and columns, or to some of them.
+
+    Of amplitude 1, as MAE (He et al., 2022, arXiv 2111.06377) and VideoMAE (Tong et al., 2022, arXiv 2203.12602) have
+    them. They are computed for the grid, not stored: weights load whatever the grid.
+
+    Args:
+        grid: times, rows and columns.
+        dim: width of the tokens.
+        axes: what a position is made of. `1d`: the token's number; `2d`: row and column, the same at all times; `3d`:
+            time, row and column.
+    """
+
+    def __init__(self, grid: tuple[int, int, int], dim: int, axes: Literal["1d", "2d", "3d"]) -> None:
+        super().__init__()
+        shape = {"1d": (math.prod(grid),), "2d": grid[1:], "3d": grid}[axes]
+        table_ND = sincos_grid(shape, dim) / math.sqrt(2)
+        if axes == "2d":
+            table_ND = table_ND.repeat(grid[0], 1)
+        self.table_ND: Tensor
+        self.register_buffer("table_ND", table_ND, persistent=False)
+
+    def forward(self, tokens_BKD: Tensor, keep_BK: Tensor | None = None) -> Tensor:
+        """[B, K, D] to [B, K, D].
+
+        Args:
+            tokens_BKD: all tokens of a grid, or with `keep_BK` some. A grid of fewer times (an image's) has the first.
+            keep_BK: the numbers of the tokens.
+        """
+        places = self.table_ND[: tokens_BKD.shape[1]] if keep_BK is None else self.table_ND[keep_BK]
+        return tokens_BKD + places.to(tokens_BKD.dtype)
