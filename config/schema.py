@@ -21,6 +21,7 @@ from config.hints import refuse
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.surgery import CheckpointRule
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -46,6 +47,12 @@ class ArchConfig(Section):
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
+    )
+    encoder_checkpoint_rules: list[CheckpointRule] = Field(
+        default=[],
+        description="what the names in that file become, one rule after another, until they fit the encoder: "
+        "`{inside: model}`, `{drop: 'head.*'}`, `{keep: 'trunk.*'}`, `{rename: 'trunk.*', to: '*'}`, `{prepend: "
+        "blocks.}`; a rule that matches nothing is an error: docs/datasets.md",
     )
     groups: list[LevelName] = Field(
         description="the levels, lowest first; with `backbone`, patches are units of their own and `space` trains "

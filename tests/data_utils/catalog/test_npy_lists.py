@@ -160,7 +160,7 @@ def test_videos_and_folders_of_pictures_are_opened_and_read(
     assert "torn,damaged: its frame img_1.png" in bad.read_text()
     assert not set(catalogs["train"].table["group"]) & set(catalogs["val"].table["group"])
     table = pd.concat([catalog.table for catalog in catalogs.values()]).set_index("path")
-    assert table.loc["videos/frames", ["frames", "height", "width", "fps"]].tolist() == [20, 32, 48, 25.0]
+    assert list(table.loc["videos/frames", ["frames", "height", "width", "fps"]]) == [20, 32, 48, 25.0]
     reader = reader_for(catalogs["train"], config)
     read = reader.read(tmp_path / "videos/frames", np.array([11, 2, 2]), (32, 48))
     assert [number_of(picture) for picture in read] == [11, 2, 2]
