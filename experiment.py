@@ -24,6 +24,7 @@ from runs.process.atomic import write_json, write_text
 from runs.process.environment import describe_environment
 from runs.process.memory import MemoryWatch
 from runs.tracking.tracking import Tracking
+from runs.written_by import written_by
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def describe_run(loaded: LoadedConfig, config: Config, run: RunFolder, device: t
     """
     run.error.unlink(missing_ok=True)
     environment = describe_environment(device) | {"reading": describe_reading(config)}
+    environment |= {"written_by": written_by(environment)}
     write_text(run.config, render_config(loaded))
     write_json(run.environment, environment)
     return environment

@@ -55,6 +55,7 @@ from figures.command import draw
 from figures.kept_features import keep_features
 from figures.request import read_draw_request
 from figures.windows import FirstWindows
+from find_batch_size import keep_found_sizes, with_batch_size_that_fits
 from monitors import end_run_on_alarms
 from protocols.embedded_videos import embed_videos
 from protocols.encoded_split import EncodedSplit
@@ -68,6 +69,7 @@ from runs.lock import RunLock
 from runs.metrics import MetricLog
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
+from runs.process.determinism import deterministic
 from runs.process.ending import before_an_error, ending
 from runs.process.environment import device_name
 from runs.process.memory import MemoryWatch
@@ -83,9 +85,12 @@ from runs.stage_log import StageLog
 from runs.stages import how_it_ended, new_history, note_carry_over, records_before, stages_told
 from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
+from runs.whole_state import read_whole_state, take_over
+from runs.window_memory import WindowMemory
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
+from tasks.starting import check_other_run, start_from_other_run
 from tasks.task import Task
 from train import Trainer, training_loader
 from visualization import DrawnRun, draw_figures
@@ -114,7 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
-                with RunLock(run.lock) as lock, MemoryWatch() as memory, Tracking(loaded.config, run) as tracking:
+                with (
+                    RunLock(run.lock) as lock,
+                    MemoryWatch() as memory,
+                    Tracking(loaded.config, run) as tracking,
+                    deterministic(loaded.config.deterministic),
+                ):
                     return run_experiment(loaded, run, lock, memory, tracking)
         except (Exception, KeyboardInterrupt) as error:
             status, line = ending(error, run)
@@ -148,12 +158,17 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
     if loaded.config.resume:
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
+    elif stages[0].config.resume_all:
+        checkpoint = read_whole_state(stages[0].config)
     else:
         read_carried(stages[0].config)
         check_start(stages[0].config)
+        check_other_run(stages[0].config)
     seconds_before = checkpoint["history"]["wall_seconds"] if checkpoint else 0.0
     first = checkpoint["config"]["stage"] - 1 if checkpoint and loaded.stages else 0
-    environment = describe_run(loaded, stages[first].config, run, device)
+    if checkpoint:
+        stages = keep_found_sizes(stages, first, checkpoint)
+    environment = describe_run(loaded if loaded.stages else stages[0], stages[first].config, run, device)
     opened = partial(
         open_experiment, run=run, lock=lock, memory=memory, tracking=tracking, environment=environment, device=device
     )
@@ -164,6 +179,10 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
             experiment = opened(stage)
             tell_begin(experiment, number, len(stages))
             task = initial_task(stage.config, experiment.catalogs, device, pretrained=checkpoint is None)
+            if not checkpoint:
+                experiment = with_batch_size_that_fits(experiment, task)
+            elif not run.last.exists():  # it is another run's
+                take_over(checkpoint, task, run, stage.config)
             with StopRequest() as stop:
                 history = train_and_validate(experiment, task, checkpoint, seconds_before, stop)
             if stop.signal:
@@ -211,7 +230,11 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     chosen, scores_chose = history.choice(why_no_choice(experiment.plan, experiment.config))
     logger.log(logging.INFO if scores_chose else logging.WARNING, "the encoder is that of %s", chosen)
     task.load_state_dict(read_best(experiment.run)["task"])
-    description = {"config": experiment.config.model_dump(), "step": history.total_best_step}
+    description = {
+        "config": experiment.config.model_dump(),
+        "step": history.total_best_step,
+        "written_by": experiment.environment["written_by"],
+    }
     save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
     return chosen
 
@@ -237,6 +260,7 @@ def summarise(
         "bad_videos": len(experiment.bad_videos),
         "device": device_name(experiment.device),
         "command": experiment.environment["command"],
+        "bytes_per_window": history.bytes_per_window,
         **history.speed(config.window.length),
     }
 
@@ -331,18 +355,20 @@ def train_and_validate(
 
 
 def begin(experiment: Experiment, task: Task, trainer: Trainer, metrics: MetricLog) -> tuple[History, StageLog]:
-    """Takes over what `carry_from` names; validates the random init, which is the floor, and what was taken over."""
+    """Takes over what another run has left; validates the random init, which is the floor, and what was taken over."""
     config, run = experiment.config, experiment.run
     carried = read_carried(config)
     history = new_history(config, carried, run)
     log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
-    if carried is None:
+    if carried is None and config.resume_path is None:
         if config.validate_before:
             keep = keeping(experiment, history, epoch=0)
             history.at_init = validate_at_init(experiment, task, log, keep=keep).record()
         return history, log
-    note_carry_over(run, config.stage, carry_over(carried, task, trainer, config))
-    log.take_over(records_before(config))
+    account = start_from_other_run(task, config) if carried is None else carry_over(carried, task, trainer, config)
+    note_carry_over(run, config.stage, account)
+    if carried is not None:
+        log.take_over(records_before(config))
     if not config.validate_before:
         return history, log
     at_init = validate_at_init(experiment, task, log, kind="random_init")
@@ -369,11 +395,13 @@ def train_epochs(
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
+    memory = WindowMemory(config, experiment.device, history)
 
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
-            for report in trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add):
+            trained = trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add)
+            for report in memory.measured(trained):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
@@ -421,7 +449,7 @@ def validate_at_init(
 ) -> Validation:
     """The validation before training: the floor of all later ones, so of weights that nothing has trained."""
     config, device = experiment.config, experiment.device
-    if config.encoder_checkpoint or config.carry_from:
+    if config.encoder_checkpoint or config.carry_from or config.resume_path:
         task = initial_task(config, experiment.catalogs, device, pretrained=False)
     at_init = Validator(task, experiment.plan, config, device).run(None, keep=keep)
     announce("random init", at_init, experiment.plan, log, step=0, epoch=0, kind=kind)

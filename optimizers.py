@@ -104,7 +104,7 @@ def _optimizer(settings: AnyOptimizer, groups: list[dict[str, Any]]) -> torch.op
         from timm.optim.lars import Lars as make  # takes seconds
     else:
         make = OPTIMIZERS[settings.name]
-    values = settings.model_dump(exclude={"name", "weight_decay", "final_weight_decay"})
+    values = settings.model_dump(exclude={"name", "weight_decay", "final_weight_decay", "base_lr", "nominal_batch"})
     if "betas" in values:
         values["betas"] = tuple(values["betas"])
     try:
@@ -226,7 +226,7 @@ class Pace:
 
     def __init__(self, config: Config, levels: tuple[str, ...], steps_per_epoch: int, total_steps: int) -> None:
         self.turns = Turns.of(config, levels, steps_per_epoch)
-        self.total_steps, self._optimizer = total_steps, config.optimizer
+        self.total_steps, self._optimizer, self._peak = total_steps, config.optimizer, config.learning_rate
         # A level is as far in the schedule as it had steps: resting would otherwise cost it the high rates.
         steps = {level: self.turns.steps_of(level, total_steps) for level in levels}
         if never := [level for level, number in steps.items() if not number]:
@@ -243,7 +243,7 @@ class Pace:
         level = self.active(step)[0]
         factors = self._factors[level]
         done = min(self.turns.steps_of(level, step), len(factors) - 1)
-        return self._optimizer.lr * float(factors[done])
+        return self._peak * float(factors[done])
 
     def weight_decay(self, step: int) -> float:
         """Weight decay of the levels that train at `step`, from 0: constant, or half a cosine to the final one."""

@@ -100,6 +100,9 @@ class Trainer:
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype is not None)
         # One for all optimizers: with one each, gradients that meet in a level would carry different scales.
         self.scaler = torch.amp.GradScaler(device.type, INITIAL_SCALE, enabled=dtype is torch.float16)
+        # Early is exact where levels share a graph, too, but that graph stays, and is gone through by every level.
+        early = {"early": True, "sum": False, "auto": not task.levels_share_graph}[config.level_backward]
+        self._early = early and len(self.groups) > 1
         self.step = 0
         self.bad_steps = 0
         """Steps that were skipped in the whole run."""
@@ -148,7 +151,7 @@ class Trainer:
             self._give_up_if_astray()
 
     def _accumulate(self, step: _Step, views: TrainingViews, part: int) -> None:
-        """One forward, and one backward over the sum of the losses of the levels whose turn it is."""
+        """Forward and backward of the levels whose turn it is."""
         config, active = self.config, self.pace.active(self.step)
         resting = [level for level in self.groups if level not in active]
         without_gradient = resting if config.explicit_freeze else self.frozen
@@ -163,8 +166,7 @@ class Trainer:
         share = len(views.rows_B) / step.first
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._losses(views, part, active if resting else None)
-            self.scaler.scale(share * self._total(losses, resting)).backward()
+            losses = self._descend(views, part, active if resting else None, share)
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
             losses = {level: losses[level] for level in self.groups if level in losses}
@@ -173,33 +175,51 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _losses(self, views: TrainingViews, part: int, levels: Sequence[str] | None) -> Losses:
-        """The losses of `levels`, or of all; the same draws whichever are asked for."""
+    def _descend(self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float) -> Losses:
+        """Adds the gradients of the losses of `levels`, or of all: level by level as they come, or of their sum.
+
+        Level by level, what one level has computed is freed before the next is computed.
+        """
+        losses: Losses = {}
+        trained = False
+        for level, terms in self._losses(views, part, levels):
+            losses[level] = terms
+            if self._early and (total := _total([terms])) is not None:
+                self.scaler.scale(share * total).backward(retain_graph=self.task.levels_share_graph)
+                trained = True
+        if not self._early and (total := _total(losses.values())) is not None:
+            self.scaler.scale(share * total).backward()
+            trained = True
+        if not trained:
+            names = ", ".join(levels or self.groups)
+            raise InputError(
+                f"step {self.step + 1}: there is no loss to train {names} with; give a term of it a weight above 0 "
+                "in loss_weights"
+            )
+        return losses
+
+    def _losses(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None
+    ) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """The losses of `levels`, or of all, one level after the other; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
-        with self.autocast:
-            losses = self.task.losses(views, StepContext(generator, self.step / self.total_steps, asked))
-        return {level: terms for level, terms in losses.items() if asked is None or level in asked}
+        by_level = self.task.losses_by_level(views, StepContext(generator, self.step / self.total_steps, asked))
+        while True:
+            with self.autocast:  # and not around the whole loop: backward, which comes in between, is not for it
+                found = next(by_level, None)
+            if found is None:
+                return
+            if asked is None or found[0] in asked:
+                yield found
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
         self._between.keep()
         with torch.no_grad():
-            losses = self._losses(views, part, resting)
+            losses = dict(self._losses(views, part, resting))
         self._between.restore()
         return losses
-
-    def _total(self, losses: Losses, resting: list[str]) -> Tensor:
-        """The sum of what trains."""
-        # In float32: under autocast a sum of many terms would lose the small ones.
-        terms = [term.float() for level, terms in losses.items() if level not in resting for term in terms.values()]
-        if not any(term.requires_grad for term in terms):
-            levels = ", ".join(level for level in self.groups if level not in resting)
-            raise InputError(
-                f"step {self.step + 1}: there is no loss to train {levels} with; give a term of it a weight above 0 "
-                "in loss_weights"
-            )
-        return torch.stack(terms).sum()
 
     def _finish(self, step: _Step, batch: int) -> StepReport:
         """Looks whether everything is finite, and only then takes a step of every optimizer that has gradients."""
@@ -334,6 +354,13 @@ class Trainer:
             groups = self.optimizers[key].state_dict()["param_groups"]
             known = {number: dict(states[name]) for number, name in enumerate(names) if name in states}
             self.optimizers[key].load_state_dict({"state": known, "param_groups": groups})
+
+
+def _total(losses: Iterable[Mapping[str, Tensor]]) -> Tensor | None:
+    """The sum of the terms of some levels; None where none of them trains anything."""
+    # In float32: under autocast a sum of many terms would lose the small ones.
+    terms = [term.float() for level in losses for term in level.values()]
+    return torch.stack(terms).sum() if any(term.requires_grad for term in terms) else None
 
 
 class RunningStatistics:

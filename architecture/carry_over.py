@@ -41,9 +41,9 @@ class CarryOver:
     new: list[str] = field(default_factory=list)
     """Without a counterpart: random init."""
     reshaped: list[Change] = field(default_factory=list)
-    """Beside the encoder, of another shape than before: random init."""
+    """Of another shape than before: random init."""
     left: list[str] = field(default_factory=list)
-    """Tensors of the old network that the new one has no use for; none of the encoder."""
+    """Tensors of the old network that the new one has no use for."""
     old_names: dict[str, str] = field(default_factory=dict)
     optimizer_carried: list[str] = field(default_factory=list)
     """Parameters whose optimizer state is carried, refitted as they are."""
@@ -80,6 +80,23 @@ def plan_carry_over(old: Mapping[str, Tensor], new: Mapping[str, Tensor], networ
     Raises:
         CarryOverError: a tensor of the encoder has no place in the new network, or another shape there.
     """
+    plan = account_of(old, new, networks)
+    for change in plan.reshaped:
+        if change.name.startswith(networks.encoder):
+            raise CarryOverError(
+                f"{change.name} is {change.new} and was {change.old}: "
+                "widths, heads and layers of a trained encoder stay"
+            )
+    lost = [name for name in plan.left if name.startswith(networks.encoder)]
+    if lost:
+        raise CarryOverError(
+            f"{lost[0]} has no place any more: levels, layers, stem and positions of a trained encoder stay"
+        )
+    return plan
+
+
+def account_of(old: Mapping[str, Tensor], new: Mapping[str, Tensor], networks: Networks) -> CarryOver:
+    """What would become of every tensor, whether or not that may be; arguments as for `plan_carry_over`."""
     plan = CarryOver()
     for name, target in new.items():
         source = networks.source(name, old)
@@ -93,19 +110,10 @@ def plan_carry_over(old: Mapping[str, Tensor], new: Mapping[str, Tensor], networ
             plan.resampled.append(Change(name, *shapes, layout.kind))
         elif before.shape == target.shape:
             plan.carried.append(name)
-        elif name.startswith(networks.encoder):
-            raise CarryOverError(
-                f"{name} is {shapes[1]} and was {shapes[0]}: widths, heads and layers of a trained encoder stay"
-            )
         else:
             plan.reshaped.append(Change(name, *shapes, "begins anew"))
     used = set(plan.old_names.values())
     plan.left = [name for name in old if name not in used]
-    lost = [name for name in plan.left if name.startswith(networks.encoder)]
-    if lost:
-        raise CarryOverError(
-            f"{lost[0]} has no place any more: levels, layers, stem and positions of a trained encoder stay"
-        )
     return plan
 
 

@@ -8,6 +8,7 @@ from typing import cast
 from torch import nn
 
 from architecture.hierarchy import HierarchicalTransformer
+from architecture.joint_transformer import JointTransformer
 from architecture.level import Level
 from architecture.torchvision_networks import TorchvisionNetwork
 
@@ -43,11 +44,14 @@ def depth_of(encoder: nn.Module, level: str) -> Depth:
     * A hierarchy: its stem, then the blocks of each level up to this one. What leads into a level (projection,
       positions, summary token) counts with its first block, its norms with its last one; those of this level are
       `last_norm`.
+    * A joint transformer: its embedding with the CLS token, then its blocks; its norm is `last_norm`.
     * A network of torchvision: what comes before its stages, then every stage.
     * Any other network: a single layer.
     """
     if isinstance(encoder, HierarchicalTransformer):
         return _of_hierarchy(encoder, level)
+    if isinstance(encoder, JointTransformer):
+        return _of_joint(encoder)
     if isinstance(encoder, TorchvisionNetwork):
         return _of_stages(encoder.network)
     return Depth([list(encoder.parameters())], [])
@@ -67,6 +71,11 @@ def _of_hierarchy(encoder: HierarchicalTransformer, level: str) -> Depth:
         if name == level:
             break
     return Depth(layers, norms)
+
+
+def _of_joint(encoder: JointTransformer) -> Depth:
+    before = [*encoder.embedding.parameters(), *([] if encoder.cls_D is None else [encoder.cls_D])]
+    return Depth([before, *(list(block.parameters()) for block in encoder.blocks)], list(encoder.norm.parameters()))
 
 
 def _parameters_of(modules: nn.ModuleDict, name: str) -> list[nn.Parameter]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,19 @@ class Units:
         patches = self.patches_BTPD.chunk(parts)
         by_level = [_chunked(vectors, parts) for vectors in (self.summaries, self.states, self.tokens)]
         return [Units(*of_part) for of_part in zip(patches, *by_level, strict=True)]
+
+
+class Reached(NamedTuple):
+    """A level that an encoder has come to: see `HierarchicalTransformer.climb`."""
+
+    name: str
+    """The level's."""
+    summaries_BUD: Tensor
+    """Of its units."""
+    tokens_BGND: Tensor
+    """What became of the tokens of each unit; of `backbone`, the patches [B, T, P, D]."""
+    is_causal: bool = False
+    """Whether these are states, of which each has seen the tokens up to its own."""
 
 
 def _chunked(vectors: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
@@ -122,7 +135,9 @@ class HierarchicalTransformer(nn.Module):
         units = self.encode(video_BTCHW, tokens=True)
         return units.summaries, units.tokens
 
-    def encode(self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False) -> Units:
+    def encode(
+        self, video_BTCHW: Tensor, last: str | None = None, *, tokens: bool = False, keep_BTK: Tensor | None = None
+    ) -> Units:
         """Encodes normalised windows.
 
         Args:
@@ -130,39 +145,67 @@ class HierarchicalTransformer(nn.Module):
             last: the level to stop at; None: the last one.
             tokens: whether to keep the tokens of every level. A training that has no use for them should not: together
                 they are as large as all that a level computes in one layer.
+            keep_BTK: the numbers of the patches of each frame that `space` gets, ascending; None: all.
         """
-        patches_BTPD = self._normed("backbone", self.stem(video_BTCHW))
         summaries: dict[str, Tensor] = {}
         states: dict[str, Tensor] = {}
         kept: dict[str, Tensor] = {}
-        if "backbone" in self.groups:
-            summaries["backbone"] = patches_BTPD.flatten(1, 2)
-            kept["backbone"] = summaries["backbone"][:, :, None]
-        inside_BGND = patches_BTPD
-        below = "backbone"
-        for name in self.levels:
-            if below == last:  # views that no level above needs are not encoded further
+        for reached in self.climb(video_BTCHW, keep_BTK=keep_BTK):
+            name = reached.name
+            if name == "backbone":
+                patches_BTPD = reached.tokens_BGND
+            if name in self.groups:
+                summaries[name] = reached.summaries_BUD
+                if tokens:
+                    kept[name] = reached.tokens_BGND if name != "backbone" else reached.summaries_BUD[:, :, None]
+            if reached.is_causal:
+                states[name] = reached.tokens_BGND
+            if name == last:  # views that no level above needs are not encoded further
                 break
-            if below in summaries:
-                units_BUD = self._passed_up(below, inside_BGND, summaries[below])
-                inside_BGND = units_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
-            summaries[name], tokens_BGND = self._run(name, inside_BGND)
-            if name in self.causal:
-                states[name] = tokens_BGND
-            if tokens:
-                kept[name] = tokens_BGND
-            del tokens_BGND  # not kept alive while the levels above are computed
-            below = name
-        return Units(patches_BTPD, summaries, states, kept if tokens else {})
+        return Units(patches_BTPD, summaries, states, kept)
 
-    def _run(self, name: str, inside_BGND: Tensor, *, again: bool = False) -> tuple[Tensor, Tensor]:
-        """Summaries [B, G, D] and tokens [B, G, N, D] of a level.
+    def climb(
+        self, video_BTCHW: Tensor, windows: Mapping[str, int] | None = None, keep_BTK: Tensor | None = None
+    ) -> Iterator[Reached]:
+        """The units of one level after the other, lowest first, each computed when it is asked for.
+
+        The patches come first, as `backbone`, also where `groups` does not name it. Nothing of a level is kept alive
+        while those above it are computed, but for its input in `overlap` and `end2end`.
+
+        Args:
+            video_BTCHW: normalised windows.
+            windows: how many of them, the first ones, go as far as each level; None: all go to the last one.
+            keep_BTK: the numbers of the patches of each frame that `space` gets, ascending; None: all.
+        """
+        inside_BGND = self._normed("backbone", self.stem(video_BTCHW))
+        below, summaries_BUD = "backbone", inside_BGND.flatten(1, 2)
+        yield Reached(below, summaries_BUD, inside_BGND)
+        for name in self.levels:
+            if windows is not None:
+                inside_BGND, summaries_BUD = inside_BGND[: windows[name]], summaries_BUD[: windows[name]]
+                if not windows[name]:
+                    return
+            if below in self.groups:
+                passed_BUD = self._passed_up(below, inside_BGND, summaries_BUD, keep_BTK)
+                inside_BGND = passed_BUD.unflatten(1, (-1, self.geometry.tokens(name)))
+            summaries_BUD, tokens_BGND = self._run(name, inside_BGND, keep_BTK)
+            reached = Reached(name, summaries_BUD, tokens_BGND, name in self.causal)
+            del tokens_BGND
+            yield reached
+            del reached
+            below = name
+
+    def _run(
+        self, name: str, inside_BGND: Tensor, keep_BTK: Tensor | None, *, again: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Summaries [B, G, D] and tokens [B, G, N, D] of a level; `keep_BTK` is for `space` alone.
 
         A BatchNorm is for the summaries; the states of a causal level go through it together, as its summaries are
         some of them. Tokens of other levels are as the level's own norm leaves them.
         """
         level: Level = self.levels[name]  # type: ignore[assignment]
-        summaries_BGD, tokens_BGND = level(inside_BGND)
+        kept = () if keep_BTK is None or name != "space" else (keep_BTK,)
+        summaries_BGD, tokens_BGND = level(inside_BGND, *kept)
         if name not in self.causal:
             return self._normed(name, summaries_BGD, again=again), tokens_BGND
         states_BGND = self._normed(name, tokens_BGND, again=again)
@@ -175,20 +218,21 @@ class HierarchicalTransformer(nn.Module):
         normed: Tensor = self.summary_norms[name](units, update=not again)
         return normed
 
-    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor) -> Tensor:
+    def _passed_up(self, below: str, inside_BGND: Tensor, summaries_BUD: Tensor, keep_BTK: Tensor | None) -> Tensor:
         """The input that level `below` hands to the level above it: [B, U, D].
 
         Args:
             below: its name.
             inside_BGND: what it was computed from; for the lowest level, the patches.
             summaries_BUD: its summaries.
+            keep_BTK: see `encode`.
         """
         lowest = below == self.groups[0]  # nothing below it, so gradient stops there by itself
         if self.isolation == "strict":
             summaries_BUD = summaries_BUD.detach()
         elif self.isolation == "overlap" and not lowest and torch.is_grad_enabled():
             # From detached input, so that gradient reaches the level directly below and stops there.
-            summaries_BUD, _ = self._run(below, inside_BGND.detach(), again=True)
+            summaries_BUD, _ = self._run(below, inside_BGND.detach(), keep_BTK, again=True)
         # Without weights of its own: they would belong to neither level. The noise then has one scale at every level.
         passed_BUD = F.layer_norm(summaries_BUD, summaries_BUD.shape[-1:])
         if self.training and self.interlevel_noise:

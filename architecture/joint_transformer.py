@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from architecture.encoder import Features, Tokens
+from architecture.geometry import tubelet_grid
 from architecture.layouts import Layout
 from architecture.positions import FixedPositions
-from architecture.tubelets import grid_of, take, to_tubelets
+from architecture.tubelets import take, to_tubelets
 from architecture.vit_blocks import MLP, Norm, ViTBlock, init_token, init_xavier, make_norm
 
 
@@ -81,7 +82,7 @@ class JointTransformer(nn.Module):
         super().__init__()
         self.level, self.dim, self.features = level, dim, features
         self.patch_size, self.tubelet = patch_size, tubelet
-        self.grid = grid_of(frames, frame_size, tubelet, patch_size)
+        self.grid = tubelet_grid(frames, frame_size, tubelet, patch_size)
         numbers = 3 * tubelet * patch_size**2
         self.layouts = {"embedding.weight": Layout("patch_in", 3 * tubelet)}
         self.embedding = nn.Linear(numbers, dim)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from architecture.blocks import Block
 from architecture.positions import Positions
+from architecture.tubelets import take
 
 
 class Level(nn.Module):
@@ -32,6 +34,8 @@ class Level(nn.Module):
         position_embedding: `learned` or `sincos`.
         stochastic_depth: chance of a unit to skip the last block; that of block l of L is l / L of it.
         causal_mask: whether the level is causal; a unit needs two tokens then.
+        checkpointing: whether training keeps the input of each block alone and computes the block once more in
+            backward, dropout included (Chen et al., 2016, arXiv 1604.06174).
         single_unit: whether a window holds one unit of the level, whose last state has nothing to predict.
     """
 
@@ -50,9 +54,10 @@ class Level(nn.Module):
         stochastic_depth: float,
         causal_mask: bool,
         single_unit: bool,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.dim, self.causal = dim, causal_mask
+        self.dim, self.causal, self.checkpointing = dim, causal_mask, checkpointing
         self.summary_position = -2 if single_unit else -1  # among the states of a causal level
         # The projection into a level belongs to that level: its loss trains it, the level below never does.
         self.project = nn.Linear(in_dim, dim)
@@ -65,23 +70,27 @@ class Level(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, tokens_BGND: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens_BGND: Tensor, keep_BGK: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summarises G units of N tokens each, every unit by itself.
 
         Args:
             tokens_BGND: [B, G, N, in_dim], in the order of time.
+            keep_BGK: the numbers of the tokens of each unit that take part, ascending; None: all.
 
         Returns:
-            summaries [B, G, dim], and what has become of all tokens [B, G, N, dim]; those of a causal level are its
-            states, of which the summary is one.
+            summaries [B, G, dim], and what has become of all tokens [B, G, N, dim], or of the K that took part; those
+            of a causal level are its states, of which the summary is one.
         """
         units = tokens_BGND.shape[:2]
         # Units become the batch: attention sees the tokens of one unit and nothing else, so no information can leak.
         tokens = self.positions(self.project(tokens_BGND).flatten(0, 1))
+        if keep_BGK is not None:  # each at its own place
+            tokens = take(tokens, keep_BGK.flatten(0, 1))
         if not self.causal:
             tokens = torch.cat([self.summary_token_D.to(tokens.dtype).expand(tokens.shape[0], 1, -1), tokens], dim=1)
         for block in self.blocks:
-            tokens = block(tokens)
+            recomputes = self.checkpointing and self.training and torch.is_grad_enabled()
+            tokens = checkpoint(block, tokens, use_reentrant=False) if recomputes else block(tokens)
         if self.causal:
             states_BGND = self.norm(tokens).unflatten(0, units)
             return states_BGND[:, :, self.summary_position], states_BGND

@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from architecture.geometry import Grid3
 from architecture.layouts import Layout
 from architecture.positions import FixedPositions
-from architecture.tubelets import Grid3, take
+from architecture.tubelets import take
 from architecture.vit_blocks import MLP, Norm, ViTBlock, init_token, init_xavier, make_norm
 
 

@@ -7,16 +7,13 @@ same mask on the CPU and on any GPU, whatever stands beside a window in its batc
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from architecture.tubelets import Grid3
-
-MaskKind = Literal["random", "tube", "frame", "causal"]
+from architecture.geometry import Grid3, MaskKind, masked_count, masked_things
 
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
@@ -35,37 +32,25 @@ class Mask:
         return blank_BN.scatter_(1, self.masked_BM, True)
 
 
-def masked_count(number: int, ratio: float) -> int:
-    """How many of `number` things are hidden: floor(number * ratio), 147 of 196 at 0.75 and 1,411 of 1,568 at 0.9."""
-    return math.floor(number * ratio + 1e-9)  # 0.29 * 100 is 28.999999999999996
-
-
-def counted(kind: MaskKind, grid: Grid3) -> int:
-    """What the ratio of a kind of mask is a share of: tokens, places of a frame, or times."""
-    times, rows, columns = grid
-    return {"random": times * rows * columns, "tube": rows * columns, "frame": times, "causal": times}[kind]
-
-
-def draw_mask(kind: MaskKind, grid: Grid3, ratio: float, seed: int, step: int, rows: Tensor) -> Mask:
+def draw_mask(kind: MaskKind, grid: Grid3, ratio: float, key: Sequence[int], rows: Tensor) -> Mask:
     """Draws which tokens are hidden.
 
     Args:
         kind: `random`: any; `tube`: the same places at all times, so the same mask for all frames of a window; `frame`:
             whole times; `causal`: the last times, for which nothing is drawn.
         grid: times, rows and columns of the tokens.
-        ratio: share that is hidden, of what `counted` says; rounded down.
-        seed: of the run.
-        step: the number of the step.
+        ratio: share that is hidden, of what `masked_things` says; rounded down.
+        key: of the step: its seed and number, or one number that is a function of both.
         rows: int64 [B], or [B, W] where several numbers tell windows apart (a row, its first frame, a copy); on the
             device that the mask is for.
     """
     times, places = grid[0], grid[1] * grid[2]
-    number = counted(kind, grid)
+    number = masked_things(kind, grid)
     hidden = masked_count(number, ratio)
     if kind == "causal":
         order_BN = torch.arange(times - 1, -1, -1, device=rows.device).expand(len(rows), -1)
     else:
-        order_BN = _hashed(seed, step, rows, number).argsort(dim=1, stable=True)
+        order_BN = _hashed(key, rows, number).argsort(dim=1, stable=True)
     keep_BK, masked_BM = order_BN[:, hidden:], order_BN[:, :hidden]
     return Mask(*(_tokens_of(part, kind, times, places).sort(dim=1).values for part in (keep_BK, masked_BM)))
 
@@ -80,12 +65,12 @@ def _tokens_of(drawn_BM: Tensor, kind: MaskKind, times: int, places: int) -> Ten
     return (places * drawn_BM[..., None] + torch.arange(places, device=drawn_BM.device)).flatten(1)
 
 
-def _hashed(seed: int, step: int, rows: Tensor, number: int) -> Tensor:
+def _hashed(key: Sequence[int], rows: Tensor, number: int) -> Tensor:
     """Pseudorandom int64 numbers [B, number]."""
     words_BW = rows[:, None] if rows.ndim == 1 else rows
     state_B = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-    for number_of_key in (seed, step):
-        state_B = _mixed(state_B + _signed(_GOLDEN) + number_of_key)
+    for word in key:
+        state_B = _mixed(state_B + _signed(_GOLDEN) + _signed(word))
     for word_B in words_BW.unbind(dim=1):
         state_B = _mixed(state_B + _signed(_GOLDEN) + word_B)
     counter_N = torch.arange(1, number + 1, device=rows.device) * _signed(_GOLDEN)

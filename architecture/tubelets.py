@@ -5,13 +5,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-Grid3 = tuple[int, int, int]
-"""Times, rows and columns of tubelets; they stand in this order."""
-
-
-def grid_of(frames: int, frame_size: tuple[int, int], tubelet: int, patch_size: int) -> Grid3:
-    """The grid of tubelets of a window; an image, a window of one frame, has one time."""
-    return max(1, frames // tubelet), frame_size[0] // patch_size, frame_size[1] // patch_size
+from architecture.geometry import Grid3
 
 
 def to_tubelets(video_BTCHW: Tensor, tubelet: int, patch_size: int) -> Tensor:
@@ -41,3 +35,16 @@ def from_tubelets(tubelets_BND: Tensor, grid: Grid3, tubelet: int, patch_size: i
 def take(tokens_BND: Tensor, index_BK: Tensor) -> Tensor:
     """Some tokens of each sample, by number: [B, N, D] and [B, K] to [B, K, D]."""
     return tokens_BND.gather(1, index_BK[..., None].expand(-1, -1, tokens_BND.shape[-1]))
+
+
+def by_frame(values_BN: Tensor, grid: Grid3, tubelet: int, frames: int) -> Tensor:
+    """What tubelets have, for each patch of the frames that they run through: [B, N, ...] to [B, T, P, ...].
+
+    Args:
+        values_BN: of tubelets, by time, row and column.
+        grid: times, rows and columns.
+        tubelet: frames of a tubelet.
+        frames: of the window, T; 1 for an image.
+    """
+    of_times: Tensor = values_BN.unflatten(1, (grid[0], grid[1] * grid[2]))
+    return of_times.repeat_interleave(tubelet, dim=1)[:, :frames]

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from config.hints import refuse
 from config.section import LevelName, NonNegative, Positive, Section
+from config.start import OF_RESUME_PATH
 
 if TYPE_CHECKING:
     from config.schema import Config
@@ -22,6 +23,7 @@ STAGE_CHECKPOINT = "checkpoints/stage_{}.pt"
 OF_THE_RUN = (
     *("model_name", "save_path", "resume", "encoder_checkpoint"),
     *("use_curriculum", "curriculum", "carry_from", "stage"),
+    *("deterministic", *OF_RESUME_PATH),
 )
 
 
@@ -79,10 +81,6 @@ def check_curriculum(config: Config) -> None:
         )
     if config.use_curriculum and config.stage is not None:
         raise ValueError("use_curriculum and stage disagree: a stage has no stages of its own; leave stage out")
-    if config.carry_from and config.encoder_checkpoint:
-        raise ValueError(
-            "carry_from and encoder_checkpoint disagree: both say where the weights come from; set one of them to null"
-        )
     _check_rates(config)
     if config.until == "plateau":
         _check_watch(config)

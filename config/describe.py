@@ -16,8 +16,10 @@ from config.datasets import SeveralDatasets
 from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
 from config.keys import CHOICE, Key, alternatives, mappings, walk
+from config.machine import MachineConfig
 from config.schema import ArchConfig, TrainConfig
 from config.section import Section
+from config.start import StartConfig
 from config.yaml_text import to_yaml
 from tasks.table import TASKS
 
@@ -26,6 +28,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "data_config.yaml": DataConfig,
     "data_config.yaml: several datasets": SeveralDatasets,
     "train_config.yaml": TrainConfig,
+    "train_config.yaml: starting from another run": StartConfig,
+    "train_config.yaml: the machine": MachineConfig,
     "train_config.yaml: stages": CurriculumConfig,
 }
 
@@ -46,8 +50,8 @@ path of a YAML file; a bare name is looked up in `config/` first.
   `'groups=[space, time]'`.
 * Where a mapping has `name` (a dataset, a regularizer, ...) and `name` changes, the whole mapping is replaced: give
   all its keys.
-* A task and the hierarchical encoder have sections of their own. A run keeps those that it uses; values that are given
-  for others change nothing, and a line of the log names them.
+* A task and the encoders `hierarchical` and `joint` have sections of their own. A run keeps those that it uses; values
+  that are given for others change nothing, and a line of the log names them.
 * Files and commands from before these sections, with `patch_size`, `isolation` or `loss_fn` at the top, go on working:
   `config/spellings.py` lists what each key is called now.
 * `--print-config` shows the merged config and where each value came from; the run folder keeps it as `config.yaml`,

@@ -35,6 +35,14 @@ def refuse_giants(config: Config) -> None:
             f"batch_size, window.length and {size} disagree: the frames of a batch would be {gigabytes:,.0f} GB; less "
             f"than {MAX_BATCH_GB} would fit"
         )
+    if config.joint is not None:
+        joint = config.joint
+        parameters = joint.layers * joint.dim * (4 * joint.dim + 3 * joint.mlp_dim)
+        if parameters > MAX_PARAMETERS:
+            raise ValueError(
+                f"joint: dim, layers and mlp_dim make {parameters:,} parameters; "
+                f"fewer than {MAX_PARAMETERS:,} would fit"
+            )
     for level in config.geometry.joining if config.hierarchy else ():
         numbers = config.level(level)
         width = numbers.heads * numbers.head_dim

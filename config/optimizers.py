@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config.section import AboveZero, NonNegative, Section, Share
+from config.section import AboveZero, NonNegative, Positive, Section, Share
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 
@@ -15,6 +15,13 @@ class OptimizerConfig(Section):
     """Keys that all optimizers have."""
 
     lr: float = Field(gt=0, description="learning rate after the warm-up")
+    base_lr: AboveZero | None = Field(
+        default=None,
+        description="the same for a step of `nominal_batch` clips; it takes the place of `lr`: the rate is `base_lr` x "
+        "clips of a step / `nominal_batch`, where a step has `batch_size` x `num_iters_grad_accum` windows, times "
+        "`masked.repeats`; null: `lr` counts",
+    )
+    nominal_batch: Positive = Field(default=256, description="clips of a step that `base_lr` is for")
     weight_decay: NonNegative = Field(description="of the matrices of linear layers and convolutions")
     final_weight_decay: float | None = Field(
         default=None,

@@ -18,13 +18,16 @@ from config.evaluations import AnyEvaluation, check_evaluations, default_evaluat
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
 from config.hints import refuse
+from config.machine import MachineConfig
 from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
+from config.start import StartConfig, check_start_keys
 from config.surgery import CheckpointRule
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
+from tasks.joint_settings import JointSettings
 from tasks.settings import TaskSettings
 from tasks.table import TASKS, TaskName, TaskSections, is_unused
 
@@ -35,15 +38,18 @@ HIERARCHIES: tuple[tuple[LevelName, ...], ...] = (
     ("backbone", "space", "time"),
     ("backbone", "space", "time", "clip"),
 )
+ENCODERS = {"hierarchy": "hierarchical", "joint": "joint"}
+"""Sections that belong to an encoder."""
 S = TypeVar("S", bound=Section)
 
 
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
-        description="what is trained; `hierarchical` has the section `hierarchy`, the others are torchvision's and go "
-        "with the tasks that train an encoder end to end"
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+        description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
+        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
+        "encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
@@ -62,6 +68,7 @@ class ArchConfig(Section):
         description="share of a new batch in the running statistics of every BatchNorm"
     )
     hierarchy: HierarchySettings | None = Field(default=None, exclude_if=is_unused)
+    joint: JointSettings | None = Field(default=None, exclude_if=is_unused)
 
 
 class PredictorConfig(Section):
@@ -86,6 +93,12 @@ class TrainConfig(Section):
     num_epochs: Positive = Field(description="passes over the training videos")
     batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
+    level_backward: Literal["auto", "early", "sum"] = Field(
+        default="auto",
+        description="early: backward through a level's losses before the next level's are computed, which frees what "
+        "they took; sum: one backward through all; the gradients are the same. auto: early where levels share no "
+        "graph, which is where it takes less memory",
+    )
     optimizer: Annotated[AnyOptimizer, Field(discriminator="name")]
     use_single_optimizer: bool = Field(description="one optimizer for all levels instead of one each")
     predictor: PredictorConfig
@@ -167,7 +180,9 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumConfig, TaskSections):
+class Config(
+    ArchConfig, DataConfig, SeveralDatasets, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections
+):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -177,7 +192,7 @@ class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumCon
         if not isinstance(values, dict):
             return values
         used = [values.get("task")] if values.get("task") in TASKS else []
-        used += ["hierarchy"] if values.get("encoder") == "hierarchical" else []
+        used += [section for section, encoder in ENCODERS.items() if values.get("encoder") == encoder]
         return {name: {} for name in used} | values
 
     @model_validator(mode="after")
@@ -193,6 +208,7 @@ class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumCon
         self._check_turns()
         check_evaluations(self)
         check_datasets(self)
+        check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
         return self.model_copy(update=dict.fromkeys(self.unused_sections()))
@@ -231,7 +247,7 @@ class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumCon
         Raises:
             TypeError: it uses another one.
         """
-        for section in (self.task_settings, self.hierarchy):
+        for section in (self.task_settings, self.hierarchy, self.joint):
             if isinstance(section, kind):
                 return section
         raise TypeError(f"task {self.task} with encoder {self.encoder} has no {kind.__name__}")
@@ -239,7 +255,7 @@ class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumCon
     def unused_sections(self) -> list[str]:
         """The names of sections that neither the task nor the encoder reads."""
         unused = [name for name in TASKS if name != self.task]
-        return unused if self.encoder == "hierarchical" else ["hierarchy", *unused]
+        return [section for section, encoder in ENCODERS.items() if encoder != self.encoder] + unused
 
     # ---------------------------------------------------------------------------------------------- the levels
 
@@ -275,6 +291,15 @@ class Config(ArchConfig, DataConfig, SeveralDatasets, TrainConfig, CurriculumCon
         length = self.window.length
         frames_per_clip = numbers.frames_per_clip if "clip" in self.groups else length
         return Geometry.of_window(self.groups, self.frame_size, numbers.patch_size, length, frames_per_clip)
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate: `optimizer.lr`, or what `optimizer.base_lr` says for the clips of a step."""
+        optimizer = self.optimizer
+        if optimizer.base_lr is None:
+            return optimizer.lr
+        clips = self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
+        return optimizer.base_lr * clips / optimizer.nominal_batch
 
     @property
     def clips(self) -> int:

@@ -11,6 +11,7 @@ from tasks.table import TASKS
 
 if TYPE_CHECKING:
     from config.schema import Config
+    from tasks.joint_settings import JointSettings
 
 _SMALLEST_PATCH = 4  # that a hint names
 
@@ -18,20 +19,14 @@ _SMALLEST_PATCH = 4  # that a hint names
 def check_sizes(config: Config) -> None:
     """Raises ValueError where frames are larger than what is read, or cannot be cut into patches as asked."""
     _check_unscaled(config)
+    if config.joint is not None and config.encoder == "joint":
+        _check_patches(config, "joint", config.joint.patch_size)
+        _check_joint(config, config.joint)
     hierarchy = config.hierarchy
     if config.encoder != "hierarchical" or hierarchy is None:
         return
     patch = hierarchy.patch_size
-    for axis, size in zip(("height", "width"), config.frame_size, strict=True):
-        if size % patch:
-            lower, upper = ([multiples(side, patch)[end] for side in config.frame_size] for end in (0, 1))
-            shared = math.gcd(*config.frame_size)
-            refuse(
-                config,
-                f"frame_size and hierarchy.patch_size disagree: {axis} {size} is not divisible by {patch}",
-                *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
-                *([{"hierarchy.patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
-            )
+    _check_patches(config, "hierarchy", patch)
     if hierarchy.stem == "cnn" and patch % CONV_STEM_STRIDE:
         below, above = multiples(patch, CONV_STEM_STRIDE)
         nearest = [multiples(size, above)[1] for size in config.frame_size]
@@ -49,6 +44,48 @@ def check_sizes(config: Config) -> None:
             {"hierarchy.stem": "cnn"},
             {"hierarchy.stem": "cnn", "hierarchy.patch_size": multiples(patch, CONV_STEM_STRIDE)[1]},
             {"hierarchy.temporal_stem": False},
+        )
+
+
+def _check_patches(config: Config, section: str, patch: int) -> None:
+    """Raises ValueError where frames cannot be cut into patches; `section` holds their size."""
+    for axis, size in zip(("height", "width"), config.frame_size, strict=True):
+        if size % patch:
+            lower, upper = ([multiples(side, patch)[end] for side in config.frame_size] for end in (0, 1))
+            shared = math.gcd(*config.frame_size)
+            refuse(
+                config,
+                f"frame_size and {section}.patch_size disagree: {axis} {size} is not divisible by {patch}",
+                *({"frame_size": sides} for sides in (lower, upper) if all(sides)),
+                *([{f"{section}.patch_size": shared}] if shared >= _SMALLEST_PATCH else []),
+            )
+
+
+def _check_joint(config: Config, joint: JointSettings) -> None:
+    """Raises ValueError where windows cannot be cut into tubelets, or the numbers of the encoder do not fit."""
+    length, tubelet = config.window.length, joint.tubelet
+    if length != 1 and length % tubelet:
+        below, above = multiples(length, tubelet)
+        refuse(
+            config,
+            f"window.length and joint.tubelet disagree: {length} frames cannot be cut into tubelets of {tubelet}",
+            *({"window.length": frames} for frames in (below, above) if frames),
+            {"joint.tubelet": 1},
+        )
+    if joint.dim % joint.heads:
+        fitting = [heads for heads in range(joint.heads, 0, -1) if joint.dim % heads == 0]
+        refuse(
+            config,
+            f"joint.dim and joint.heads disagree: {joint.heads} heads cannot share a width of {joint.dim}",
+            {"joint.heads": fitting[0]},
+            {"joint.dim": multiples(joint.dim, joint.heads)[1]},
+        )
+    if joint.features == "cls" and not joint.cls_token:
+        refuse(
+            config,
+            "joint.features and joint.cls_token disagree: there is no CLS token",
+            {"joint.cls_token": True},
+            {"joint.features": "mean"},
         )
 
 

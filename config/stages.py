@@ -13,6 +13,7 @@ from config.errors import InputError
 from config.merging import COMMAND_LINE, leaves, merge
 from config.schema import Config
 from config.spellings import respelled
+from config.start import OF_RESUME_PATH
 
 Values = dict[str, Any]
 
@@ -67,8 +68,9 @@ def stage_values(
         if layer.step == step:
             merge(values, layer.values, f"{step}, {layer.label}", labels, kept=layer.kept)
     if number > 1:
-        for key in ("encoder_checkpoint", "carry_from"):  # where the first stage starts from
-            values[key], labels[key] = None, "stage of a curriculum"
+        # What the first stage starts from is nothing to the others.
+        for key, nothing in {"encoder_checkpoint": None, "carry_from": None, **OF_RESUME_PATH}.items():
+            values[key], labels[key] = copy.copy(nothing), "stage of a curriculum"
     return values, labels
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -16,9 +17,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import nn
 
-from architecture.attention_maps import SummaryAttention, summary_attention
+from architecture.attention_maps import SummaryAttention, feature_attention, summary_attention
 from architecture.geometry import Geometry
 from architecture.hierarchy import HierarchicalTransformer
+from architecture.joint_transformer import JointTransformer
+from architecture.tubelets import by_frame
 from figures.frame_rows import FramePlaces, bare, draw_frames, name_row
 from figures.sampled_windows import SampledWindows, first_of
 from runs.reporting.drawing import STYLE, save_figure
@@ -42,14 +45,21 @@ def draw_attention(sampled: SampledWindows, encoder: nn.Module, folder: Path) ->
     Returns:
         Its path; None where the encoder has no attention.
     """
-    if not isinstance(encoder, HierarchicalTransformer):
-        return None
     shown = first_of(sampled, DRAWN)
-    seen = {name: _by_kind(maps) for name, maps in summary_attention(encoder, shown.video_BTCHW).items()}
+    if isinstance(encoder, HierarchicalTransformer):
+        geometry = encoder.geometry
+        seen = {name: _by_kind(maps) for name, maps in summary_attention(encoder, shown.video_BTCHW).items()}
+    elif isinstance(encoder, JointTransformer):
+        frames = shown.video_BTCHW.shape[1]
+        geometry = Geometry((encoder.level,), encoder.grid[1:], frames, clips=1)
+        of_tubelets = _by_kind(feature_attention(encoder, shown.video_BTCHW))
+        seen = {encoder.level: {kind: _of_frames(maps, encoder, frames) for kind, maps in of_tubelets.items()}}
+    else:
+        return None
     letters = Lettering()
     captions = [letters.text(caption, CAPTION_CELLS, lines=2) for caption in shown.captions]
     with mpl.rc_context(STYLE | letters.style):
-        fig = _draw(shown.frames_BTHWC, captions, seen, encoder.geometry)
+        fig = _draw(shown.frames_BTHWC, captions, seen, geometry)
         return save_figure(fig, folder / "attention.png")
 
 
@@ -62,21 +72,32 @@ def _by_kind(maps: SummaryAttention) -> dict[str, NDArray[np.float32]]:
     }
 
 
+def _of_frames(maps_B1N: NDArray[np.float32], encoder: JointTransformer, frames: int) -> NDArray[np.float32]:
+    """What tubelets count, for each patch of each frame: [B, T, P]."""
+    maps_BN = torch.from_numpy(maps_B1N[:, 0])
+    grid = (maps_BN.shape[1] // (encoder.grid[1] * encoder.grid[2]), *encoder.grid[1:])
+    found: NDArray[np.float32] = by_frame(maps_BN, grid, encoder.tubelet, frames).numpy()
+    return found
+
+
 def _draw(
     frames_BTHWC: NDArray[np.uint8],
     captions: Sequence[str],
     seen: Mapping[str, Mapping[str, NDArray[np.float32]]],
     geometry: Geometry,
 ) -> Figure:
-    """Below each other for every window: its frames, the heat of both kinds, and the bars of every upper level."""
+    """Below each other for every window: its frames, the heat of both kinds, and the bars of every upper level.
+
+    The lowest level has the weights of the patches of each frame, [B, T, P].
+    """
     places = FramePlaces.of(geometry.frames, geometry.clips)
     width = places.figure_width()
     tall = places.row_height(frames_BTHWC.shape[2] / frames_BTHWC.shape[3], width)
-    upper = [level for level in seen if level != "space"]
+    lowest, *upper = seen
     heights = [tall] * 3 + [0.55] * len(upper)
     fig = Figure((width, len(captions) * (sum(heights) + 0.6) + 0.5), layout="constrained")
     parts = fig.subfigures(len(captions), 1, squeeze=False)[:, 0]
-    norms = {kind: Normalize(0, _top([seen["space"][kind]])) for kind in KINDS}
+    norms = {kind: Normalize(0, _top([seen[lowest][kind]])) for kind in KINDS}
     for number, (part, caption) in enumerate(zip(parts, captions, strict=True)):
         axes = part.subplots(len(heights), 1, height_ratios=heights)
         axes[0].set_title(caption, loc="left", fontsize=9, parse_math=False)
@@ -84,8 +105,8 @@ def _draw(
         draw_frames(axes[0], frames, places)
         name_row(axes[0], "frames")
         for ax, (kind, (name, *_)) in zip(axes[1:3], KINDS.items(), strict=True):
-            draw_frames(ax, _heated(frames, seen["space"][kind][number], geometry.grid, norms[kind]), places)
-            name_row(ax, f"space,\n{name}")
+            draw_frames(ax, _heated(frames, seen[lowest][kind][number], geometry.grid, norms[kind]), places)
+            name_row(ax, f"{lowest},\n{name}")
             bar = fig.colorbar(ScalarMappable(norms[kind], HEAT), ax=ax, pad=0.01, aspect=6, fraction=0.03, shrink=0.75)
             bar.ax.tick_params(labelsize=7)
         for ax, level in zip(axes[3:], upper, strict=True):

@@ -1,4 +1,4 @@
-"""The pixels that frames predict of themselves, below the true ones."""
+"""The pixels that frames predict of themselves, or that a masked autoencoder predicts of what was hidden."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from figures.sampled_windows import SampledWindows, first_of
 from runs.reporting.drawing import STYLE, save_figure
 from runs.reporting.drawn_text import Lettering
 from tasks.encoder_settings import HierarchySettings
-from tasks.task import Task
+from tasks.task import MEANS, SHOWN, Task
 
 DRAWN = 4  # windows
 CAPTION_CELLS = 110
+TITLE = "What the summary of each frame predicts of its patches"
 UNKNOWN = 128  # grey of what nothing predicts
 
 
 def draw_predicted_pixels(task: Task, sampled: SampledWindows, config: Config, folder: Path) -> Path | None:
-    """Draws `predicted_pixels.png`: true frames, what their summaries predict, and what is seen without a prediction.
+    """Draws `predicted_pixels.png`: true frames, what is predicted of them, and what is seen without a prediction.
 
     A patch is predicted but for its mean and its contrast, which are the true ones here: the last row has the means
-    alone, and what the one above it has more is what was predicted.
+    alone, and what the one above it has more is what was predicted. Of a masked autoencoder, there is a row of what was
+    shown, too, and what was shown is as it was in the rows below it.
 
     Args:
         task: whose predictors are asked.
@@ -46,19 +48,23 @@ def draw_predicted_pixels(task: Task, sampled: SampledWindows, config: Config, f
     predicted_BTCHW = task.predicted_pixels(shown.video_BTCHW)
     if predicted_BTCHW is None:
         return None
-    patch_size, grid = config.section(HierarchySettings).patch_size, config.geometry.grid
-    patches_BTPD = patchify(shown.video_BTCHW, patch_size).unflatten(-1, (-1, 3))
-    means_BTPD = patches_BTPD.mean(dim=(3, 4), keepdim=True).expand_as(patches_BTPD).flatten(3)
-    rows = {
-        "true": shown.frames_BTHWC,
-        "predicted": _pictures(predicted_BTCHW, config),
-        "means of\nthe patches": _pictures(unpatchify(means_BTPD, grid[0], patch_size), config),
-    }
+    beside = task.pixels_beside(shown.video_BTCHW) or {MEANS: _means(shown.video_BTCHW, config)}
+    rows = {"true": shown.frames_BTHWC}
+    for name, video_BTCHW in (beside | {"predicted": predicted_BTCHW}).items():
+        rows[name] = _pictures(video_BTCHW, config)
+    rows = {name: rows[name] for name in ("true", SHOWN, "predicted", MEANS) if name in rows}
     letters = Lettering()
     captions = [letters.text(caption, CAPTION_CELLS, lines=2) for caption in shown.captions]
     with mpl.rc_context(STYLE | letters.style):
-        fig = _draw(rows, captions, FramePlaces.of(config.geometry.frames, config.clips))
+        fig = _draw(rows, captions, FramePlaces.of(config.window.length, config.clips))
         return save_figure(fig, folder / "predicted_pixels.png")
+
+
+def _means(video_BTCHW: Tensor, config: Config) -> Tensor:
+    """Windows in which every patch has one colour, its mean over pixels and channels."""
+    patch_size, rows = config.section(HierarchySettings).patch_size, config.geometry.grid[0]
+    patches_BTPD = patchify(video_BTCHW, patch_size)
+    return unpatchify(patches_BTPD.mean(dim=-1, keepdim=True).expand_as(patches_BTPD), rows, patch_size)
 
 
 def _pictures(video_BTCHW: Tensor, config: Config) -> NDArray[np.uint8]:
@@ -83,5 +89,6 @@ def _draw(rows: Mapping[str, NDArray[np.uint8]], captions: Sequence[str], places
         for ax, (name, frames_BTHWC) in zip(axes, rows.items(), strict=True):
             draw_frames(ax, frames_BTHWC[number, : len(places.left_T)], places)
             name_row(ax, name)
-    fig.suptitle("What the summary of each frame predicts of its patches", fontsize=10, fontweight="bold")
+    title = "Hidden patches as they are predicted" if SHOWN in rows else TITLE
+    fig.suptitle(title, fontsize=10, fontweight="bold")
     return fig

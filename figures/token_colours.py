@@ -15,6 +15,8 @@ from torch import nn
 
 from architecture.geometry import Geometry
 from architecture.hierarchy import HierarchicalTransformer
+from architecture.joint_transformer import JointTransformer
+from architecture.tubelets import by_frame
 from figures.frame_rows import FramePlaces, bare, draw_frames, name_row
 from figures.sampled_windows import SampledWindows
 from runs.process.seeds import numpy_generator
@@ -25,7 +27,9 @@ DRAWN = 4  # windows; the components are fitted over all that are sampled
 FITTED = 8192  # tokens of a level
 CAPTION_CELLS = 110
 BATCH = 8  # windows that are encoded at once
-_PATCH_LEVELS = ("backbone", "space")
+_TOKENS = {"backbone": "patches", "space": "patches", "time": "frames", "clip": "clips"}
+_TUBELETS = "tubelets"
+_OF_PATCHES = ("patches", _TUBELETS)
 FloatArray = NDArray[np.float32]
 
 
@@ -44,20 +48,38 @@ def draw_token_colours(sampled: SampledWindows, encoder: nn.Module, seed: int, f
     Returns:
         Its path; None where the encoder has no tokens.
     """
-    if not isinstance(encoder, HierarchicalTransformer):
+    if not isinstance(encoder, HierarchicalTransformer | JointTransformer):
         return None
+    geometry, names = _places(encoder, sampled.video_BTCHW.shape[1])
     colours, shares = {}, {}
     for level, tokens_BGND in _tokens(sampled, encoder).items():
         colours[level], shares[level] = component_colours(tokens_BGND, seed)
+        if isinstance(encoder, JointTransformer):
+            colours[level] = _of_frames(colours[level], encoder, geometry.frames)
     letters = Lettering()
     captions = [letters.text(caption, CAPTION_CELLS, lines=2) for caption in sampled.captions[:DRAWN]]
     with mpl.rc_context(STYLE | letters.style):
-        fig = _draw(sampled.frames_BTHWC, captions, colours, shares, encoder.geometry)
+        fig = _draw(sampled.frames_BTHWC, captions, colours, shares, geometry, names)
         return save_figure(fig, folder / "token_colours.png")
 
 
+def _places(encoder: HierarchicalTransformer | JointTransformer, frames: int) -> tuple[Geometry, dict[str, str]]:
+    """Where the tokens stand, and by level what they are; tubelets stand where their patches do."""
+    if isinstance(encoder, HierarchicalTransformer):
+        return encoder.geometry, _TOKENS
+    return Geometry((encoder.level,), encoder.grid[1:], frames, clips=1), {encoder.level: _TUBELETS}
+
+
+def _of_frames(colours_B1N3: FloatArray, encoder: JointTransformer, frames: int) -> FloatArray:
+    """The colours of tubelets for each patch of each frame: [B, T, P, 3]."""
+    colours_BN3 = torch.from_numpy(colours_B1N3[:, 0])
+    grid = (colours_BN3.shape[1] // (encoder.grid[1] * encoder.grid[2]), *encoder.grid[1:])
+    found: FloatArray = by_frame(colours_BN3, grid, encoder.tubelet, frames).numpy()
+    return found
+
+
 @torch.no_grad()
-def _tokens(sampled: SampledWindows, encoder: HierarchicalTransformer) -> dict[str, FloatArray]:
+def _tokens(sampled: SampledWindows, encoder: HierarchicalTransformer | JointTransformer) -> dict[str, FloatArray]:
     """By level [B, G, N, D]."""
     was_training = encoder.training
     encoder.eval()
@@ -113,12 +135,13 @@ def _draw(
     colours: Mapping[str, FloatArray],
     shares: Mapping[str, Sequence[float]],
     geometry: Geometry,
+    names: Mapping[str, str],
 ) -> Figure:
     """Below each other for every window: its frames, patches in colours for every level that has them, and bars."""
     places = FramePlaces.of(geometry.frames, geometry.clips)
     width = places.figure_width()
     tall = places.row_height(frames_BTHWC.shape[2] / frames_BTHWC.shape[3], width)
-    heights = [tall] + [tall if level in _PATCH_LEVELS else 0.22 for level in colours]
+    heights = [tall] + [tall if names[level] in _OF_PATCHES else 0.22 for level in colours]
     fig = Figure((width, len(captions) * (sum(heights) + 0.07 * len(heights) + 0.35) + 0.6))
     fig.set_layout_engine("constrained", h_pad=0.02, hspace=0)
     parts = fig.subfigures(len(captions), 1, squeeze=False)[:, 0]
@@ -128,12 +151,12 @@ def _draw(
         draw_frames(axes[0], frames_BTHWC[number, : geometry.frames], places)
         name_row(axes[0], "frames")
         for ax, (level, of_level) in zip(axes[1:], colours.items(), strict=True):
-            if level in _PATCH_LEVELS:
+            if names[level] in _OF_PATCHES:
                 patches = of_level[number].reshape(geometry.frames, *geometry.grid, 3)
                 draw_frames(ax, (255 * _as_large(patches, frames_BTHWC)).round().astype(np.uint8), places)
             else:
                 _draw_blocks(ax, of_level[number].reshape(-1, 3), places)
-            name_row(ax, f"{level}: {_TOKENS[level]}")
+            name_row(ax, f"{level}: {names[level]}")
     words = [
         f"{level} {' + '.join(f'{100 * share:.0f}' for share in of_level)} %" for level, of_level in shares.items()
     ]
@@ -142,9 +165,6 @@ def _draw(
     )
     fig.suptitle(title, fontsize=9, fontweight="bold")
     return fig
-
-
-_TOKENS = {"backbone": "patches", "space": "patches", "time": "frames", "clip": "clips"}
 
 
 def _as_large(patches_TRC3: FloatArray, frames_BTHWC: NDArray[np.uint8]) -> FloatArray:

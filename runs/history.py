@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ FREE_KEYS = {
     "wandb",
     "until",
     "patience",
+    "deterministic",
+    "find_batch_size",
 }
 
 
@@ -74,6 +76,8 @@ class History:
     """The best value so far of what `until: plateau` watches."""
     waited: int = 0
     """Validations since then."""
+    bytes_per_window: int | None = None
+    """Memory that a window of a batch took in the first steps; None: not measured."""
     first_step: int = 0
     """Steps of the stages before this one; all other counts are of this stage."""
     first_epoch: int = 0
@@ -176,7 +180,14 @@ class History:
         return cls(**windows | {name: value for name, value in state.items() if name in known})
 
 
-def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+def check_same_experiment(
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    path: Path,
+    asked: str = "resume=true",
+    free: Collection[str] = frozenset(FREE_KEYS),
+    advice: str = "set it back, or start a new run with another model_name",
+) -> None:
     """Refuses to continue a run with another config; keys that only one of the two versions knows do not count.
 
     Of the evaluations, the one that chooses the checkpoint counts.
@@ -185,6 +196,9 @@ def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path:
         then: the config in the checkpoint, of this version of the program or an earlier one.
         now: the config of this start.
         path: the checkpoint, for the message.
+        asked: what asks to continue, for the message.
+        free: keys that may differ: of the top, or dotted.
+        advice: what to do, for the message.
 
     Raises:
         InputError: a key differs that changes what a step computes.
@@ -192,14 +206,13 @@ def check_same_experiment(then: Mapping[str, Any], now: Mapping[str, Any], path:
     earlier = read_earlier(then, str(path))
     if earlier.gone:
         raise InputError(
-            f"resume=true, but this version of the program cannot train with {earlier.gone[0]}, as {path} was; "
+            f"{asked}, but this version of the program cannot train with {earlier.gone[0]}, as {path} was; "
             "continue the run with the version that wrote it, or start a new one with another model_name"
         )
     if earlier.vanished:
         logger.warning("%s has %s, which this version does not know", path, ", ".join(earlier.vanished))
+    found = now.get("find_batch_size") and earlier.values.get("find_batch_size")  # then that number goes on
+    free = {*free, "batch_size"} if found else free
     for key, was, value in differences(choosing(earlier.values), choosing(now)):
-        if key.partition(".")[0] not in FREE_KEYS:
-            raise InputError(
-                f"resume=true, but {key} is {value!r} and was {was!r} in {path}; "
-                "set it back, or start a new run with another model_name"
-            )
+        if not any(key == name or key.startswith(f"{name}.") for name in free):
+            raise InputError(f"{asked}, but {key} is {value!r} and was {was!r} in {path}; {advice}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from config.errors import InputError
 from runs.checkpoint import check_regular, weights_digest
+from runs.written_by import check_written_by
 
 WEIGHTS_FILE = "encoder.safetensors"
 
@@ -79,7 +80,7 @@ def read_description(weights: Path, key: str) -> dict[str, Any]:
         key: what asked for it, for messages.
 
     Raises:
-        InputError: the file is missing, damaged, or holds something else.
+        InputError: the file is missing, damaged, holds something else, or a newer version of the program wrote it.
     """
     path = weights.with_suffix(".json")
     try:
@@ -92,6 +93,7 @@ def read_description(weights: Path, key: str) -> dict[str, Any]:
         raise InputError(f"{key}: {path} is damaged; copy it from the run's folder again") from error
     if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
         raise InputError(f"{key}: {path} does not describe the encoder of a run")
+    check_written_by(description, path)
     return description
 
 

@@ -15,6 +15,7 @@ from runs.checkpoint import DamagedError, load_checkpoint
 from runs.folder import RunFolder
 from runs.history import check_same_experiment
 from runs.metrics import MetricLog
+from runs.written_by import check_written_by
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     missing = [name for name in _PARTS if not isinstance(state.get(name), Mapping)]
     if missing or not isinstance(state["history"].get("step"), int):
         raise DamagedError(f"{path} is not a checkpoint of this program: it has no {missing[0] if missing else 'step'}")
+    check_written_by(state, path)
     return state
 
 

@@ -49,19 +49,22 @@ def read_carried(config: Config) -> dict[str, Any] | None:
         checkpoint = read_checkpoint(path)
     except InputError as error:
         raise InputError(f"carry_from: {error}; give the last.pt, best.pt or stage_1.pt of a run") from None
-    before = config_of(checkpoint, path)
-    for key in ("task", "encoder"):
-        was, now = getattr(before, key), getattr(config, key)
-        if was != now:
-            raise InputError(
-                f"carry_from: {path} is of {key} {was}, not {now}; encoder_checkpoint takes an encoder alone"
-            )
+    check_same_task(checkpoint, path, config, "carry_from")
     return checkpoint
 
 
-def config_of(checkpoint: Mapping[str, Any], path: Path) -> Config:
+def check_same_task(checkpoint: Mapping[str, Any], path: Path, config: Config, key: str) -> None:
+    """Raises InputError where a checkpoint, which `key` of the config asks for, is of another task or encoder."""
+    before = config_of(checkpoint, path, key)
+    for name in ("task", "encoder"):
+        was, now = getattr(before, name), getattr(config, name)
+        if was != now:
+            raise InputError(f"{key}: {path} is of {name} {was}, not {now}; encoder_checkpoint takes an encoder alone")
+
+
+def config_of(checkpoint: Mapping[str, Any], path: Path, key: str = "carry_from") -> Config:
     """The config that a checkpoint was trained with. InputError: it is not one of this program."""
-    return restore_config(checkpoint["config"], f"carry_from: {path}")
+    return restore_config(checkpoint["config"], f"{key}: {path}")
 
 
 def networks_of(task: Task, config: Config, before: Config) -> Networks:

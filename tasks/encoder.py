@@ -8,15 +8,17 @@ from typing import Any
 import torch
 
 from architecture.hierarchy import HierarchicalTransformer
+from architecture.joint_transformer import JointTransformer
 from architecture.stem import build_stem
 from architecture.torchvision_networks import FEATURE_DIM, TorchvisionNetwork
 from config.schema import Config
 from tasks.encoder_checkpoint import check_encoder_checkpoint, load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
+from tasks.joint_settings import JointSettings
 
 logger = logging.getLogger(__name__)
 
-Network = HierarchicalTransformer | TorchvisionNetwork
+Network = HierarchicalTransformer | JointTransformer | TorchvisionNetwork
 """What is trained, from normalised windows to features and tokens (an `Encoder` without its `inputs`)."""
 
 
@@ -42,7 +44,14 @@ def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalT
     return HierarchicalTransformer(
         levels,
         geometry=config.geometry,
-        stem=build_stem(numbers.stem, patch_size, stem_dim, numbers.temporal_stem, config.batchnorm_momentum),
+        stem=build_stem(
+            numbers.stem,
+            patch_size,
+            stem_dim,
+            numbers.temporal_stem,
+            config.batchnorm_momentum,
+            numbers.backbone.checkpointing,
+        ),
         stem_dim=stem_dim,
         weight_init={name: config.weight_init(name) for name in ("backbone", *levels)},
         next_token=config.task_settings.predicts_next_token,
@@ -53,10 +62,19 @@ def build_hierarchy(config: Config, isolation: str = "end2end") -> HierarchicalT
     )
 
 
+def build_joint(config: Config) -> JointTransformer:
+    """The joint space-time transformer that `config` describes, with new weights."""
+    height, width = config.frame_size
+    numbers = config.section(JointSettings).model_dump()
+    return JointTransformer(config.levels[-1], frames=config.window.length, frame_size=(height, width), **numbers)
+
+
 def build_network(config: Config) -> Network:
     """The network that `config` describes, with new weights, for training end to end."""
     if config.encoder == "hierarchical":
         return build_hierarchy(config)
+    if config.encoder == "joint":
+        return build_joint(config)
     return TorchvisionNetwork(config.encoder, config.levels[-1], config.batchnorm_momentum)
 
 
@@ -85,4 +103,6 @@ def check_start(config: Config) -> None:
 
 def feature_dim(config: Config, level: str) -> int:
     """Width of the features of `level`, for any encoder."""
-    return config.dim(level) if config.encoder == "hierarchical" else FEATURE_DIM[config.encoder]
+    if config.encoder == "hierarchical":
+        return config.dim(level)
+    return config.section(JointSettings).dim if config.encoder == "joint" else FEATURE_DIM[config.encoder]

@@ -76,6 +76,6 @@ def _read(
         left = {name: tensor for name, tensor in weights.items() if not name.startswith(classifier)}
         return encoder.network, left, []
     raise InputError(
-        f"{key}: this encoder starts from a run's encoder.safetensors, not from {path}; of other files, "
-        f"{key}_rules says what their names become"
+        f"{key}: a hierarchical or joint encoder starts from a run's encoder.safetensors, not from {path}; of other "
+        f"files, {key}_rules says what their names become"
     )

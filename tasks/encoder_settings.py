@@ -19,6 +19,9 @@ class BackboneSettings(Section):
     """The numbers of the stem, which makes patch tokens; as a level of its own where `groups` lists `backbone`."""
 
     dim: Positive = Field(description="width of the patch tokens")
+    checkpointing: bool = Field(
+        default=False, description="training computes the stem `cnn` once more in backward instead of keeping it"
+    )
     weight_init: WeightInit = Field(default="torch", description=_WEIGHT_INIT)
     pred_h_dim: Positive = Field(description="hidden width of the patches' predictors, where `groups` lists `backbone`")
 
@@ -37,6 +40,11 @@ class LevelSettings(Section):
     )
     causal_mask: bool = Field(
         default=False, description="causal attention without CLS: every token predicts the next one"
+    )
+    checkpointing: bool = Field(
+        default=False,
+        description="training keeps the inputs of blocks alone, and computes each block once more in backward: a "
+        "fraction of the memory for about a third more time",
     )
     weight_init: WeightInit = Field(default="torch", description=_WEIGHT_INIT)
     pred_h_dim: Positive = Field(description="hidden width of the level's predictors")

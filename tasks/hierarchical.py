@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -15,17 +13,20 @@ from torch import Tensor, nn
 from architecture.hierarchy import HierarchicalTransformer, Units
 from architecture.stem import patchify, unpatchify
 from config.schema import Config
+from config.section import LevelName
 from data_utils.views.views import TrainingViews, View
-from losses import patch_target, patches_of_target, summary_target
+from losses import patches_of_target
+from tasks.ascent import Ascent
 from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
 from tasks.hierarchical_settings import HierarchicalSettings
 from tasks.looks import Look, looks_of_levels, view_of
-from tasks.objective import LevelObjective, LevelView, Targets
+from tasks.objective import LevelObjective, LevelView
 from tasks.prediction_maps import ErrorMap, error_maps, predicted_inside, view_distances
-from tasks.task import Losses, ParameterGroup, StepContext, Task
+from tasks.task import Losses, ParameterGroup, StepContext, Task, evaluating
 from tasks.teacher import Following
+from tasks.unit_targets import UnitTargets
 
 
 class HierarchicalTask(Task):
@@ -91,50 +92,56 @@ class HierarchicalTask(Task):
 
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """See `Task.losses`; terms are up, down, side, invariance and those of the regulariser."""
+        return dict(self.losses_by_level(batch, step))
+
+    @property
+    def levels_share_graph(self) -> bool:
+        """Where gradient crosses levels: without isolation, or into targets."""
+        return self.settings.isolation != "strict" or not self.settings.detach_targets
+
+    def losses_by_level(self, batch: TrainingViews, step: StepContext) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """See `Task.losses_by_level`: a level is encoded when it, or the level below it, is asked for."""
         videos = dict(zip(self.looks, batch.videos, strict=True))
-        units = self._encode(self.hierarchy, videos)
-        followed = units
+        student = followed = self._ascent(self.hierarchy, videos)
         if self.teacher is not None:
-            with torch.no_grad():
-                followed = self._encode(self.teacher, videos)
-        # Targets of every look, once: a level may need those of its own view and of the other one.
-        targets = {look: self._targets(followed[look], video) for look, video in videos.items()}
+            followed = self._ascent(self.teacher, videos, gradient=False)
         # A generator per level: what is drawn for one does not depend on which others are asked for.
         limit = torch.iinfo(torch.int64).max
         seeds = torch.randint(limit, (len(self.objectives),), generator=step.generator).tolist()
-        losses: Losses = {}
+        targets: dict[Look, UnitTargets] = {}
         for (name, objective), seed in zip(self.objectives.items(), seeds, strict=True):
+            # Predicting up takes one level more than the level itself: its target is the unit above.
+            top = self._top_of(name)
+            units, predicted = student.reach(top), followed.reach(top)
+            if not targets:  # of every look, once: a level may need those of its own view and of the other one
+                targets = {look: UnitTargets(self.config, predicted[look], video) for look, video in videos.items()}
             if step.levels is None or name in step.levels:
                 views = self._views_of(name, units, targets)
-                losses[name] = objective(views, torch.Generator().manual_seed(seed), step.progress)
-        return losses
+                yield name, objective(views, torch.Generator().manual_seed(seed), step.progress)
 
-    def _encode(self, hierarchy: HierarchicalTransformer, videos: dict[Look, Tensor]) -> dict[Look, Units]:
-        """The units of every look, as far up as any level needs them; looks that go as far are one batch."""
-        names = list(self.config.groups)
+    def _top_of(self, level: str) -> LevelName:
+        """The highest level that the losses of `level` need the units of."""
+        number = list(self.objectives).index(level)
+        predicts_up = "up" in cast(LevelObjective, self.objectives[level]).predictors
+        return self.config.groups[number + predicts_up]
+
+    def _ascent(self, hierarchy: HierarchicalTransformer, videos: dict[Look, Tensor], gradient: bool = True) -> Ascent:
+        """The way of every look as far up as any level needs it."""
+        groups = self.config.groups
         height: dict[Look, int] = {}
-        for number, name in enumerate(names):
-            objective = cast(LevelObjective, self.objectives[name])
-            for look in self.looks_of_levels[name]:
-                # Predicting up takes one level more than the level itself: its target is the unit above.
-                height[look] = max(height.get(look, 0), number + ("up" in objective.predictors))
-        units: dict[Look, Units] = {}
-        for top in sorted(set(height.values())):
-            looks = [look for look in self.looks if height[look] == top]
-            video = torch.cat([videos[look] for look in looks])
-            units |= zip(looks, hierarchy.encode(video, names[top]).chunk(len(looks)), strict=True)
-        return units
+        for name, looks in self.looks_of_levels.items():
+            for look in looks:
+                height[look] = max(height.get(look, 0), groups.index(self._top_of(name)))
+        return Ascent(hierarchy, videos, height, gradient=gradient)
 
-    def _views_of(
-        self, level: str, units: dict[Look, Units], targets: dict[Look, dict[str, Targets]]
-    ) -> list[LevelView]:
+    def _views_of(self, level: str, units: dict[Look, Units], targets: dict[Look, UnitTargets]) -> list[LevelView]:
         """The views that `level` learns from: its units in each of them, and what they predict there."""
         looks = self.looks_of_levels[level]
         views = []
         for number, look in enumerate(looks):
-            aims = targets[look][level]
+            aims = targets[look].of(level)
             if self.settings.predict_across_views and len(looks) > 1:
-                across = targets[looks[1 - number]][level]
+                across = targets[looks[1 - number]].of(level)
                 # In another crop, a patch's place shows something else: patches are predicted in their own view.
                 if level == "backbone":
                     aims = replace(across, own_BUD=aims.own_BUD)
@@ -142,37 +149,6 @@ class HierarchicalTask(Task):
                     aims = replace(across, below_BME=aims.below_BME) if level == "space" else across
             views.append(LevelView(*of_level(units[look], level), aims))
         return views
-
-    def _targets(self, units: Units, video_BTCHW: Tensor) -> dict[str, Targets]:
-        """By level, what it predicts.
-
-        Args:
-            units: those that are predicted.
-            video_BTCHW: what they were made of.
-        """
-        settings = self.settings
-        target = partial(summary_target, norm=settings.target_norm, detach=settings.detach_targets)
-        beside = partial(summary_target, norm=settings.target_norm, detach=settings.detach_side_targets)
-        own = {name: target(summaries_BUD) for name, summaries_BUD in units.summaries.items()}
-        # The last state has nothing after it, and so no supervision: it is not a target.
-        above = own | {name: target(states.flatten(1, 2)[:, :-1]) for name, states in units.states.items()}
-        if settings.down_target == "pixels":
-            patch_size = self.config.section(HierarchySettings).patch_size
-            # Normalised per patch, else the loss is mostly about how bright and how contrasted a patch is.
-            patches = patch_target(patchify(video_BTCHW, patch_size)).flatten(1, 2)
-        else:
-            patches = own["backbone"] if "backbone" in own else target(units.patches_BTPD.flatten(1, 2))
-        names = list(own)
-        targets = {}
-        for number, name in enumerate(names):
-            higher = names[number + 1] if number + 1 < len(names) else None
-            lower = own[names[number - 1]] if number > 0 else None
-            # With `down_target: pixels`, the lowest `down` target cannot collapse, unlike a learned one.
-            below = patches if name == "space" else lower
-            # Both ends of `side` are units of one level, so letting gradient into both keeps levels isolated.
-            same = own[name] if settings.detach_side_targets else beside(units.summaries[name])
-            targets[name] = Targets(same, below, above[higher] if higher else None)
-        return targets
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group per level: the level, its input projection and its regulariser's projector; and its predictors."""
@@ -215,10 +191,10 @@ class HierarchicalTask(Task):
             maps = {name: error_maps(cast(LevelObjective, self.objectives[name]), view) for name, view in seen.items()}
             if views is not None and len(views.rows_B) > 1:
                 videos = dict(zip(self.looks, views.videos, strict=True))
-                units = self._encode(self.hierarchy, videos)
-                targets = {look: self._targets(units[look], video) for look, video in videos.items()}
+                units = self._ascent(self.hierarchy, videos).reach(self.config.groups[-1])
+                targets = {look: UnitTargets(self.config, units[look], video) for look, video in videos.items()}
                 for name, looks in self.looks_of_levels.items():
-                    own = [targets[look][name].own_BUD for look in looks]
+                    own = [targets[look].of(name).own_BUD for look in looks]
                     maps[name] += view_distances(cast(LevelObjective, self.objectives[name]), own)
             return maps
 
@@ -240,21 +216,11 @@ class HierarchicalTask(Task):
     def _views_as_they_are(self, video_BTCHW: Tensor) -> dict[str, LevelView]:
         """By level, windows without augmentation, which predict units of their own view."""
         units = self.hierarchy.encode(video_BTCHW)
-        aims = self._targets(units if self.teacher is None else self.teacher.encode(video_BTCHW), video_BTCHW)
-        return {name: LevelView(*of_level(units, name), aims[name]) for name in self.objectives}
+        predicted = units if self.teacher is None else self.teacher.encode(video_BTCHW)
+        aims = UnitTargets(self.config, predicted, video_BTCHW)
+        return {name: LevelView(*of_level(units, name), aims.of(name)) for name in self.objectives}
 
 
 def of_level(units: Units, name: str) -> tuple[Tensor, Tensor | None]:
     """The summaries [B, U, D] of level `name` and, where it is causal, its states [B, M, D] in the order of time."""
     return units.summaries[name], units.states[name].flatten(1, 2) if name in units.states else None
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """`module` in evaluation mode, and afterwards in the one that it was in."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)

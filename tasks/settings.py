@@ -27,6 +27,11 @@ class TaskSettings(Section, ABC):
     learns_classes: ClassVar[bool] = False
     """Whether it trains a classifier of its own, which needs labels."""
 
+    @property
+    def copies(self) -> int:
+        """Clips that a step makes of each window; more than 1 where copies of it are trained on as windows are."""
+        return 1
+
     @abstractmethod
     def build(self, config: Config, train: Catalog) -> Task:
         """The task with its initial weights, on the CPU.

@@ -8,6 +8,7 @@ from pydantic import Field, create_model
 
 from config.section import Section
 from tasks.hierarchical_settings import HierarchicalSettings
+from tasks.masked_settings import MaskedSettings
 from tasks.settings import TaskSettings
 from tasks.supervised_settings import SupervisedSettings
 from tasks.svt_settings import SVTSettings
@@ -18,6 +19,7 @@ TASKS: dict[str, type[TaskSettings]] = {
     "supervised": SupervisedSettings,
     "vicreg": VICRegSettings,
     "svt": SVTSettings,
+    "masked": MaskedSettings,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from tasks.prediction_maps import ErrorMap
 
 Losses = dict[str, dict[str, Tensor]]
-"""Weighted scalar losses by level and term; the trainer runs one backward over their sum."""
+"""Weighted scalar losses by level and term; the trainer moves along the gradient of their sum."""
+
+
+SHOWN, MEANS = "shown", "means of\nthe patches"  # rows of a figure
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,19 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """The losses of one batch, by name of parameter group and term."""
+
+    @property
+    def levels_share_graph(self) -> bool:
+        """Whether backward through one group's losses uses up what another's need; no matter for a single group."""
+        return True
+
+    def losses_by_level(self, batch: TrainingViews, step: StepContext) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What `losses` gives, one parameter group after the other, each computed when it is asked for.
+
+        Where levels share no graph, backward through one of them may run before the next is computed, which then does
+        not add to its memory.
+        """
+        yield from self.losses(batch, step).items()
 
     @abstractmethod
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
@@ -146,3 +163,29 @@ class Task(nn.Module, ABC):
         """
         del video_BTCHW
         return None
+
+    def pixels_beside(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
+        """What the figure of `predicted_pixels` shows beside the prediction, by the name of its row.
+
+        Runs in evaluation mode and without gradient, and leaves the task as it was.
+
+        Args:
+            video_BTCHW: normalised windows, those that `predicted_pixels` was asked for.
+
+        Returns:
+            `SHOWN`, what was shown, and `MEANS`, the prediction with nothing but the means of the patches: [B, T, C, H,
+            W] each, nan where there is nothing. {} where all was shown.
+        """
+        del video_BTCHW
+        return {}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """`module` in evaluation mode, and afterwards in the one that it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

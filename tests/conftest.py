@@ -47,6 +47,10 @@ hierarchy:
     {dim: 24, layers: 1, heads: 2, head_dim: 8, mlp_dim: 24, dropout: 0.0, pred_h_dim: 16, weight_init: torch,
     stochastic_depth: 0.0, causal_mask: false}
 
+joint:
+  {patch_size: 8, tubelet: 2, dim: 16, layers: 2, heads: 2, mlp_dim: 24, positions: 3d, cls_token: false,
+  features: mean, norm: layer, mlp: gelu, qkv_bias: true, layer_scale: null, drop_path: 0.0}
+
 frame_size: [16, 24]
 load_size: null
 eval_crop: centre
@@ -86,6 +90,15 @@ hierarchical:
 supervised: {augment: false}
 vicreg: {proj_dim: 18, invariance: 25.0, variance: 25.0, covariance: 1.0}
 svt: {out_dim: 22, hidden_dim: 26, bottleneck_dim: 18, local_views: 1}
+masked:
+  mask: random
+  mask_ratio: 0.5
+  repeats: 1
+  augment: true
+  normalise: patch
+  undo_normalisation: false
+  isolation: strict
+  decoder: {dim: 12, layers: 1, heads: 2, mlp_dim: 20, positions: 3d, norm: layer, mlp: gelu, qkv_bias: true}
 
 optimizer: {name: adamw, lr: 0.001, weight_decay: 0.1, betas: [0.9, 0.95]}
 scheduler: {name: cosine, warmup: 0.25, final_lr: 0.1}

@@ -166,5 +166,5 @@ def figures(reports: list[StepReport]) -> list[Any]:
 
 def patch_losses(monkeypatch: pytest.MonkeyPatch, task: Task, change: Callable[[Losses], Losses]) -> None:
     """Puts `change` between a task and its trainer."""
-    original = task.losses
-    monkeypatch.setattr(task, "losses", lambda *arguments: change(original(*arguments)))
+    original = task.losses_by_level
+    monkeypatch.setattr(task, "losses_by_level", lambda *arguments: iter(change(dict(original(*arguments))).items()))

@@ -9,6 +9,8 @@ from torch import nn
 
 from architecture.blocks import Block
 from architecture.hierarchy import HierarchicalTransformer
+from architecture.joint_transformer import JointTransformer
+from architecture.vit_blocks import ViTBlock
 from config.errors import InputError
 
 
@@ -45,10 +47,13 @@ def _set_drop_path(network: nn.Module, level: str, rate: float) -> None:
     Raises:
         InputError: the network has no blocks to skip.
     """
-    if isinstance(network, HierarchicalTransformer):
-        names = list(network.levels)
-        below = names[: names.index(level) + 1] if level in names else []
-        blocks = [block for name in below for block in network.levels[name].modules() if isinstance(block, Block)]
+    if isinstance(network, HierarchicalTransformer | JointTransformer):
+        modules = network.modules()
+        if isinstance(network, HierarchicalTransformer):
+            names = list(network.levels)
+            below = names[: names.index(level) + 1] if level in names else []
+            modules = (module for name in below for module in network.levels[name].modules())
+        blocks = [module for module in modules if isinstance(module, Block | ViTBlock)]
         for number, block in enumerate(blocks, start=1):
             block.skip = rate * number / len(blocks)
         return

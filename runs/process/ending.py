@@ -13,11 +13,14 @@ import torch
 
 from config.errors import InputError
 from runs.folder import RunFolder
+from runs.process.determinism import without_deterministic_form
+from runs.process.device_errors import failure_of_the_gpu, is_out_of_memory
 from runs.process.signals import Ended
 
 logger = logging.getLogger(__name__)
 
 _LESS_MEMORY = "end what else uses it, or start anew with a smaller batch_size and a larger num_iters_grad_accum"
+_WITHOUT_GPU = "if nvidia-smi shows the GPU no more, the machine has to be started anew, or another one taken"
 
 
 @contextmanager
@@ -30,7 +33,8 @@ def before_an_error(save: Callable[[], None]) -> Iterator[None]:
             with _deaths_of_children_ignored():
                 save()
         except Exception as second:
-            logger.warning("what was reached since the last checkpoint could not be saved: %s", second)
+            text = " ".join(str(second).split())
+            logger.warning("what was reached since the last checkpoint could not be saved: %s", text)
         raise
 
 
@@ -84,10 +88,14 @@ def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:
 def _known_cause(error: BaseException) -> str | None:
     """Explains errors that come from the machine, and what helps; None for all others."""
     text = str(error)
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"the GPU's memory is full: {_LESS_MEMORY}"
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
-        return f"the memory is full: {_LESS_MEMORY}"
+    if is_out_of_memory(error):
+        whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory"
+        less = "; ".join(getattr(error, "__notes__", [])) or _LESS_MEMORY
+        return f"{whose} is full: {less}"
+    if failure := failure_of_the_gpu(error):
+        return f"the GPU has failed ({failure}); {_WITHOUT_GPU}"
+    if operation := without_deterministic_form(error):
+        return f"deterministic=true, but {operation} has no deterministic form here; deterministic=false goes without"
     if _is_of_a_dead_worker(error):
         return (
             f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "

@@ -44,10 +44,10 @@ class MemoryWatch:
 
     def _look(self) -> None:
         own = psutil.Process()
-        self._peak = max(self._peak, sum(_bytes_of(process) for process in [own, *own.children(recursive=True)]))
+        self._peak = max(self._peak, sum(bytes_of(process) for process in [own, *own.children(recursive=True)]))
 
 
-def _bytes_of(process: psutil.Process) -> int:
+def bytes_of(process: psutil.Process) -> int:
     """Proportional set size; 0 of a process that has ended."""
     try:
         return int(process.memory_full_info().pss)

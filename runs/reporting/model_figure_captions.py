@@ -32,8 +32,9 @@ MODEL_FIGURE_CAPTIONS: dict[ModelFigure, tuple[str, str]] = {
         "is known.",
     ),
     "predicted_pixels": (
-        "What frames predict of their own pixels",
-        "Predictions have no mean and no contrast of their own: both are those of the true patch. So compare "
+        "Predicted pixels",
+        "What frames predict of their own pixels; of a masked autoencoder what it was shown, and how it completes "
+        "that. Predictions have no mean and no contrast of their own: both are those of the true patch. So compare "
         "them with the last row, which has the means alone.",
     ),
     "nearest_videos": (

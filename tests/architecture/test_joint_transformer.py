@@ -54,7 +54,7 @@ def test_published_sizes() -> None:
 @pytest.mark.parametrize("cls", [False, True])
 def test_shown_tokens_are_those_of_a_window_that_has_no_others(positions: str, cls: bool) -> None:
     network, video = make(positions=positions, cls_token=cls), make_video()
-    keep = draw_mask("random", network.grid, 0.5, 0, 0, torch.arange(2)).keep_BK
+    keep = draw_mask("random", network.grid, 0.5, (0, 0), torch.arange(2)).keep_BK
     whole = network.embed(video)
     assert torch.allclose(network.embed(video, keep), take(whole, keep), atol=1e-6)
     hidden = video.clone()

@@ -30,7 +30,7 @@ def test_the_published_decoder_and_head_have_8_million_weights() -> None:
 
 
 def test_every_shown_token_stands_at_its_place_and_the_hidden_one_elsewhere() -> None:
-    decoder, mask = make(), draw_mask("random", GRID, 0.5, 0, 0, torch.arange(3))
+    decoder, mask = make(), draw_mask("random", GRID, 0.5, (0, 0), torch.arange(3))
     tokens = make_tokens(mask.keep_BK.shape[1])
     without_positions = decoder.whole(tokens, mask.keep_BK, 12) - decoder.positions.table_ND
     torch.testing.assert_close(take(without_positions, mask.keep_BK), decoder.project(tokens))
@@ -39,14 +39,14 @@ def test_every_shown_token_stands_at_its_place_and_the_hidden_one_elsewhere() ->
 
 
 def test_the_order_of_shown_tokens_does_not_matter() -> None:
-    decoder, mask = make(), draw_mask("random", GRID, 0.5, 0, 0, torch.arange(3))
+    decoder, mask = make(), draw_mask("random", GRID, 0.5, (0, 0), torch.arange(3))
     tokens, order = make_tokens(6), torch.tensor([3, 1, 5, 0, 2, 4])
     one, other = decoder(tokens, mask.keep_BK, 12), decoder(tokens[:, order], mask.keep_BK[:, order], 12)
     torch.testing.assert_close(one, other)
 
 
 def test_what_is_asked_is_what_all_have_there() -> None:
-    decoder, mask = make(), draw_mask("random", GRID, 0.5, 0, 0, torch.arange(3))
+    decoder, mask = make(), draw_mask("random", GRID, 0.5, (0, 0), torch.arange(3))
     tokens, beside = make_tokens(6), torch.randn(3, 1, 8)
     whole = decoder(tokens, mask.keep_BK, 12, beside_BLD=beside)
     assert whole.shape == (3, 12, 7)
@@ -56,5 +56,5 @@ def test_what_is_asked_is_what_all_have_there() -> None:
 
 
 def test_an_image_takes_the_first_places_of_a_decoder_of_videos() -> None:
-    decoder, mask = make(), draw_mask("random", (1, 2, 3), 0.5, 0, 0, torch.arange(3))
+    decoder, mask = make(), draw_mask("random", (1, 2, 3), 0.5, (0, 0), torch.arange(3))
     assert decoder(make_tokens(3), mask.keep_BK, 6).shape == (3, 6, 7)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.ops import Conv3dNormActivation
 
 from architecture.stem import ConvStem, PatchStem, build_stem, patchify
 
@@ -124,3 +126,52 @@ def test_the_statistics_of_a_cnn_settle_within_fifty_steps(momentum: float, sett
             trained = stem.train()(video)
         error = stem.eval()(video) - trained
     assert (error.square().mean() < 0.01 * trained.var()).item() == settles
+
+
+def as_before(temporal: bool) -> nn.Sequential:
+    """The layers as earlier versions had them, by 3-D convolutions alone; their state_dicts are those of old runs."""
+    conv = partial(Conv3dNormActivation, norm_layer=partial(nn.BatchNorm3d, momentum=0.1))
+    over_time = partial(conv, kernel_size=(3, 1, 1)) if temporal else lambda *_: nn.Identity()
+    return nn.Sequential(
+        conv(3, 64, kernel_size=(1, 7, 7), stride=(1, 2, 2)),
+        over_time(64, 64),
+        nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
+        conv(64, 64, kernel_size=1),
+        conv(64, 192, kernel_size=(1, 3, 3)),
+        over_time(192, 192),
+        nn.MaxPool3d((1, 3, 3), stride=1, padding=(0, 1, 1)),
+    )
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_cnn_takes_the_weights_of_earlier_runs_and_computes_what_it_did(temporal: bool, training: bool) -> None:
+    stem = build_stem("cnn", 8, 10, temporal, 0.1)
+    torch.manual_seed(1)
+    before = as_before(temporal)
+    torch.manual_seed(1)
+    again = build_stem("cnn", 8, 10, temporal, 0.1).state_dict()
+    assert all(torch.equal(value, again[f"layers.{name}"]) for name, value in before.state_dict().items())
+    video = torch.randn(2, 3, 3, 16, 24)
+    for _ in range(2):
+        before(video.transpose(1, 2))
+    assert isinstance(stem, ConvStem)
+    stem.layers.load_state_dict(before.state_dict())
+    for layers in (stem.layers, before):
+        layers.train(training)
+    found, wanted = stem._convolved(video), before(video.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(stem.layers.state_dict()[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_cnn_that_is_computed_once_more_has_the_same_gradients_and_moves_its_statistics_once() -> None:
+    results = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        stem = build_stem("cnn", 8, 10, False, 0.1, checkpointing)
+        video = torch.randn(2, 3, 3, 16, 24)
+        (stem(video) * torch.arange(10)).sum().backward()
+        results.append([*(p.grad for p in stem.parameters()), *stem.state_dict().values()])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    assert int(stem.state_dict()["layers.0.1.num_batches_tracked"]) == 1

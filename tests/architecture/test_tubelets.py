@@ -3,15 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from architecture.geometry import tubelet_grid
 from architecture.stem import patchify
-from architecture.tubelets import from_tubelets, grid_of, take, to_tubelets
+from architecture.tubelets import from_tubelets, take, to_tubelets
 
 
 @pytest.mark.parametrize("tubelet", [1, 2, 3])
 def test_tubelets_can_be_put_together_again(tubelet: int) -> None:
     video = torch.randn(2, 6, 3, 8, 12)
     tubelets = to_tubelets(video, tubelet, 4)
-    grid = grid_of(6, (8, 12), tubelet, 4)
+    grid = tubelet_grid(6, (8, 12), tubelet, 4)
     assert tubelets.shape == (2, grid[0] * grid[1] * grid[2], 4 * 4 * 3 * tubelet)
     assert torch.equal(from_tubelets(tubelets, grid, tubelet, 4), video)
 
@@ -27,7 +28,7 @@ def test_the_order_is_time_row_column_and_pixels_by_row_column_frame_channel() -
 def test_an_image_is_repeated_until_it_fills_a_tubelet() -> None:
     image = torch.randn(2, 1, 3, 8, 8)
     assert torch.equal(to_tubelets(image, 2, 4), to_tubelets(image.repeat(1, 2, 1, 1, 1), 2, 4))
-    assert grid_of(1, (8, 8), 2, 4) == (1, 2, 2)
+    assert tubelet_grid(1, (8, 8), 2, 4) == (1, 2, 2)
 
 
 def test_tokens_are_taken_by_number() -> None:

@@ -84,6 +84,8 @@ def test_the_name_rule_holds_in_a_step(load: Load) -> None:
     assert first.optimizer.model_dump() == {
         "name": "sgd",
         "lr": 0.1,
+        "base_lr": None,
+        "nominal_batch": 256,
         "weight_decay": 0.0,
         "final_weight_decay": None,
         "momentum": 0.9,

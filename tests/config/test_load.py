@@ -78,6 +78,8 @@ def test_later_wins_key_by_key(tmp_path: Path) -> None:
     assert {key: label for key, label in loaded.source.items() if key.startswith(("optimizer", "batch_size"))} == {
         "optimizer.name": "train_config.yaml",
         "optimizer.final_weight_decay": "default",
+        "optimizer.base_lr": "default",
+        "optimizer.nominal_batch": "default",
         "optimizer.lr": "command line",
         "optimizer.weight_decay": path,
         "optimizer.betas": "train_config.yaml",

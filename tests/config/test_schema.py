@@ -74,7 +74,7 @@ NO_INVARIANCE = [f"hierarchical.loss_weights.{level}.invariance=0.0" for level i
         (
             ["encoder=s3d"],
             "encoder and task disagree: s3d has no levels for hierarchical; encoder=hierarchical would fit, "
-            "or task=supervised or task=vicreg",
+            "or task=supervised or task=vicreg or task=svt",
         ),
         (
             ["encoder=s3d", "task=vicreg", "window.length=4"],

@@ -17,6 +17,7 @@ from data_utils.catalog.catalog import Catalog
 from protocols.encoded import EncodedData
 from runs.reporting.drawing import DPI
 from tasks.hierarchical import HierarchicalTask
+from tasks.task import Task
 
 MakeConfig = Callable[..., Config]
 HOSTILE = ["$\\frac$", "<b>\x07 & </script>", "\u4e2d\u6587 " * 12, "Ba$$in " * 20]
@@ -28,7 +29,7 @@ def make_task(config: Config) -> HierarchicalTask:
     return HierarchicalTask(config).eval()
 
 
-def seen_by(task: HierarchicalTask, catalogs: dict[str, Catalog], config: Config, folder: Path) -> EncodedData:
+def seen_by(task: Task, catalogs: dict[str, Catalog], config: Config, folder: Path) -> EncodedData:
     bad = BadVideos(folder / "bad_videos.csv", total=48, max_share=0.5, dataset="videos")
     return EncodedData(task.encoder, "digits", catalogs, config, torch.device("cpu"), bad)
 

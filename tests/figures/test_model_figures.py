@@ -17,12 +17,14 @@ from data_utils.catalog.catalog import Catalog
 from data_utils.video_files.decoding import VideoError
 from figures.attention import draw_attention
 from figures.model_figures import model_drawings
+from figures.predicted_pixels import draw_predicted_pixels
 from figures.prediction_errors import draw_prediction_errors
 from figures.sampled_windows import Frames, sampled_windows
 from figures.token_colours import component_colours, draw_token_colours
 from figures.windows import FirstWindows
 from protocols.encoded import EncodedData
 from protocols.evaluation import EvaluationData, plan_evaluations
+from tasks import build_task
 from tasks.encoder import build_network
 from tasks.hierarchical import HierarchicalTask
 from tests.figures.model_runs import HOSTILE, MakeConfig, make_task, seen_by, texts_overlap
@@ -124,6 +126,43 @@ def test_other_hierarchies_are_drawn(
     for draw in model_drawings(replace(run, encoded=data), run.read, tmp_path).values():
         draw()
     assert {name: texts_overlap(fig) for name, fig in drawn.items()} == {name: [] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("encoder=joint",), ("attention", "token_colours", "predicted_pixels")),
+        (("encoder=joint", "joint.cls_token=true", "joint.features=cls"), ("attention",)),
+        (
+            (
+                *("encoder=joint", "window.length=1", "hierarchy.frames_per_clip=1"),
+                *("groups=[backbone,space]", "masked.normalise=patch_channel", "masked.undo_normalisation=true"),
+            ),
+            ("attention", "token_colours", "predicted_pixels"),
+        ),
+        (("encoder=hierarchical",), ("predicted_pixels",)),
+    ],
+)
+def test_masked_autoencoders_are_drawn(
+    options: tuple[str, ...],
+    names: tuple[str, ...],
+    tiny_config: MakeConfig,
+    tiny_catalogs: dict[str, Catalog],
+    tmp_path: Path,
+    drawn: dict[str, Figure],
+) -> None:
+    config = tiny_config("task=masked", *options, root=tiny_catalogs["test"].root)
+    torch.manual_seed(0)
+    task = build_task(config, tiny_catalogs["train"])
+    data = seen_by(task, tiny_catalogs, config, tmp_path)
+    sampled = sampled_windows(data, "test", 5)
+    draw_attention(sampled, task.encoder, tmp_path)
+    draw_token_colours(sampled, task.encoder, 0, tmp_path)
+    draw_predicted_pixels(task, sampled, config, tmp_path)
+    assert set(names) <= set(drawn)
+    assert {name: texts_overlap(fig) for name, fig in drawn.items()} == {name: [] for name in drawn}
+    rows = [label for part in drawn["predicted_pixels"].subfigs for label in (ax.get_ylabel() for ax in part.axes)]
+    assert rows[:4] == ["true", "shown", "predicted", "means of\nthe patches"]
 
 
 def test_windows_are_those_of_evaluation_and_unreadable_videos_are_left_out(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from architecture.hierarchy import Units
+from architecture.hierarchy import Reached, Units
 from config.schema import Config
 from losses import mse
 from tasks.hierarchical import HierarchicalTask
 from tasks.objective import Targets
+from tasks.unit_targets import UnitTargets
 from tests.tasks.hierarchical_cases import (
     EMA,
     NONE,
@@ -53,6 +55,13 @@ def fake_units(config: Config) -> Units:
     return Units(patches, summaries, states)
 
 
+def climb(units: Units) -> Iterator[Reached]:
+    """These units as an encoder gives them, level by level."""
+    for level, summaries_BUD in units.summaries.items():
+        tokens = units.patches_BTPD if level == "backbone" else units.states.get(level, summaries_BUD)
+        yield Reached(level, summaries_BUD, tokens, is_causal=level in units.states)
+
+
 def numbers(units: Tensor | None) -> list[int]:
     assert units is not None
     return [int(number) for number in units[1, :, -1]]
@@ -63,7 +72,7 @@ def test_every_level_gets_its_neighbours_in_the_order_of_time(
 ) -> None:
     config = make_config(tiny_config, "b3", ("time",), (NONE, STEM), "target_norm=none")
     task, units = make_task(config), fake_units(config)
-    monkeypatch.setattr(task.hierarchy, "encode", lambda video, last: units)
+    monkeypatch.setattr(task.hierarchy, "climb", lambda *_: climb(units))
     found = targets_of(task, make_batch(task, 2))
     assert [numbers(targets.own_BUD) for targets in found.values()] == [
         list(range(36)),
@@ -86,13 +95,13 @@ def test_the_state_before_a_unit_knows_nothing_of_it(tiny_config: MakeConfig) ->
     options = (NONE, "target_norm=none", "architecture_time.dropout=0.0")
     task = make_task(make_config(tiny_config, "2", ("time",), options))
     video = make_video()
-    before = task._targets(task.hierarchy.encode(video), video)["space"].above_BVF
+    before = UnitTargets(task.config, task.hierarchy.encode(video), video).of("space").above_BVF
     assert before is not None
     assert before.shape[1] == 5
     for frame in range(6):
         changed = video.clone()
         changed[:, frame] += 1
-        after = task._targets(task.hierarchy.encode(changed), changed)["space"].above_BVF
+        after = UnitTargets(task.config, task.hierarchy.encode(changed), changed).of("space").above_BVF
         assert after is not None
         for unit in range(1, 6):  # its target is number unit - 1
             assert torch.equal(after[:, unit - 1], before[:, unit - 1]) == (frame > unit - 1)
@@ -119,8 +128,9 @@ def test_the_lowest_down_target_is_the_pixels_or_the_token_of_the_same_patch(
 
 def assert_targets(found: dict[str, Targets], task: HierarchicalTask, units: Units, video: Tensor) -> None:
     """`found` are those that `units` of `video` make."""
-    for level, expected in task._targets(units, video).items():
-        for name, tensor in vars(expected).items():
+    expected = UnitTargets(task.config, units, video)
+    for level in task.config.groups:
+        for name, tensor in vars(expected.of(level)).items():
             if tensor is not None:
                 torch.testing.assert_close(getattr(found[level], name), tensor, rtol=1e-4, atol=1e-5)
 
@@ -233,7 +243,7 @@ def test_prediction_errors_are_those_of_the_models_own_units_in_evaluation_mode(
     errors = task.prediction_errors(video, torch.Generator().manual_seed(0))
     task.eval()
     units = task.hierarchy.encode(video)
-    targets = task._targets(units, video)["time"]
+    targets = UnitTargets(task.config, units, video).of("time")
     assert targets.above_BVF is not None
     prediction = objective_of(task, "time").predictors["up"](units.summaries["time"])
     target = targets.above_BVF.expand(-1, 3, -1)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from architecture.hierarchy import HierarchicalTransformer
 from losses import mse
 from tasks.hierarchical import HierarchicalTask
 from tasks.looks import Look
 from tasks.objective import Targets
+from tasks.unit_targets import UnitTargets
 from tests.architecture.test_information import influence, seen_frames, within_video
 from tests.tasks.hierarchical_cases import (
     ALIKE,
@@ -42,7 +42,7 @@ LEVELS = ("backbone", "space", "time", "clip")
 def encode(task: HierarchicalTask, pixels: Tensor) -> dict[Look, dict[str, Tensor]]:
     """The summaries of every look, from the pixels of all looks one after another: [looks * B, T, C, H, W]."""
     videos = dict(zip(task.looks, pixels.chunk(len(task.looks)), strict=True))
-    units = task._encode(task.hierarchy, videos)
+    units = task._ascent(task.hierarchy, videos).reach(task.config.groups[-1])
     return {look: units[look].summaries for look in task.looks}
 
 
@@ -101,23 +101,17 @@ def test_a_leak_between_views_would_be_seen(tiny_config: MakeConfig) -> None:
 # ------------------------------------------------------------------------------------------- how far up
 
 
-def test_a_look_is_encoded_as_far_up_as_a_level_needs_it(
-    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_is_encoded_as_far_up_as_a_level_needs_it(tiny_config: MakeConfig) -> None:
     task = make_task(make_config(tiny_config, "b3", (), (VICREG, VIEWS_BY_LEVEL, ALIKE))).eval()
     as_it_is, weak, weak_2, strong, strong_2 = task.looks
-    calls: list[tuple[int, str | None]] = []
-    original = HierarchicalTransformer.encode
-
-    def counted(self: HierarchicalTransformer, video: Tensor, last: str | None = None) -> object:
-        calls.append((len(video), last))
-        return original(self, video, last)
-
-    monkeypatch.setattr(HierarchicalTransformer, "encode", counted)
+    windows: list[int] = []
+    modules = [task.hierarchy.stem, *task.hierarchy.levels.values()]
+    handles = [m.register_forward_hook(lambda _, given, __: windows.append(len(given[0]))) for m in modules]
     pixels = make_pixels(task)
     found = encode(task, pixels)
-    assert calls == [(2, "space"), (2, "time"), (6, "clip")]  # those that go as far are one batch
-    monkeypatch.undo()
+    assert windows == [10, 10, 8, 6]  # those that go as far are one batch
+    for handle in handles:
+        handle.remove()
     heights = {as_it_is: 2, weak_2: 3, weak: 4, strong: 4, strong_2: 4}
     assert {look: tuple(summaries) for look, summaries in found.items()} == {
         look: LEVELS[:height] for look, height in heights.items()
@@ -160,14 +154,14 @@ def test_predictions_cross_views_and_those_of_patches_do_not(
         batch = make_batch(task)
         followed = task.hierarchy if task.teacher is None else task.teacher
         expected = {  # one by one, all the way up
-            look: task._targets(followed.encode(video), video)
+            look: UnitTargets(task.config, followed.encode(video), video)
             for look, video in zip(task.looks, batch.videos, strict=True)
         }
         for level, found in views_of(task, batch).items():
             looks = task.looks_of_levels[level]
             assert len(found) == 2
             for number, view in enumerate(found):
-                own, other = expected[looks[number]][level], expected[looks[1 - number]][level]
+                own, other = expected[looks[number]].of(level), expected[looks[1 - number]].of(level)
                 for field in ("own_BUD", "below_BME", "above_BVF"):
                     of_patches = (level, field) in {("backbone", "own_BUD"), ("space", "below_BME")}
                     wanted, unwanted = (other, own) if across and not of_patches else (own, other)

@@ -135,7 +135,7 @@ for encoder in ("hierarchical", "s3d"):
 page = describe()
 for words in ("| `hierarchical.loss.scale` (`name: quartic`)", "| `push` |", "### `task: brightness`"):
     assert words in page, words
-for wrong, hint in (("brightness.faktor=1", "did you mean brightness.factor?"), ("task=brightnes", "'brightness' or")):
+for wrong, hint in (("brightness.faktor=1", "did you mean brightness.factor?"), ("task=brightnes", "'brightness'")):
     try:
         load_config("quickstart", [wrong])
     except Exception as error:

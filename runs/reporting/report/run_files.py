@@ -13,6 +13,7 @@ from runs.folder import RunFolder
 from runs.metrics import MetricLog
 from runs.reporting.report.config_changes import flat
 from runs.results import Result, primary, results_of
+from runs.written_by import check_written_by
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,20 @@ class RunFiles:
 
     @classmethod
     def read(cls, root: Path) -> RunFiles:
-        """Reads a run. InputError: it is not the folder of a run, or a file is damaged."""
+        """Reads a run. InputError: it is not the folder of a run, or damaged, or of a newer version of the program."""
         run = RunFolder(root)
         if not root.is_dir():
             raise InputError(f"{root} is not a folder; give the folder of a run, such as outputs/quickstart")
         if not run.config.is_file() or not run.metrics.is_file():
             raise InputError(f"{root} is not the folder of a run: it lacks config.yaml or metrics.jsonl")
+        environment = _read_json(run.environment)
+        check_written_by(environment, run.environment)
         try:
             config_yaml = run.config.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {run.config}: {error}") from None
         records = MetricLog.read(run.metrics)
-        return cls(run, config_yaml, _read_json(run.environment), records, _read_json(run.summary))
+        return cls(run, config_yaml, environment, records, _read_json(run.summary))
 
     @property
     def config(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ PROGRAM = """
 import json, os, time
 from contextlib import contextmanager
 import psutil
-from runs.process.memory import MemoryWatch, _bytes_of
+from runs.process.memory import MemoryWatch, bytes_of
 
 SIZE = 200_000_000
 found = {}
@@ -44,7 +44,7 @@ with MemoryWatch(seconds=3600) as watch:
     with child_with_memory(SIZE), child_with_memory(SIZE) as child:
         found["own"] = watch.peak_mb - before
     found["stays"] = watch.peak_mb - before
-found["ended"] = _bytes_of(child)
+found["ended"] = bytes_of(child)
 print(json.dumps(found))
 """
 
