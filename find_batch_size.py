@@ -18,6 +18,7 @@ from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.batches.loader import Batch, Loader
 from experiment import Experiment
+from parallel.group import joined
 from runs.process.atomic import write_text
 from runs.process.device_errors import is_out_of_memory
 from runs.process.free_memory import free_memory
@@ -63,6 +64,8 @@ def with_batch_size_that_fits(experiment: Experiment, task: Task) -> Experiment:
     with torch.random.fork_rng(devices=devices):
         trials = Trials(task, config, *_first_windows(experiment, task), experiment.device)
         found = largest(trials.fits, config.batch_size, trials.most)
+    # A step of one process was tried, and a batch is divided among all of them.
+    found = min(found * joined().size, trials.most)
     if not found:
         raise InputError(
             f"find_batch_size: the memory that is free ({_megabytes(trials.limit)}) does not take a step with a single "

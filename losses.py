@@ -260,9 +260,9 @@ def visreg(
         eps: least std that is divided by; it bounds the gradient of `shape` for collapsed vectors. The paper has none.
     """
     vectors_ND = batch_statistics.gathered(vectors_ND.float())  # quantiles need the order of all of them
-    mean_D = batch_statistics.mean(vectors_ND)
+    mean_D = vectors_ND.mean(dim=0)
     centred_ND = vectors_ND - mean_D
-    std_D = batch_statistics.std(centred_ND)
+    std_D = centred_ND.std(dim=0, correction=0)
     projected_NS = _random_projections(centred_ND / std_D.detach().clamp(min=eps), num_slices, generator)
     rank_N = torch.arange(1, len(vectors_ND) + 1, device=vectors_ND.device)
     quantile_N = torch.special.ndtri(rank_N / (len(vectors_ND) + 1))

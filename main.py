@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from config.command_line import end_without_experiment, read_command_line, split_visualize
+from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
     TrainingProgress,
@@ -26,8 +28,11 @@ if __name__ == "__main__":
     # Before the imports below: they take seconds, and they start the threads that compute.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
     give_caches_a_place()
-    with lasting_output():
-        end_without_experiment()
+    if is_follower():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process): the first one tells what goes on
+    else:
+        with lasting_output():
+            end_without_experiment()
 
 import torch
 
@@ -54,9 +59,10 @@ from experiment import Experiment, describe_run, open_experiment
 from figures.command import draw
 from figures.kept_features import keep_features
 from figures.request import read_draw_request
-from figures.windows import FirstWindows
 from find_batch_size import keep_found_sizes, with_batch_size_that_fits
+from followers import EndRequest, EpochRequest, TrainRequest, ended_by, follow, joined_with, stops
 from monitors import end_run_on_alarms
+from parallel.group import joined
 from protocols.embedded_videos import embed_videos
 from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
@@ -70,7 +76,7 @@ from runs.metrics import MetricLog
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
-from runs.process.ending import before_an_error, ending
+from runs.process.ending import before_an_error
 from runs.process.environment import device_name
 from runs.process.memory import MemoryWatch
 from runs.process.seeds import seed_everything
@@ -93,7 +99,10 @@ from tasks.encoder import check_start
 from tasks.starting import check_other_run, start_from_other_run
 from tasks.task import Task
 from train import Trainer, training_loader
-from visualization import DrawnRun, draw_figures
+
+if TYPE_CHECKING:  # figures take a second to import, which the first step need not wait for
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                group = joined_with(loaded)
+                if group.rank:
+                    return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
@@ -125,11 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     Tracking(loaded.config, run) as tracking,
                     deterministic(loaded.config.deterministic),
                 ):
-                    return run_experiment(loaded, run, lock, memory, tracking)
+                    status = run_experiment(loaded, run, lock, memory, tracking)
+                    joined().leave(EndRequest(status))
+                    return status
         except (Exception, KeyboardInterrupt) as error:
-            status, line = ending(error, run)
-            print(line, file=sys.stderr)
-            return status
+            return ended_by(error, run)
         finally:
             if run is not None:
                 run.discard_if_unused()
@@ -196,11 +208,14 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
         at_init = initial_task(experiment.config, experiment.catalogs, device, pretrained=False).encoder
         test = final_test(task, at_init, experiment.plan, device)
         write_predictions(run.predictions, test.predictions, experiment.plan.catalogs("test"))
+        joined().leave(EndRequest(0))  # what is left is for one process
 
     records = MetricLog.read(run.metrics)
     summary = summarise(experiment, history, test, records) | {"chosen": chosen}
     summary |= stages_told(history, experiment.config, chosen, run)
     publish(experiment, summary, records, seconds_before)  # before the figures, so that none of them can cost it
+    from visualization import draw_figures
+
     summary["failed_figures"] = draw_figures(drawn_run(experiment, task, test), records, run.figures)
     publish(experiment, summary, records, seconds_before)
     tracking.results(summary, lambda: embed_videos(test.split, experiment.plan.own, experiment.config.figure_videos))
@@ -322,10 +337,10 @@ def train_and_validate(
         seconds_before: wall time of earlier parts of the run.
         stop: asks for the end.
     """
-    config, run = experiment.config, experiment.run
-    loader = training_loader(task, experiment.catalogs["train"], config)
+    config, run, group = experiment.config, experiment.run, joined()
+    loader = training_loader(task, experiment.catalogs["train"], config, group)
     with MetricLog(run.metrics, experiment.tracking) as metrics, closing(loader) as batches:
-        trainer = Trainer(task, config, len(batches), experiment.device)
+        trainer = Trainer(task, config, len(batches), experiment.device, group)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:
             history = History.restored(checkpoint["history"], config.clips)
@@ -342,6 +357,8 @@ def train_and_validate(
         if not checkpoint:
             saver.save(run.last)
         with before_an_error(saver.save_what_was_reached):
+            if group.size > 1:
+                group.ask(TrainRequest.of(config, experiment.catalogs["train"], task, trainer))
             train_epochs(experiment, task, trainer, history, batches, log, saver, stop)
     if history.is_at_plateau(config):
         ended = how_it_ended(history, config)
@@ -390,7 +407,7 @@ def train_epochs(
     stop: StopRequest,
 ) -> None:
     """The loop: epochs of steps, a validation after some of them, a checkpoint after each."""
-    config, run, plan = experiment.config, experiment.run, experiment.plan
+    config, run, plan, group = experiment.config, experiment.run, experiment.plan, joined()
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
@@ -400,12 +417,13 @@ def train_epochs(
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
+            group.ask(EpochRequest(history.epoch, history.batch))
             trained = trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add)
             for report in memory.measured(trained):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
-                if stop.requested:  # between two steps, where a checkpoint can be taken
+                if stops(group, stop):  # between two steps, where a checkpoint can be taken
                     break
             else:
                 epoch = history.epoch + 1
@@ -469,6 +487,9 @@ def announce(
 
 def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     """What figures show of a run."""
+    from figures.windows import FirstWindows
+    from visualization import DrawnRun
+
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:

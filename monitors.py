@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -124,6 +123,8 @@ def lidar(windows_WD: FloatArray, rows_W: NDArray[np.int64]) -> float | None:
     if variance == 0:
         return 1.0
     within_DD += LIDAR_REGULARISATION * variance * np.eye(len(within_DD))
+    import scipy.linalg
+
     return _exp_entropy(scipy.linalg.eigh(between_DD, within_DD, eigvals_only=True))
 
 

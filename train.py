@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,12 +21,17 @@ from data_utils.batches.loader import Loader, TrainingBatches
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
+from parallel.batch_share import batch_windows, current_share, sharing
+from parallel.gradients import sum_gradients
+from parallel.group import ALONE, Group
 from runs.precision import autocast_dtype
 from runs.process.seeds import torch_generator
 from tasks.task import Losses, StepContext, Task
 
 # Below torch's 2**16, which a loss of many terms overflows more often in a row than `max_bad_steps` allows; it grows.
 INITIAL_SCALE = 2.0**12
+
+logger = logging.getLogger(__name__)
 
 OnFailed = Callable[[list[tuple[int, str]]], object]
 
@@ -80,13 +86,16 @@ class Trainer:
         config: the whole config.
         batches_per_epoch: that the loader of the training split gives.
         device: where to compute.
+        group: the processes that share each batch; all of them train, with the same weights.
 
     Raises:
         InputError: the config asks for turns of a single level, or the optimizer refuses its settings.
     """
 
-    def __init__(self, task: Task, config: Config, batches_per_epoch: int, device: torch.device) -> None:
-        self.task, self.config, self.device = task, config, device
+    def __init__(
+        self, task: Task, config: Config, batches_per_epoch: int, device: torch.device, group: Group = ALONE
+    ) -> None:
+        self.task, self.config, self.device, self.group = task, config, device, group
         self._data = {"": config, **data_by_dataset(config)}
         self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
         self.total_steps = self.steps_per_epoch * config.num_epochs
@@ -135,12 +144,15 @@ class Trainer:
         start = perf_counter()
         step = _Step(start)
         for number, batch in enumerate(loader.epoch(epoch, first_batch), start=first_batch + 1):
-            on_failed(batch.failed)
             step.waited += perf_counter() - start
-            if len(batch.row_B):
-                batch_there = batch.to(self.device, non_blocking=True)
-                views = make_views(batch_there, self.task.views, self._data[batch.dataset], self.config.seed, epoch)
-                self._accumulate(step, views, (number - 1) % parts)
+            share, failed = self.group.share(len(batch.row_B), batch.failed)
+            on_failed(failed)
+            if len(batch.row_B) if share is None else share.total:
+                batch_there = (batch if len(batch.row_B) else batch.blank()).to(self.device, non_blocking=True)
+                with sharing(share):
+                    data = self._data[batch.dataset]
+                    views = make_views(batch_there, self.task.views, data, self.config.seed, epoch)
+                    self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
                 self._give_up_if_astray()
@@ -155,15 +167,16 @@ class Trainer:
         config, active = self.config, self.pace.active(self.step)
         resting = [level for level in self.groups if level not in active]
         without_gradient = resting if config.explicit_freeze else self.frozen
+        windows, here = batch_windows(len(views.rows_B)), current_share()
         if not step.windows:
             self._drop_gradients(self.groups)
-            step.first = len(views.rows_B)
+            step.first = windows
             self._before.keep()
-        step.windows += len(views.rows_B)
+        step.windows += windows
         # Dropout draws from the global generator: seeded per batch, it is the same in a resumed run.
-        torch.manual_seed(torch_generator(config.seed, self.step, part, 0).initial_seed())
+        torch.manual_seed(torch_generator(config.seed, self.step, part, 0, *self._own_key()).initial_seed())
         # Relative to the first batch, whose size is known before that of the others; `_finish` divides by the sum.
-        share = len(views.rows_B) / step.first
+        share = windows / step.first * (here.weight if here else 1)
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
             losses = self._descend(views, part, active if resting else None, share)
@@ -229,7 +242,7 @@ class Trainer:
         limit = self.config.clip_grad_norm or math.inf
         norms = {level: nn.utils.clip_grad_norm_(self.groups[level], limit).to(self.device) for level in active}
         means = {level: {name: term / parts for name, term in terms.items()} for level, terms in step.loss.items()}
-        losses, norm_values = to_floats(means, norms)
+        losses, norm_values = to_floats(means, norms, self.group)
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
@@ -250,6 +263,8 @@ class Trainer:
             The optimizers that have gradients.
         """
         self._drop_gradients(level for level in self.groups if level not in active)
+        if self.group.size > 1:
+            sum_gradients(p for level in active for p in self.groups[level])
         if parts != 1:
             for gradient in (p.grad for level in active for p in self.groups[level] if p.grad is not None):
                 gradient.div_(parts)
@@ -277,6 +292,10 @@ class Trainer:
             self.task.after_step(self.step / self.total_steps)  # a teacher follows weights that have moved
         self._moving = False
         self._before.drop()
+
+    def _own_key(self) -> tuple[int, ...]:
+        """What the seed of this process's dropout has besides; nothing in a process that is alone."""
+        return (self.group.rank,) if self.group.size > 1 else ()
 
     def _drop_gradients(self, levels: Iterable[str]) -> None:
         """Optimizers pass over parameters whose gradient is None: no step, no decay, no momentum."""
@@ -327,6 +346,7 @@ class Trainer:
             "step": self.step,
             "bad_steps": self.bad_steps,
             "bad_in_a_row": self.bad_in_a_row,
+            "processes": self.group.size,
             "scaler": self.scaler.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "parameters": self._parameter_names(),
@@ -339,6 +359,12 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
+        if (then := state.get("processes", 1)) != self.group.size:
+            logger.info(
+                "trained by %d processes until now, and by %d from here on: sums are in another order, so that numbers "
+                "are the same up to rounding, and no longer bit by bit; dropout and noise are drawn anew",
+                *(then, self.group.size),
+            )
         self.step, self.bad_steps, self.bad_in_a_row = state["step"], state["bad_steps"], state["bad_in_a_row"]
         self.scaler.load_state_dict(state["scaler"])
         for name, optimizer in self.optimizers.items():
@@ -391,18 +417,27 @@ class RunningStatistics:
         self._kept = {}
 
 
-def training_loader(task: Task, catalog: Catalog, config: Config) -> TrainingBatches:
+def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
     Args:
-        task: that will train on them.
-        catalog: the training videos, with those of the config's `datasets` as its `further`.
+        task: asks for views.
+        catalog: the videos, with those of the config's `datasets` as its `further`.
         config: the whole config.
+        group: the processes among which each batch is divided.
     """
     second_window = any(view.window for view in task.views)
     catalogs = {"": catalog, **{name: catalog.further[name] for name in config.datasets}}
     loaders = {
-        name: Loader(catalogs[name], data, config.batch_size, config.seed, training=True, second_window=second_window)
+        name: Loader(
+            catalogs[name],
+            data,
+            config.batch_size,
+            config.seed,
+            training=True,
+            second_window=second_window,
+            share=(group.rank, group.size),
+        )
         for name, data in {"": config, **data_by_dataset(config)}.items()
     }
     if not config.datasets:
@@ -441,9 +476,12 @@ def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
         yield from group["params"]
 
 
-def to_floats(losses: Losses, norms: dict[str, Tensor]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """All losses and gradient norms as floats, by one transfer from the device."""
+def to_floats(
+    losses: Losses, norms: dict[str, Tensor], group: Group = ALONE
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """All losses, those of the processes added up, and gradient norms as floats, by one transfer from the device."""
     terms = [term.detach().float() for level in losses.values() for term in level.values()]
+    terms = list(group.sum_(torch.stack(terms))) if terms else []
     values = iter(torch.stack([*terms, *(norm.float() for norm in norms.values())]).tolist())
     loss_values = {level: {term: next(values) for term in terms} for level, terms in losses.items()}
     return loss_values, {name: next(values) for name in norms}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from architecture import batch_statistics
+from architecture.batch_norm import BatchNorm1d
 
 
 class Standardised(nn.Module):
@@ -38,7 +39,7 @@ class Standardised(nn.Module):
         """[..., D] to [..., D] in float32, whatever the autocast."""
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.float()
-            if not self.training or vectors.numel() == vectors.shape[-1]:
+            if not self.training or batch_statistics.count(vectors.flatten(0, -2)) == 1:
                 return (vectors - self.mean_D) * (self.var_D + self.eps).rsqrt()
             var_D, mean_D = batch_statistics.variance_and_mean(vectors.flatten(0, -2))
             self._follow(mean_D.detach(), var_D.detach())
@@ -110,7 +111,7 @@ class Projector(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(in_dim, dim, bias=False),
-            nn.BatchNorm1d(dim, momentum=batchnorm_momentum),
+            BatchNorm1d(dim, momentum=batchnorm_momentum),
             nn.ReLU(),
             nn.Linear(dim, dim),
         )

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from architecture.batch_norm import BatchNorm1d
+
 
 class Expander(nn.Module):
     """VICReg's projector: three layers of one width, BatchNorm after the first two (Bardes et al., 2022, 2105.04906).
@@ -20,10 +22,10 @@ class Expander(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(in_dim, dim, bias=False),
-            nn.BatchNorm1d(dim, momentum=batchnorm_momentum),
+            BatchNorm1d(dim, momentum=batchnorm_momentum),
             nn.ReLU(),
             nn.Linear(dim, dim, bias=False),
-            nn.BatchNorm1d(dim, momentum=batchnorm_momentum),
+            BatchNorm1d(dim, momentum=batchnorm_momentum),
             nn.ReLU(),
             nn.Linear(dim, dim, bias=False),
         )

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from architecture.batch_norm import BatchNorm2d, BatchNorm3d
 from architecture.geometry import CONV_STEM_STRIDE
 from architecture.layouts import Layout
 
@@ -109,7 +110,7 @@ class ConvStem(nn.Module):
         self.layouts = {"project.weight": Layout("patch_in", 192)}
 
         def conv(channels: int, dim: int, size: int, stride: int = 1) -> nn.Sequential:
-            norm = nn.BatchNorm2d(dim, momentum=batchnorm_momentum)
+            norm = BatchNorm2d(dim, momentum=batchnorm_momentum)
             return nn.Sequential(FrameConv(channels, dim, size, stride), norm, nn.ReLU(inplace=True))
 
         def over_time(dim: int) -> nn.Module:
@@ -154,7 +155,7 @@ class ConvStem(nn.Module):
 def _over_time(dim: int, batchnorm_momentum: float) -> nn.Sequential:
     """A convolution over 3 frames with BatchNorm and ReLU: [B, D, T, H, W] to the same shape."""
     conv = nn.Conv3d(dim, dim, (3, 1, 1), padding=(1, 0, 0), bias=False)
-    return nn.Sequential(conv, nn.BatchNorm3d(dim, momentum=batchnorm_momentum), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, BatchNorm3d(dim, momentum=batchnorm_momentum), nn.ReLU(inplace=True))
 
 
 @contextmanager

@@ -4,8 +4,9 @@
 
 Trains `quickstart.yaml` by `main.py` itself, alone and several times at once, on the CPU, with threads that wait as
 libgomp's do by default (busily for about 3 ms) and as main.py has them wait (asleep). Prints for each how long one run
-takes alone, how long all take side by side, and their ratio, where as many as there are runs is what sharing must cost.
-CPU seconds are those of one run, its workers included: what they grow by side by side was spent on waiting.
+takes alone, how long all take side by side, and that as a share of what they would take one after the other: 1 where
+sharing costs nothing, less where a run alone leaves cores idle. CPU seconds are those of one run, its workers
+included: what they grow by side by side was spent on waiting.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.out) as folder:
         measured(1, arguments, {}, Path(folder) / "first")  # makes the data
-        rows = [["threads wait", "alone, s", "CPU s", f"{options.runs} side by side, s", "CPU s", "ratio"]]
+        rows = [["threads wait", "alone, s", "CPU s", f"{options.runs} side by side, s", "CPU s", "of one by one"]]
         for name, variables in WAITING.items():
             alone, alone_cpu = measured(1, arguments, variables, Path(folder) / f"{name}-alone")
             beside, beside_cpu = measured(options.runs, arguments, variables, Path(folder) / name)
             numbers = (alone, alone_cpu, beside, beside_cpu)
-            rows.append([name, *(f"{number:.1f}" for number in numbers), f"{beside / alone:.2f}"])
+            rows.append([name, *(f"{number:.1f}" for number in numbers), f"{beside / (options.runs * alone):.2f}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

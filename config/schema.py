@@ -298,8 +298,12 @@ class Config(
         optimizer = self.optimizer
         if optimizer.base_lr is None:
             return optimizer.lr
-        clips = self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
-        return optimizer.base_lr * clips / optimizer.nominal_batch
+        return optimizer.base_lr * self.clips_per_step / optimizer.nominal_batch
+
+    @property
+    def clips_per_step(self) -> int:
+        """Windows of a step, each as often as the task takes it."""
+        return self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
 
     @property
     def clips(self) -> int:

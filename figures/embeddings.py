@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figures.colouring import Colouring
+from figures.drawn_videos import drawn_videos
 from figures.legends import TITLE_CELLS
 from figures.panels import Panel, draw_page
-from runs.process.seeds import numpy_generator
 from runs.reporting.drawn_text import shortened
 from runs.reporting.embedding import METHODS, Method, Points, embed
 
@@ -88,12 +88,6 @@ def drawn_points(
     return chosen, {
         level: values[chosen].reshape(-1, values.shape[-1]).astype(np.float64) for level, values in of_level.items()
     }
-
-
-def drawn_videos(total: int, parts: int, seed: int, max_videos: int) -> NDArray[np.intp]:
-    """Indices of the videos that a figure shows, of `total`."""
-    count = min(total, max(1, max_videos // parts))
-    return np.sort(numpy_generator(seed, total).permutation(total)[:count])
 
 
 def _rows(

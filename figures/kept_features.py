@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from config.schema import Config
 from data_utils.catalog.catalog import Catalog
-from figures.embeddings import drawn_videos
+from figures.drawn_videos import drawn_videos
 from protocols.encoded_split import EncodedSplit
 from runs.epoch_features import EpochFeatures, keep
 from runs.reporting.embedding import DIMENSIONS, Points, reduced, why_not

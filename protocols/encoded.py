@@ -12,6 +12,7 @@ from config.schema import Config
 from data_utils.batches.loader import Batch
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
+from parallel.group import joined
 from protocols.encoded_split import EncodedSplit
 from protocols.encoded_tokens import EncodedTokens, TokenKind
 from protocols.encoding import encode_split
@@ -65,7 +66,7 @@ class EncodedData:
         key = split, len(catalog.table)
         if key not in self._encoded:
             place = FeaturePlace(self._folder, self._name(*key), self.encoder, catalog, self.config, self.device)
-            read = self._memory.batches(key, catalog, self.config, self.bad_videos)
+            read = self._memory.batches(key, catalog, self.config, self.bad_videos, (0, joined().size))
             seen = encode_split(self.encoder, catalog, self.config, self.device, self.bad_videos, read, place)
             self._encoded[key] = seen
         return self._encoded[key]

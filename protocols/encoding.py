@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -13,14 +14,23 @@ from data_utils.batches.loader import Batch, Loader
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import EvaluationViews, evaluation_views
+from parallel.group import Group, joined
 from protocols.encoded_split import EncodedSplit
+from protocols.encoding_in_shares import EncodeRequest, Teller, all_pieces, read_request, send_pieces
 from protocols.feature_places import FeaturePlace
 from protocols.split_arrays import EncodedViews, SplitArrays
 from runs.precision import autocast_dtype
 
+if TYPE_CHECKING:
+    from protocols.window_memory import WindowMemory
+
 
 def evaluation_batches(
-    catalog: Catalog, config: Config, bad_videos: BadVideos, first_batch: int = 0
+    catalog: Catalog,
+    config: Config,
+    bad_videos: BadVideos | Teller,
+    first_batch: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """The batches of a split in order, without those of which nothing could be read.
 
@@ -31,8 +41,10 @@ def evaluation_batches(
         config: which windows, and how they are read.
         bad_videos: is told what cannot be read.
         first_batch: where to begin.
+        share: (r, n): every n-th batch, the r-th of n processes beginning with number r, from 0.
     """
-    with closing(Loader(catalog, config, config.batch_size, config.seed, training=False)) as loader:
+    loader = Loader(catalog, config, config.batch_size, config.seed, training=False, share=share)
+    with closing(loader):
         for batch in loader.epoch(0, first_batch):
             bad_videos.add(catalog.failures(batch.failed))
             if len(batch.row_B):
@@ -50,13 +62,16 @@ def encode_split(
 ) -> EncodedSplit:
     """Encodes every evaluation window and crop of a split; the means of each video and part are there, too.
 
+    Of the processes of a run, the first one alone calls this, and the others encode their shares.
+
     Args:
         encoder: gives Features; left in the mode that it was in.
         catalog: the split.
         config: the whole config.
         device: where the encoder is.
         bad_videos: is told what cannot be read.
-        batches: the windows; None, or where an interrupted extraction is gone on with: they are read.
+        batches: the windows, of several processes those of the first one's share; None, or where an interrupted
+            extraction is gone on with: they are read.
         place: where features lie that take too much memory; None: they stay in memory.
 
     Raises:
@@ -65,12 +80,36 @@ def encode_split(
     arrays = SplitArrays(catalog, config, place)
     if not arrays.is_whole:
         first = arrays.batches
+        group = joined()
         if batches is None or first:
-            batches = evaluation_batches(catalog, config, bad_videos, first)
-        for number, views, found in _encoded(encoder, batches, arrays, config, device):
+            batches = evaluation_batches(catalog, config, bad_videos, first, (0, group.size))
+        pieces = _encoded(encoder, batches, arrays, config, device)
+        if group.size > 1:
+            group.ask(EncodeRequest.of(encoder, catalog, config, first))
+            pieces = all_pieces(pieces, group, bad_videos)
+        for number, views, found in pieces:
             arrays.add(number, views, found)
         arrays.end()
     return arrays.split()
+
+
+def encode_share(request: EncodeRequest, group: Group, device: torch.device, memory: WindowMemory) -> None:
+    """Encodes what the first process has asked this one for.
+
+    Args:
+        request: of the first process.
+        group: the processes.
+        device: where to compute.
+        memory: may have the windows, and gets those that fit.
+    """
+    encoder, config = read_request(request, device)
+    teller, share = Teller(group), (group.rank, group.size)
+    if request.first_batch:
+        batches = evaluation_batches(request.catalog, config, teller, request.first_batch, share)
+    else:
+        batches = memory.batches(request.windows, request.catalog, config, teller, share)
+    arrays = SplitArrays(request.catalog, config, None)
+    send_pieces(_encoded(encoder, batches, arrays, config, device), group)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from data_utils.batches.loader import Batch
 from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from protocols.encoding import evaluation_batches
+from protocols.encoding_in_shares import Teller
 
 
 class WindowMemory:
@@ -27,9 +28,16 @@ class WindowMemory:
 
     def has(self, key: object) -> bool:
         """Whether `batches` would answer from memory."""
-        return key in self._kept
+        return (key, (0, 1)) in self._kept
 
-    def batches(self, key: object, catalog: Catalog, config: Config, bad_videos: BadVideos) -> Iterator[Batch]:
+    def batches(
+        self,
+        key: object,
+        catalog: Catalog,
+        config: Config,
+        bad_videos: BadVideos | Teller,
+        share: tuple[int, int] = (0, 1),
+    ) -> Iterator[Batch]:
         """As `evaluation_batches`; a `key` that was asked for before may be answered from memory.
 
         Args:
@@ -37,14 +45,16 @@ class WindowMemory:
             catalog: the videos.
             config: which windows of them, and how they are read.
             bad_videos: is told what cannot be read, the first time.
+            share: as for `evaluation_batches`.
         """
+        key = key, share
         if key in self._kept:
             self._kept[key] = self._kept.pop(key)
             yield from self._kept[key]
             return
         fits = self._expected_bytes(catalog, config) <= self._limit
         read: list[Batch] = []
-        for batch in evaluation_batches(catalog, config, bad_videos):
+        for batch in evaluation_batches(catalog, config, bad_videos, share=share):
             if fits:
                 read.append(_copy(batch))
             yield batch

@@ -32,6 +32,7 @@ _OF_WHOLE_RUN = {
     "frames_per_second": "training speed times `window.length`",
     "data_wait": "share of the training time spent waiting for data",
     "peak_memory_mb": "memory of the process and its children, megabytes",
+    "bytes_per_window": "memory of the device that a window of a batch takes in a step",
 }
 _OF_STEPS = {
     "loss/LEVEL/TERM": "a term of a level's loss, weighted, mean over the windows of the step",

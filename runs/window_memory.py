@@ -76,6 +76,11 @@ class WindowMemory:
             parts = config.num_iters_grad_accum * 2
             ways.append(f"batch_size={half} num_iters_grad_accum={parts} (about half, as many windows a step)")
         ways.append("a smaller frame_size or window.length")
+        if config.encoder == "hierarchical":
+            keeping = [
+                level for level in config.groups if level != "backbone" and not config.level(level).checkpointing
+            ]
+            ways += [f"hierarchy.{level}.checkpointing=true" for level in keeping[:1]]
         if self._device.type == "cuda" and not config.use_mixed_precision:
             ways.append("use_mixed_precision=true")
         if not config.find_batch_size:

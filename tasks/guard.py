@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from architecture.batch_statistics import gathered
+from architecture.batch_statistics import count, gathered
 from architecture.heads import Projector
 from losses import mse
+from parallel.batch_share import sharing
 from tasks.regularizers import ProjectedRegularizer
 
 
@@ -37,10 +38,18 @@ class CollapseGuard(nn.Module):
                 gradient into both.
             generator: on the CPU; draws random directions.
         """
+        if count(views_ND[0]) >= self.recent.size:
+            return self._terms(views_ND, invariance, generator)
+        # What is remembered belongs to no process: of few vectors, each computes what is made of all.
+        whole_ND = [gathered(view_ND) for view_ND in views_ND]
+        with sharing(None):
+            return self._terms(whole_ND, invariance, generator)
+
+    def _terms(self, views_ND: Sequence[Tensor], invariance: float, generator: torch.Generator) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
         projected = []
         for vectors_ND in self.recent.fill_up(views_ND):
-            if len(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
+            if count(vectors_ND) == 1:  # the first step of a batch of one: statistics, BatchNorm's too, need two
                 vectors_ND = vectors_ND.expand(2, -1)
             # Each view by itself, as two branches of a siamese network: together, BatchNorm's statistics would tell
             # one view what the other is.
@@ -74,12 +83,12 @@ class RecentVectors(nn.Module):
     def fill_up(self, views_ND: Sequence[Tensor]) -> list[Tensor]:
         """Each view [N, D] to [max(N, at most `size`), D]: its vectors, then detached ones of the latest steps."""
         vectors = [view_ND.float() for view_ND in views_ND]
-        if len(vectors[0]) >= self.size:
+        if count(vectors[0]) >= self.size:
             return vectors
         known_MD = self.store_SD[: int(self.stored)]
         filled = [torch.cat([view_ND, known_MD])[: self.size] for view_ND in vectors]
         if self.training:
-            latest_MD = torch.cat([*map(gathered, vectors), known_MD])[: self.size].detach()
+            latest_MD = torch.cat([*vectors, known_MD])[: self.size].detach()
             size = len(latest_MD)
             sound = latest_MD.isfinite().all()  # a step that is skipped must not spoil those that follow
             self.store_SD[:size] = torch.where(sound, latest_MD, self.store_SD[:size])

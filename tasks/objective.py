@@ -17,6 +17,7 @@ from architecture.layouts import Layout
 from config.schema import Config
 from config.section import LevelName
 from losses import mse
+from parallel.batch_share import batch_windows, own_windows
 from tasks.encoder_settings import HierarchySettings
 from tasks.guard import CollapseGuard
 from tasks.hierarchical_settings import Direction, HierarchicalSettings
@@ -187,7 +188,8 @@ class LevelObjective(nn.Module):
         draws = self._draws(len(own_BUD))
         index_BUK = draw_below(
             self.units, self.tokens, draws, anywhere=anywhere, everything=everything, generator=generator
-        ).to(own_BUD.device)
+        )
+        index_BUK = own_windows(index_BUK).to(own_BUD.device)
         places = (index_BUK % self.tokens, index_BUK // self.tokens) if anywhere else (index_BUK % self.tokens,)
         prediction_BUKE = self.predictors["down"](own_BUD[:, :, None], *places)
         return prediction_BUKE, take(below_BME, index_BUK.flatten(1)).unflatten(1, (self.units, -1))
@@ -196,8 +198,9 @@ class LevelObjective(nn.Module):
         """Every unit predicts one at another time, given the signed distance; a patch one at its own place."""
         draws = self._draws(len(own_BUD))
         # Patches at the same place form one row in time; each row gets its own draw, other levels have a single row.
-        drawn = draw_other_times(self.other_times_NN, draws * self.rows, generator).to(own_BUD.device)
-        time_BTR = drawn.unflatten(0, (draws, self.rows)).transpose(1, 2)
+        drawn = draw_other_times(self.other_times_NN, draws * self.rows, generator)
+        drawn_BRT = own_windows(drawn.unflatten(0, (draws, self.rows)))
+        time_BTR = drawn_BRT.to(own_BUD.device).transpose(1, 2)
         distance_BTR = time_BTR - torch.arange(self.times, device=own_BUD.device)[:, None]
         index_BTR = time_BTR * self.rows + torch.arange(self.rows, device=own_BUD.device)
         # Shifted, so that the most negative distance is number 0 of the table.
@@ -205,8 +208,8 @@ class LevelObjective(nn.Module):
         return prediction_BUD, take(target_BUD, index_BTR.flatten(1))
 
     def _draws(self, windows: int) -> int:
-        """Number of independent draws: one per window, or a single one shared by the batch."""
-        return windows if self.settings.positions == "per_sample" else 1
+        """Number of independent draws: one per window of the whole batch, or a single one shared by it."""
+        return batch_windows(windows) if self.settings.positions == "per_sample" else 1
 
     def _loss(self, direction: Direction, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """The prediction loss, unweighted, as the mean over the views' pairs of prediction and target.

@@ -15,6 +15,7 @@ from data_utils.catalog.annotations.classes import UNKNOWN
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.mixing import Mix, draw_mix
 from data_utils.views.views import TrainingViews, View
+from parallel.batch_share import summed
 from tasks.encoder import build_encoder, feature_dim
 from tasks.lessons import Lesson, lessons_of
 from tasks.supervised_settings import SupervisedSettings
@@ -126,4 +127,5 @@ def _cross_entropy(scores_NC: Tensor, labels_N: Tensor, smoothing: float, partly
         return F.cross_entropy(scores_NC, labels_N, label_smoothing=smoothing)
     known_N = labels_N != UNKNOWN
     total = F.cross_entropy(scores_NC, labels_N, ignore_index=UNKNOWN, label_smoothing=smoothing, reduction="sum")
-    return total / known_N.sum().clamp(min=1)
+    # Of all processes, as some have more labels in their share than others.
+    return summed(total) / summed(known_N.sum()).clamp(min=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from architecture.batch_statistics import count
 from architecture.projection_heads import Expander
 from config.schema import Config
 from data_utils.views.views import TrainingViews, View
@@ -50,7 +51,7 @@ class VICRegTask(Task):
     def _project(self, video_BTCHW: Tensor) -> Tensor:
         """The projected features of the last level's only unit: [B, D]."""
         features_ND: Tensor = self.network(video_BTCHW)[self.level].flatten(0, 1)
-        if len(features_ND) == 1:  # all other videos of the batch were unreadable: statistics need two
+        if count(features_ND) == 1:  # all other videos of the batch were unreadable: statistics need two
             features_ND = features_ND.expand(2, -1)
         projected_ND: Tensor = self.projector(features_ND)
         return projected_ND

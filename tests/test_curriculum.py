@@ -98,7 +98,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny_dataset: Path, tiny_con
 def program(
     tmp_path: Path, whole: Program, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Program:
-    monkeypatch.setattr(main, "draw_figures", lambda *_: {})
+    monkeypatch.setattr("visualization.draw_figures", lambda *_: {})
     program = Program(tmp_path, whole.file, capsys)
     monkeypatch.setattr(generated, "GENERATED", program.generated)
     return program

@@ -40,7 +40,10 @@ def without_deterministic_form() -> None:
     torch.zeros(4).put_(torch.tensor([0, 1]), torch.ones(2))
 
 
-FULL = ["MB, batch_size=8", "batch_size=4 num_iters_grad_accum=2", "window.length", "find_batch_size=true"]
+FULL = [
+    *("MB, batch_size=8", "batch_size=4 num_iters_grad_accum=2", "window.length"),
+    *("hierarchy.space.checkpointing=true", "find_batch_size=true"),
+]
 CASES: dict[str, tuple[Callable[[], None], list[str]]] = {
     "memory of a GPU": (refused_by_a_gpu, ["error: the GPU's memory is full: a window takes ", *FULL]),
     "memory": (refused_by_the_allocator, ["error: the memory is full: a window takes ", *FULL]),
@@ -52,7 +55,7 @@ CASES: dict[str, tuple[Callable[[], None], list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_one_line_tells_it_and_the_run_goes_on(runs: ShortRuns, name: str) -> None:
     fails, words = CASES[name]
-    losses, calls = HierarchicalTask.losses, []
+    losses, calls = HierarchicalTask.losses_by_level, []
 
     def fail_in_the_third_step(self: HierarchicalTask, *arguments: Any) -> Any:
         calls.append(1)
@@ -61,7 +64,7 @@ def test_one_line_tells_it_and_the_run_goes_on(runs: ShortRuns, name: str) -> No
         return losses(self, *arguments)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(HierarchicalTask, "losses", fail_in_the_third_step)
+        monkeypatch.setattr(HierarchicalTask, "losses_by_level", fail_in_the_third_step)
         assert runs("run", "deterministic=true") == 1
     assert runs.err.count("\n") == 1, runs.err
     assert all(word in runs.err for word in words), runs.err
@@ -77,6 +80,6 @@ def test_one_line_tells_it_and_the_run_goes_on(runs: ShortRuns, name: str) -> No
 
 
 def test_in_the_first_step_nothing_is_measured_yet(runs: ShortRuns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HierarchicalTask, "losses", lambda *_: refused_by_a_gpu())
+    monkeypatch.setattr(HierarchicalTask, "losses_by_level", lambda *_: refused_by_a_gpu())
     assert runs("run") == 1
     assert "the GPU's memory is full: what takes less in a new run: batch_size=4 num_iters_grad_accum=2" in runs.err

@@ -95,7 +95,7 @@ def program(
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out what takes most of a small run's time: test_end_to_end.py looks at the figures."""
-    monkeypatch.setattr(main, "draw_figures", lambda *_: {})
+    monkeypatch.setattr("visualization.draw_figures", lambda *_: {})
 
 
 def rows_of(root: Path) -> dict[str, list[dict[str, str]]]:

@@ -72,7 +72,7 @@ def program(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Program:
-    monkeypatch.setattr(main, "draw_figures", lambda *_: {})  # most of a small run's time
+    monkeypatch.setattr("visualization.draw_figures", lambda *_: {})  # most of a small run's time
     values = tiny_config("num_epochs=1", "log_interval=1", *FEW, root=tiny_dataset).model_dump()
     (tmp_path / "small.yaml").write_text(json.dumps(values | {"model_name": None}))
     return Program(tmp_path / "small.yaml", tiny_dataset, capsys)

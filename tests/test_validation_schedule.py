@@ -38,7 +38,7 @@ class Program:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out what takes most of a small run's time."""
-    monkeypatch.setattr(main, "draw_figures", lambda *_: {})
+    monkeypatch.setattr("visualization.draw_figures", lambda *_: {})
 
 
 @pytest.fixture

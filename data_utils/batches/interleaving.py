@@ -73,8 +73,10 @@ class InterleavedLoader:
                     batch,
                     row_B=batch.row_B + first_row,
                     failed=[(row + first_row, reason) for row, reason in batch.failed],
-                    other=batch.other and replace(batch.other, row_B=batch.other.row_B + first_row),
+                    other=batch.other
+                    and replace(batch.other, row_B=batch.other.row_B + first_row, first_row=first_row),
                     dataset=name,
+                    first_row=first_row,
                     pass_number=this_pass,
                 )
             begin += wanted

@@ -47,6 +47,8 @@ class Batch:
     """The place of the batch in its epoch, from 0."""
     dataset: str = ""
     """The one of `datasets` that all of its windows are of; empty: the run's own."""
+    first_row: int = 0
+    """The number of that dataset's first row."""
     pass_number: int | None = None
     """The pass over that dataset, where it is not the epoch: what draws are keyed by."""
 
@@ -58,6 +60,17 @@ class Batch:
             row_B=self.row_B.to(device, non_blocking=non_blocking),
             frames_BT=self.frames_BT.to(device, non_blocking=non_blocking),
             other=self.other and self.other.to(device, non_blocking),
+        )
+
+    def blank(self) -> Batch:
+        """One black window of its dataset's first row, for who must compute with a batch and has none of its windows."""
+        shape, length = self.video_BTCHW.shape[1:], self.frames_BT.shape[1]
+        return replace(
+            self,
+            video_BTCHW=torch.zeros(1, *shape, dtype=torch.uint8),
+            row_B=torch.full((1,), self.first_row, dtype=torch.int64),
+            frames_BT=torch.arange(length)[None],
+            other=self.other and self.other.blank(),
         )
 
     def pin_memory(self) -> Batch:
@@ -108,6 +121,7 @@ class Loader:
         training: bool,
         reader: FrameReader | None = None,
         second_window: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """Starts nothing yet.
 
@@ -119,15 +133,18 @@ class Loader:
             training: random windows in random order, or evenly spread ones in order.
             reader: of the videos' storage; None: the one that fits the catalog's format.
             second_window: every training window brings another one of its video, `Batch.other`.
+            share: (r, n): what the r-th of n processes takes, from 0: of every training batch one part of n, in
+                evaluation every n-th batch whole.
 
         Raises:
             ValueError: second windows are wanted in evaluation.
             InputError: the system has no room for what the processes keep ready.
         """
         size = data.read_size
-        self._plan = Plan(catalog, data, batch_size, seed, training, second_window)
+        self._plan = Plan(catalog, data, batch_size, seed, training, second_window, share)
         if data.num_workers:
-            require_shared_memory(data, batch_size, len(self._plan), second_window)
+            here = math.ceil(batch_size / share[1]) if training else batch_size
+            require_shared_memory(data, here, len(self._plan), second_window)
             shorten_socket_paths()
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
@@ -153,9 +170,16 @@ class Loader:
         return self._plan.num_windows
 
     def epoch(self, epoch: int, first_batch: int = 0, count: int | None = None) -> Iterator[Batch]:
-        """The batches of an epoch, from `first_batch` on: all that are left, or `count` of them."""
+        """The batches of an epoch, from `first_batch` on; of several processes, the share of this one.
+
+        Args:
+            epoch: which one.
+            first_batch: the number of the first.
+            count: how many; None: all that are left.
+        """
         self._batches.lists = islice(self._plan.batches(epoch, first_batch), count)
-        for number, batch in enumerate(self._loader, start=first_batch):
+        numbers = islice(self._plan.numbers(first_batch), count)
+        for number, batch in zip(numbers, self._loader, strict=True):
             yield replace(batch, number=number)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from data_utils.batches.windows import (
     training_starts,
 )
 from data_utils.catalog.catalog import Catalog
+from parallel.batch_share import equal_parts
 
 
 class Window(NamedTuple):
@@ -47,11 +48,12 @@ class Plan:
         seed: int,
         training: bool,
         second_window: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """See `Loader`."""
         if second_window and not training:
             raise ValueError("evaluation takes each window once: second_window goes with training")
-        self._second_window = second_window
+        self._second_window, self._share = second_window, share
         self._data, self._batch_size, self._seed = data, batch_size, seed
         self._training, self._root = training, catalog.root
         # No Python objects: counting their references would copy the pages that loader processes share with this one.
@@ -70,11 +72,20 @@ class Plan:
         return full + (rest > 0 and not (self._training and full > 0))
 
     def batches(self, epoch: int, first_batch: int) -> Iterator[list[Window]]:
-        """The windows of each batch from `first_batch` on."""
+        """The windows of each batch from `first_batch` on, as far as they are in the share."""
         order = epoch_order(self.num_windows, self._seed, epoch) if self._training else np.arange(self.num_windows)
         size = self._batch_size
-        for batch in range(first_batch, len(self)):
-            yield [self._window(int(number), epoch) for number in order[batch * size : (batch + 1) * size]]
+        process, processes = self._share
+        for batch in self.numbers(first_batch):
+            numbers = order[batch * size : (batch + 1) * size]
+            if self._training:
+                numbers = numbers[equal_parts(len(numbers), processes)[process]]
+            yield [self._window(int(number), epoch) for number in numbers]
+
+    def numbers(self, first_batch: int) -> range:
+        """The numbers of the batches that `batches` gives."""
+        process, processes = (0, 1) if self._training else self._share
+        return range(first_batch + (process - first_batch) % processes, len(self), processes)
 
     def _window(self, number: int, epoch: int) -> Window:
         """Window `number` of the epoch, counted video by video."""

@@ -26,7 +26,6 @@ import pandas as pd
 from av.packet import Packet
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from config.data import Difficulty, MovingDigits
@@ -164,6 +163,8 @@ def _is_there(root: Path, spec: Mapping[str, object]) -> bool:
 @lru_cache(maxsize=1)
 def _scans() -> dict[str, list[NDArray[np.float32]]]:
     """The digit scans of each split by digit: `scans[split][digit]` is [N, 8, 8] in [0, 1]."""
+    from sklearn.datasets import load_digits  # its import takes seconds, also where all videos are there
+
     bunch = load_digits()
     images = (bunch.images / 16.0).astype(np.float32)
     scans: dict[str, list[NDArray[np.float32]]] = {split: [] for split in SPLITS}

@@ -20,6 +20,7 @@ from torch import Tensor
 from config.augmentation import Augmentation
 from data_utils.views.crops import STILL, Box, Move, Size, drawn_box, like, relative_aspect, resample
 from data_utils.views.static_swap import SwapMode, static_part, swap_static
+from parallel import batch_share
 
 # The last word of a generator's seed keeps its stream apart from every other draw, see windows.py.
 _AUGMENT = 4
@@ -157,10 +158,11 @@ def partners(draws: Sequence[Draw]) -> list[int]:
     """Which window of the batch gives its static part to each: never itself, but in a batch of one window.
 
     Row i of B takes row (i + 1 + n) mod B, where n in [0, B - 2] is the window's own draw: every other row is as
-    likely. They may be windows of one video.
+    likely. They may be windows of one video. Rows are those of the whole batch, where several processes share it.
     """
-    others = len(draws) - 1
-    return [(row + 1 + int(one.partner * others)) % len(draws) for row, one in enumerate(draws)]
+    windows, first = batch_share.batch_windows(len(draws)), batch_share.first_window()
+    others = windows - 1
+    return [(row + 1 + int(one.partner * others)) % windows for row, one in enumerate(draws, start=first)]
 
 
 @torch.no_grad()
@@ -209,18 +211,21 @@ def _flip(video: Tensor, _draws: Sequence[Draw]) -> Tensor:
 
 def _swap(video: Tensor, pixels: Tensor, draws: Sequence[Draw]) -> Tensor:
     """The video with static parts swapped, found in the pixels as they came: bytes are faster to compare."""
-    if video.shape[1] < 2 or len(draws) < 2 or not any(one.swap for one in draws):
+    # The other windows may be with other processes, which look at it likewise.
+    swapped_B = batch_share.gathered(torch.tensor([one.swap is not None for one in draws], dtype=torch.uint8))
+    if video.shape[1] < 2 or len(swapped_B) < 2 or not swapped_B.any():
         return video
     static_BCHW = static_part(pixels)
     static_BCHW = static_BCHW.float().div_(255) if pixels.dtype == torch.uint8 else static_BCHW
+    of_batch_NCHW = batch_share.gathered(static_BCHW)
     # Modes are swapped one after the other, but all take the static parts as they were before the first.
     others_B = torch.tensor(partners(draws), device=video.device)
     for mode in sorted({one.swap for one in draws if one.swap}):
         rows = [row for row, one in enumerate(draws) if one.swap == mode]
         if len(rows) == len(draws):
-            return swap_static(video, static_BCHW, static_BCHW[others_B], mode)
+            return swap_static(video, static_BCHW, of_batch_NCHW[others_B], mode)
         index_S = torch.tensor(rows, device=video.device)
-        changed = swap_static(video[index_S], static_BCHW[index_S], static_BCHW[others_B[index_S]], mode)
+        changed = swap_static(video[index_S], static_BCHW[index_S], of_batch_NCHW[others_B[index_S]], mode)
         video = video.index_copy(0, index_S, changed)
     return video
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import torch
 
 from config.errors import InputError
+from parallel.group import is_of_a_lost_process
 from runs.folder import RunFolder
 from runs.process.determinism import without_deterministic_form
 from runs.process.device_errors import failure_of_the_gpu, is_out_of_memory
@@ -96,6 +97,8 @@ def _known_cause(error: BaseException) -> str | None:
         return f"the GPU has failed ({failure}); {_WITHOUT_GPU}"
     if operation := without_deterministic_form(error):
         return f"deterministic=true, but {operation} has no deterministic form here; deterministic=false goes without"
+    if is_of_a_lost_process(error):
+        return "another process of the run has gone: it was killed, or its machine is lost"
     if _is_of_a_dead_worker(error):
         return (
             f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "

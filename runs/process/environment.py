@@ -34,7 +34,7 @@ _PACKAGES = (
 
 
 def describe_environment(device: torch.device | str) -> dict[str, Any]:
-    """Versions, device, CPUs, memory, git state, command and start time (UTC), as values that JSON can hold.
+    """Versions, device, CPUs, threads, memory, git state, command and start time (UTC), as values that JSON can hold.
 
     `versions` holds what is installed, null for a package that is not; `git` is null outside a repository.
     """
@@ -47,6 +47,7 @@ def describe_environment(device: torch.device | str) -> dict[str, Any]:
         "device": str(device),
         "device_name": device_name(device),
         "cpus": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "git": git_state(Path(__file__).resolve().parents[2]),
     }

@@ -83,7 +83,7 @@ class StopRequest(_Handled):
     def __init__(
         self, note: str = "the run stops after this step or validation and saves last.pt; Ctrl-C again ends it now"
     ) -> None:
-        """`note`: what the first signal's message says will happen."""
+        """`note`: what the first signal's message says will happen; empty: there is none."""
         super().__init__()
         self._note = note
         self.signal: int | None = None
@@ -102,7 +102,7 @@ class StopRequest(_Handled):
         if not self.requested:
             self.signal = number
             name = signal.Signals(number).name
-            note = f"\n{name}: {self._note}\n"
+            note = f"\n{name}: {self._note}\n" if self._note else ""
             # os.write: print() fails where the signal arrives in the middle of another print().
             with suppress(OSError):  # nobody reads: the wish stands all the same
                 os.write(2, note.encode())

@@ -39,6 +39,7 @@ def facts(summary: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[st
         ),
         "Waiting for data": text("data_wait", "{:.1f} % of the time", 100),
         "Peak memory": text("peak_memory_mb", "{:,.0f} MB"),
+        "Memory of a window": text("bytes_per_window", "{:,.2f} MB", 1e-6),
         "Unreadable videos": text("bad_videos"),
         "Git commit": git and git["commit"] + (" with uncommitted changes" if git["dirty"] else ""),
     }

@@ -82,7 +82,7 @@ def test_tasks_of_the_hierarchy_train_by_operations_that_have_one_order(
     tiny_config: MakeConfig, tiny_catalogs: dict[str, Catalog], task: str
 ) -> None:
     views = ("augmentation.static_swap.probability=0.5", "views={space: [weak, strong], clip: [strong, strong]}")
-    config = tiny_config(f"task={task}", "num_epochs=1", *(views if task == "hierarchical" else ()))
+    config = tiny_config(f"task={task}", "num_epochs=1", "stem=cnn", *(views if task == "hierarchical" else ()))
     with Operations() as operations:
         train(config, tiny_catalogs)
     assert any("backward" in name for name in operations.names)
