@@ -63,7 +63,7 @@ class Batch:
         )
 
     def blank(self) -> Batch:
-        """One black window of its dataset's first row, for who must compute with a batch and has none of its windows."""
+        """One black window of its dataset's first row, for who must compute with a batch and has no window of it."""
         shape, length = self.video_BTCHW.shape[1:], self.frames_BT.shape[1]
         return replace(
             self,
