@@ -87,6 +87,7 @@ def take_over(checkpoint: dict[str, Any], task: Task, run: RunFolder, config: Co
     if best is not None:
         save_checkpoint({**best, **own, "history": best["history"] | {"run": own["run"]}}, run.best)
     save_checkpoint(checkpoint, run.last)  # the last: from now on, resume=true continues this run
+    checkpoint |= {"path": run.last, "data": checkpoint.get("data", {})}
     step, batch = checkpoint["history"]["step"], checkpoint["history"]["batch"]
     logger.info("the whole state of %s: %d steps done, batch %d of its epoch", path, step, batch)
 
