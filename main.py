@@ -36,6 +36,7 @@ if __name__ == "__main__":
 
 import torch
 
+from config.datasets import own_data_alone
 from config.errors import InputError
 from config.load import LoadedConfig, render_config
 from config.places import place
@@ -43,7 +44,7 @@ from config.schema import Config
 from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
-from data_utils.batches.loader import Loader
+from data_utils.batches.loader import TrainingBatches
 from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
@@ -427,28 +428,25 @@ def train_epochs(
     task: Task,
     trainer: Trainer,
     history: History,
-    batches: Loader,
+    batches: TrainingBatches,
     log: StageLog,
     saver: Saver,
     stop: StopRequest,
 ) -> None:
     """The loop: epochs of steps, a validation after some of them, a checkpoint after each and in between."""
     config, plan, group = experiment.config, experiment.plan, joined()
-    train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
     memory = WindowMemory(config, experiment.device, history, group.size)
 
-    def on_failed(failed: list[tuple[int, str]]) -> None:
-        experiment.bad_videos.add(train.failures(failed))
-
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
             group.ask(EpochRequest(history.epoch, history.batch))
-            for report in memory.measured(trainer.epoch(batches, history.epoch, history.batch, on_failed)):
+            trained = trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add)
+            for report in memory.measured(trained):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
@@ -522,7 +520,7 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:
-        with closing(training_loader(task, train, config)) as batches:
+        with closing(training_loader(task, train, own_data_alone(config))) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
     kept = experiment.run.epoch_features

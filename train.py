@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from config.datasets import data_by_dataset
 from config.errors import InputError
 from config.schema import Config
-from data_utils.batches.loader import Loader
+from data_utils.batches.interleaving import InterleavedLoader
+from data_utils.batches.loader import Loader, TrainingBatches
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
@@ -101,6 +103,7 @@ class Trainer:
         self, task: Task, config: Config, batches_per_epoch: int, device: torch.device, group: Group = ALONE
     ) -> None:
         self.task, self.config, self.device, self.group = task, config, device, group
+        self._data = {"": config, **data_by_dataset(config)}
         self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
@@ -126,7 +129,7 @@ class Trainer:
         self._moving = False  # weights are being changed, or that has failed
         self._frozen_modules = modules_of(task, (p for level in self.frozen for p in self.groups[level]))
 
-    def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
+    def epoch(self, loader: TrainingBatches, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
 
         Batches number 1 to n of the epoch, those of which nothing could be read included, form the first step, and so
@@ -154,7 +157,8 @@ class Trainer:
             if len(batch.row_B) if share is None else share.total:
                 batch_there = (batch if len(batch.row_B) else batch.blank()).to(self.device, non_blocking=True)
                 with sharing(share):
-                    views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
+                    data = self._data[batch.dataset]
+                    views = make_views(batch_there, self.task.views, data, self.config.seed, epoch)
                     self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
@@ -436,20 +440,33 @@ class RunningStatistics:
         self._kept = {}
 
 
-def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> Loader:
+def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
     Args:
         task: asks for views.
-        catalog: the videos.
+        catalog: the videos, with those of the config's `datasets` as its `further`.
         config: the whole config.
         group: the processes among which each batch is divided.
     """
     second_window = any(view.window for view in task.views)
-    share = group.rank, group.size
-    return Loader(
-        catalog, config, config.batch_size, config.seed, training=True, second_window=second_window, share=share
-    )
+    catalogs = {"": catalog, **{name: catalog.further[name] for name in config.datasets}}
+    loaders = {
+        name: Loader(
+            catalogs[name],
+            data,
+            config.batch_size,
+            config.seed,
+            training=True,
+            second_window=second_window,
+            share=(group.rank, group.size),
+        )
+        for name, data in {"": config, **data_by_dataset(config)}.items()
+    }
+    if not config.datasets:
+        return loaders[""]
+    repeats = {"": 1.0, **{name: further.repeat for name, further in config.datasets.items()}}
+    return InterleavedLoader(loaders, catalog.first_rows, repeats, config.seed)
 
 
 @contextmanager

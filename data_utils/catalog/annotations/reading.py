@@ -68,7 +68,9 @@ def read_annotations(
             if sets:
                 known.labels[name] = sets
             continue
-        others = dict(beside[name]) if name in beside else _read_other(name, kind, tables, folder)
+        others: dict[str, Annotation] = (
+            dict(beside[name]) if name in beside else _read_other(name, kind, tables, folder)
+        )
         if others:
             known.others[name] = others
     if not known.labels:
