@@ -68,6 +68,7 @@ from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
 from runs.completing import complete
+from runs.data_fingerprint import check_same_data, data_fingerprint
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
@@ -84,6 +85,7 @@ from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
 from runs.reporting.report.run_report import Progress, renew_report, write_report
+from runs.requeueing import check_requeueing, requeue_after
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
 from runs.stage_log import StageLog
@@ -92,6 +94,7 @@ from runs.step_log import StepLog
 from runs.tracking.tracking import Tracking, check_trackers
 from runs.whole_state import read_whole_state, take_over
 from runs.window_memory import WindowMemory
+from runs.written_by import written_by
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
@@ -115,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     with lasting_output():
         set_up_logging()
-        run = None
+        run, requeue = None, False
         try:
             with EndOnSignal():
                 loaded = read_command_line(arguments)
@@ -129,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
                 check_trackers(loaded.config)
                 loaded = complete(loaded)
+                requeue = check_requeueing(loaded.config)
                 run = RunFolder.open(loaded.config.save_path, str(loaded.config.model_name), loaded.config.resume)
                 with (
                     RunLock(run.lock) as lock,
@@ -138,12 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ):
                     status = run_experiment(loaded, run, lock, memory, tracking)
                     joined().leave(EndRequest(status))
-                    return status
         except (Exception, KeyboardInterrupt) as error:
-            return ended_by(error, run)
+            status = ended_by(error, run)
         finally:
             if run is not None:
                 run.discard_if_unused()
+        if requeue:
+            requeue_after(status)
+        return status
 
 
 def draw_instead(config: Config, options: list[str]) -> int:
@@ -167,11 +173,12 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     stages = stages_of(loaded, run)
     checkpoint = None
     # Before the data is opened, which may take long: a checkpoint that cannot be continued is told at once.
-    if loaded.config.resume:
+    if run.has_checkpoint():
         checkpoint = read_checkpoints(run, [stage.config.model_dump() for stage in stages])
     elif stages[0].config.resume_all:
         checkpoint = read_whole_state(stages[0].config)
     else:
+        run.forget_what_had_begun()
         read_carried(stages[0].config)
         check_start(stages[0].config)
         check_other_run(stages[0].config)
@@ -192,7 +199,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
             task = initial_task(stage.config, experiment.catalogs, device, pretrained=checkpoint is None)
             if not checkpoint:
                 experiment = with_batch_size_that_fits(experiment, task)
-            elif not run.last.exists():  # it is another run's
+            elif "path" not in checkpoint:  # it is another run's
                 take_over(checkpoint, task, run, stage.config)
             with StopRequest() as stop:
                 history = train_and_validate(experiment, task, checkpoint, seconds_before, stop)
@@ -342,19 +349,23 @@ def train_and_validate(
         trainer = Trainer(task, config, len(batches), experiment.device, group)
         tell_plan(experiment.catalogs, config, batches.windows, trainer.steps_per_epoch)
         if checkpoint:
+            path = checkpoint["path"]
+            check_same_data(checkpoint["data"], experiment.catalogs, path, other_data=config.checkpoint.other_data)
             history = History.restored(checkpoint["history"], config.clips)
             log = StageLog(metrics, config.stage, history.first_step, history.first_epoch)
-            load_weights_of(checkpoint, task, run.last)
+            load_weights_of(checkpoint, task, path)
             trainer.load_state_dict(checkpoint["trainer"])
             log.drop_after(history.step, history.epoch)
-            logger.info("continuing %s at step %d of %d", run.last, trainer.step, trainer.total_steps)
+            logger.info("continuing %s at step %d of %d", path, trainer.step, trainer.total_steps)
         else:
             history, log = begin(experiment, task, trainer, metrics)
             history.wall_seconds = seconds_before
         renew(experiment, Progress(trainer.step, trainer.total_steps, history.epoch, config.num_epochs))
-        saver = Saver(run, experiment.lock, config, task, trainer, history)
+        facts = {"written_by": written_by(experiment.environment), "data": data_fingerprint(experiment.catalogs)}
+        continued = checkpoint["path"] if checkpoint else None
+        saver = Saver(run, experiment.lock, config, task, trainer, history, facts, continued)
         if not checkpoint:
-            saver.save(run.last)
+            saver.save_last(must=True)
         with before_an_error(saver.save_what_was_reached):
             if group.size > 1:
                 group.ask(TrainRequest.of(config, experiment.catalogs["train"], task, trainer))
@@ -405,13 +416,13 @@ def train_epochs(
     saver: Saver,
     stop: StopRequest,
 ) -> None:
-    """The loop: epochs of steps, a validation after some of them, a checkpoint after each."""
-    config, run, plan, group = experiment.config, experiment.run, experiment.plan, joined()
+    """The loop: epochs of steps, a validation after some of them, a checkpoint after each and in between."""
+    config, plan, group = experiment.config, experiment.plan, joined()
     train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
-    steps = StepLog(log, config.log_interval, trainer.steps_per_epoch)
+    steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
     memory = WindowMemory(config, experiment.device, history, group.size)
 
     def on_failed(failed: list[tuple[int, str]]) -> None:
@@ -427,6 +438,7 @@ def train_epochs(
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
                 if stops(group, stop):  # between two steps, where a checkpoint can be taken
                     break
+                saver.save_if_due()
             else:
                 epoch = history.epoch + 1
                 if validates_after(epoch, config):
@@ -439,19 +451,18 @@ def train_epochs(
                     announce(f"epoch {history.first_epoch + epoch}", validation, plan, log, history.step, epoch)
                     renew(experiment, Progress(trainer.step, trainer.total_steps, epoch, config.num_epochs))
                     alarms = validation.alarms
-                    if history.is_best(choosing_score(validation.results, config), can_choose):
-                        saver.save(run.best)
+                    saver.save_among_best(choosing_score(validation.results, config), can_choose=can_choose)
                     history.watch(watched_value(validation, config))
                 history.end_epoch()  # after the validation: where that fails, a resumed run does it again
-            saver.save(run.last)
+            saver.save_last(must=stop.requested or history.is_over(config))
             if config.strict_monitors:  # after the save: who disagrees with the alarm can go on from there
                 end_run_on_alarms(alarms, history.total_steps)
         # No validation chose: there was none, none can, or the best.pt that it chose was lost.
         none_chose = history.best_score is None or (not can_choose and history.best_step != history.step)
         if none_chose and not stop.requested:
             history.best_step = history.step
-            saver.save(run.best)
-            saver.save(run.last)
+            saver.save_best()
+            saver.save_last(must=True)
 
 
 def keeping(experiment: Experiment, history: History, epoch: int) -> Callable[[EncodedSplit], None]:

@@ -144,7 +144,7 @@ class JointTransformer(nn.Module):
             extra_BLD: tokens of another kind that stand beside them, such as those of a caption.
             extra_shown_BL: bool, False for padded ones, which nobody sees. None: all are seen.
         """
-        before = [] if self.cls_D is None else [self.cls_D.to(tokens_BKD.dtype).expand(len(tokens_BKD), 1, -1)]
+        before = [] if self.cls_D is None else [self.cls_D.to(tokens_BKD.dtype).expand(tokens_BKD.shape[0], 1, -1)]
         after = [] if extra_BLD is None else [extra_BLD.to(tokens_BKD.dtype)]
         tokens = torch.cat([*before, tokens_BKD, *after], dim=1) if before or after else tokens_BKD
         first, kept = len(before), tokens_BKD.shape[1]

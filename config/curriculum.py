@@ -21,7 +21,7 @@ STAGE_CHECKPOINT = "checkpoints/stage_{}.pt"
 """In a run's folder: what a stage leaves to the next one."""
 # Of the run as a whole, or of its first stage alone: what follows starts from the stage before it.
 OF_THE_RUN = (
-    *("model_name", "save_path", "resume", "encoder_checkpoint"),
+    *("model_name", "save_path", "resume", "auto_requeue", "encoder_checkpoint"),
     *("use_curriculum", "curriculum", "carry_from", "stage"),
     *("deterministic", *OF_RESUME_PATH),
 )

@@ -111,7 +111,7 @@ def value_words(annotation: Any, limits: Sequence[Any] = ()) -> str:
         parts = [value_words(part, limits) for part in get_args(annotation) if part is not type(None)]
         return " or ".join(parts + ["`null`"] * (type(None) in get_args(annotation)))
     if get_origin(annotation) is Literal:
-        return " or ".join(f"`{item}`" for item in get_args(annotation))
+        return " or ".join(f"`{to_yaml(item) if isinstance(item, bool) else item}`" for item in get_args(annotation))
     if get_origin(annotation) is list:
         return f"list of {_length(limits)}{value_words(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:

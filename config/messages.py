@@ -83,6 +83,7 @@ def wanted(detail: ErrorDetails) -> str:
     if kind not in _EXPECTED:
         return detail["msg"]
     expected = _EXPECTED[kind].format(**{key: _plain(item) for key, item in context.items()})
+    expected = expected.replace("True, False", "true, false")  # as YAML has them
     return "expected " + (" or ".join(expected.rsplit(", ", 1)) if kind == "union_tag_invalid" else expected)
 
 

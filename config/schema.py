@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from architecture.geometry import Geometry
+from config.checkpoints import CheckpointSettings
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
@@ -79,7 +80,13 @@ class TrainConfig(Section):
     task: TaskName = Field(description="how to train; the section of the same name has its numbers")
     model_name: str | None = Field(description="name of the run folder; null: the config file's name")
     save_path: str = Field(description="folder that holds the run folders")
-    resume: bool = Field(description="continue an existing run from its last.pt")
+    resume: Literal[True, False, "auto"] = Field(
+        description="continue an existing run from its last.pt; auto: continue it if there is one, else start it"
+    )
+    auto_requeue: bool = Field(
+        default=False, description="when Slurm warns of the time limit (SIGUSR1), save and queue the job again"
+    )
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings, validate_default=True)
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
     num_epochs: Positive = Field(description="passes over the training videos")
@@ -287,8 +294,12 @@ class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, Cu
         optimizer = self.optimizer
         if optimizer.base_lr is None:
             return optimizer.lr
-        clips = self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
-        return optimizer.base_lr * clips / optimizer.nominal_batch
+        return optimizer.base_lr * self.clips_per_step / optimizer.nominal_batch
+
+    @property
+    def clips_per_step(self) -> int:
+        """Windows of a step, each as often as the task takes it."""
+        return self.batch_size * self.num_iters_grad_accum * self.task_settings.copies
 
     @property
     def clips(self) -> int:

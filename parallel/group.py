@@ -27,7 +27,6 @@ from parallel.batch_share import BatchShare
 _STEP = timedelta(minutes=20)
 # Between two requests the first process may fine-tune a network; where it dies, its connections close at once.
 _REQUEST = timedelta(days=30)
-_START = timedelta(seconds=int(os.environ.get("HVT_START_SECONDS", "300")))
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _FAILED = "the process that failed first"
 _CPU = torch.device("cpu")
@@ -217,7 +216,8 @@ def _check_variables() -> None:
             "not set: start them with torchrun, or unset WORLD_SIZE"
         )
     wrong = [name for name in ("RANK", "WORLD_SIZE", "MASTER_PORT") if not os.environ[name].isdecimal()]
-    if wrong or int(os.environ["RANK"]) >= int(os.environ["WORLD_SIZE"]):
+    numbers = {} if wrong else {name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")}
+    if wrong or numbers["RANK"] >= numbers["WORLD_SIZE"] or numbers["MASTER_PORT"] >= 1 << 16:
         told = ", ".join(f"{name}={os.environ[name]}" for name in _VARIABLES)
         raise InputError(f"{told} name no process of several: start them with torchrun")
 
@@ -225,10 +225,11 @@ def _check_variables() -> None:
 def _store(rank: int, size: int) -> Store:
     """The place where the processes find each other."""
     host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    patience = timedelta(seconds=int(os.environ.get("HVT_START_SECONDS", "300")))
     try:
-        store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=_START)))
+        store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=patience)))
         store.set(f"process {rank} is here", "yes")
-        store.wait([f"process {other} is here" for other in range(size)], _START)
+        store.wait([f"process {other} is here" for other in range(size)], patience)
     except (dist.DistError, RuntimeError, ValueError) as error:
         if "EADDRINUSE" in str(error) or "in use" in str(error):
             raise InputError(
@@ -236,7 +237,7 @@ def _store(rank: int, size: int) -> Store:
                 "--standalone, which finds one"
             ) from None
         raise InputError(
-            f"process {rank} did not find all of the {size} processes at {host}:{port} within {_START.seconds} s; "
+            f"process {rank} did not find all of the {size} processes at {host}:{port} within {patience.seconds} s; "
             "were all started, and do they reach that machine?"
         ) from None
     with suppress(RuntimeError):  # of a store that knows no other timeouts

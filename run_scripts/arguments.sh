@@ -23,7 +23,7 @@ help_if_asked() {
 
 # check_gpu_id GPU_ID
 check_gpu_id() {
-    [[ $1 != *,* ]] || refuse "one run uses one GPU, got '$1': start one run for each"
+    [[ $1 != *,* ]] || refuse "one GPU, got '$1': several go with ./launcher.sh"
     [[ $1 == cpu || $1 =~ ^[0-9]+$ ]] || refuse "GPU_ID must be a number or cpu, got '$1'"
 }
 

@@ -1,12 +1,15 @@
 """A kill or a full disk in the middle of a save leaves no usable checkpoint, and days of training are lost.
 
 So every file here is written through `atomic_write`: the previous checkpoint stays until the new one is whole. And a
-disk or a network that changes a bit would go unseen: every file carries a checksum, which is compared before its use.
+disk or a network that changes a bit would go unseen: every file carries a checksum, which is compared with what can be
+read back before the new file takes the place of the old one, and again before its use.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from config.errors import InputError
-from runs.process.atomic import atomic_write, write_json
+from runs.process.atomic import UnwritableError, atomic_write, write_json
 
 # Behind torch's own format, which readers of it pass over: this mark, and the SHA-256 of all that is before the mark.
 _MARK = b"\nsha256 of the above: "
@@ -30,19 +33,35 @@ class DamagedError(InputError):
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write `state` to `path`, atomically, with a checksum.
+    """Write `state` to `path`, atomically, with a checksum, and read it back before it counts.
 
     Args:
         state: tensors and plain Python values, nested in dicts, lists and tuples (`load_checkpoint` reads no others).
         path: the file, by convention `last.pt` or `best.pt`.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written; the previous file is intact.
+        UnwritableError: the disk is full, the folder cannot be written, or the disk gives back something else than
+            was written; the previous file is intact.
     """
     with atomic_write(path) as file:
         hashing = _Hashing(file)
         torch.save(state, cast("BinaryIO", hashing))
         file.write(_MARK + hashing.digest.hexdigest().encode())
+        file.flush()
+        os.fsync(file.fileno())
+        _read_back(Path(file.name), hashing.digest.hexdigest(), path)
+
+
+def _read_back(written: Path, digest: str, path: Path) -> None:
+    """Raises UnwritableError where the disk does not give back what was `written` to become `path`."""
+    with written.open("rb") as file:
+        # What the system still has in memory says nothing of the disk.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if _checksums(file) != (digest, digest):
+            raise UnwritableError(
+                f"cannot write {path}: reading it back gives something else than was written; look at the disk, or "
+                "choose another save_path"
+            )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -59,7 +78,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             _check_sum(file)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise InputError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
+        # A disk that cannot give it back has damaged it; all else (no file, no permission) can be helped.
+        kind = DamagedError if error.errno == errno.EIO else InputError
+        raise kind(f"cannot read checkpoint {path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes torch fail in every way that there is
         raise DamagedError(f"checkpoint {path} is damaged, or is none") from error
     if not isinstance(state, dict):
@@ -75,22 +96,27 @@ def check_regular(path: Path) -> None:
 
 def _check_sum(file: BinaryIO) -> None:
     """Raises ValueError where the file has a checksum that it does not fit; leaves the file at its start."""
+    found = _checksums(file)
+    file.seek(0)
+    if found is not None and found[0] != found[1]:
+        raise ValueError("the checksum does not fit")
+
+
+def _checksums(file: BinaryIO) -> tuple[str, str] | None:
+    """The checksum of a file's content, and the one that it carries; None where it carries none."""
     size = file.seek(0, 2)
     content = size - len(_MARK) - _DIGITS
     file.seek(max(0, content))
     mark, expected = file.read(len(_MARK)), file.read(_DIGITS)
     file.seek(0)
     if content < 0 or mark != _MARK:
-        return
+        return None
     digest = hashlib.sha256()
     left = content
-    while left:
-        chunk = file.read(min(left, _CHUNK))
+    while left and (chunk := file.read(min(left, _CHUNK))):
         digest.update(chunk)
         left -= len(chunk)
-    file.seek(0)
-    if digest.hexdigest().encode() != expected:
-        raise ValueError("the checksum does not fit")
+    return digest.hexdigest(), expected.decode(errors="replace")
 
 
 class _Hashing:

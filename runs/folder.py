@@ -6,10 +6,12 @@ import csv
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from config.curriculum import STAGE_CHECKPOINT
 from config.errors import InputError
 from config.places import check_run_name, place
+from runs.kept_checkpoints import numbered_steps
 
 
 @dataclass(frozen=True)
@@ -19,24 +21,26 @@ class RunFolder:
     root: Path
 
     @classmethod
-    def open(cls, save_path: str | Path, model_name: str, resume: bool) -> RunFolder:
+    def open(cls, save_path: str | Path, model_name: str, resume: bool | Literal["auto"]) -> RunFolder:
         """Make the folder of a new run, or find the one of a run to continue; a file is really written to try it.
 
         Args:
             save_path: the folder that holds the run folders; made where missing; `~` is the home folder.
             model_name: the run's name, one path component.
-            resume: continue the run of that name instead of starting it.
+            resume: continue the run of that name instead of starting it; auto: where it has a checkpoint; what a
+                start left that was killed before its first one is used again.
 
         Raises:
-            InputError: the name cannot name a folder, is taken (`resume=False`), has nothing to continue
-                (`resume=True`), or the folder cannot be written.
+            InputError: the name cannot name a folder, is taken (`resume=False`, or by something else than a run that
+                can go on), has nothing to continue (`resume=True`), or the folder cannot be written.
         """
         check_run_name(model_name)
         run = cls(place(save_path, "save_path") / model_name)
         try:
-            if resume:
+            taken = run.root.exists() or run.root.is_symlink()
+            if resume is True or (resume and run.has_checkpoint()):
                 run._require_checkpoint()
-            elif run.root.exists() or run.root.is_symlink():
+            elif taken and not (resume and run._has_hardly_begun()):
                 raise InputError(run._taken())
             run._create()
         except OSError as error:
@@ -139,6 +143,23 @@ class RunFolder:
         """The videos that could not be read, and why, CSV."""
         return self.root / "bad_videos.csv"
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from; it may be damaged."""
+        return self.last.exists() or bool(numbered_steps(self.last))
+
+    def forget_what_had_begun(self) -> None:
+        """Removes the lines that a start has logged that was killed before its first checkpoint."""
+        self.metrics.unlink(missing_ok=True)
+
+    def _has_hardly_begun(self) -> bool:
+        """Whether the folder holds no more than what a start writes before its first checkpoint."""
+        if not self.root.is_dir() or self.summary.exists() or any(self.checkpoints.glob("*.pt")):
+            return False
+        if self.metrics.is_file() and any(b'"kind": "step"' in line for line in self.metrics.open("rb")):
+            return False
+        at_first = (path.is_dir() or path.name.startswith(".") or path == self.lock for path in self.root.rglob("*"))
+        return self.config.is_file() or all(at_first)
+
     def discard_if_unused(self) -> bool:
         """Remove the folder of a run that failed before its first step, so that the name is free for the next try.
 
@@ -178,7 +199,7 @@ class RunFolder:
             raise InputError(f"resume=true, but there is no run folder {self.root}; start the run with resume=false")
         if self.last.exists() and not self.last.is_file():
             raise InputError(f"resume=true, but {self.last} is not a regular file; put the checkpoint itself there")
-        if not self.last.is_file():
+        if not self.has_checkpoint():
             raise InputError(
                 f"resume=true, but {self.last} does not exist: the run ended before its first checkpoint; "
                 "start it anew with resume=false under another model_name=..., or remove the folder"

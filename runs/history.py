@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 # What may change between the parts of a run. Only num_epochs changes what a step computes: it stretches the schedule.
 FREE_KEYS = {
     "resume",
+    "auto_requeue",
+    "checkpoint",
     "save_path",
     "num_workers",
     "eval_memory_mb",
@@ -62,8 +64,12 @@ class History:
     """Steps that were skipped because a loss or gradient was not finite."""
     best_score: float | None = None
     best_step: int = 0
+    runners_up: list[list[float]] = field(default_factory=list)
+    """[score, step of the run] of the checkpoints that `keep_best` keeps beside the best one, the best first."""
     full_scores: int = 0
     """Validations that scored 100 %."""
+    unlogged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`loss` and `grad_norm` of the steps since the latest line of metrics.jsonl: a part of the next one."""
     windows: int = 0
     """Trained on; a window counts once, whatever views are made of it."""
     step_seconds: float = 0.0

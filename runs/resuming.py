@@ -14,8 +14,9 @@ from config.errors import InputError
 from runs.checkpoint import DamagedError, load_checkpoint
 from runs.folder import RunFolder
 from runs.history import check_same_experiment
+from runs.kept_checkpoints import numbered, numbered_steps
 from runs.metrics import MetricLog
-from runs.written_by import check_written_by
+from runs.written_by import check_written_by, tell_other_torch
 
 logger = logging.getLogger(__name__)
 
@@ -27,38 +28,78 @@ _WITHOUT_BEST = "remove it: then resume=true continues, and chooses the best che
 def read_checkpoints(run: RunFolder, configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of last.pt, once it, best.pt and metrics.jsonl are known to belong to this run and to be complete.
 
-    Where best.pt is missing, or is of steps that will be done again, the choice of the best checkpoint begins anew.
+    Where last.pt is damaged, it is the content of the latest one before it that is whole. Where best.pt is missing, or
+    is of steps that will be done again, the choice of the best checkpoint begins anew.
 
     Args:
         run: the folder of the run to continue.
         configs: of this start, one for each stage, or the only one.
 
+    Returns:
+        What the file holds; `path`: which one it is; `data`: its fingerprint of the data, {} where it has none.
+
     Raises:
         InputError: a file is damaged, of another program, another run or another experiment.
     """
-    last = _read_last(run)
-    check_same_experiment(last["config"], config_to_resume(last, configs, run.last), run.last)
+    path, last = _read_last(run)
+    check_same_experiment(last["config"], config_to_resume(last, configs, path), path)
+    tell_other_torch(last, path)
     if run.metrics.exists():
         MetricLog.read(run.metrics)
-    history = last["history"]
-    if history.get("best_score") is not None:
-        best = _read_best(run, last)
-        if best is None or best["history"]["step"] > history["step"]:
-            history |= {"best_score": None, "best_step": 0, "full_scores": 0}
-    return last
+    if last["history"].get("best_score") is not None:
+        _check_best(run, last)
+    return {"data": {}, **last, "path": path}
 
 
-def _read_last(run: RunFolder) -> dict[str, Any]:
-    try:
-        return read_checkpoint(run.last)
-    except DamagedError as error:
+def _read_last(run: RunFolder) -> tuple[Path, dict[str, Any]]:
+    """The latest checkpoint that is whole, and where it is."""
+    kept = [numbered(run.last, step) for step in numbered_steps(run.last)]
+    faults: list[InputError] = []
+    for path in [run.last, *kept]:
         try:
-            step = read_checkpoint(run.best)["history"]["step"]
-        except InputError:
-            raise InputError(f"{error}; so is {run.best.name}: start anew under another model_name=...") from None
-        raise InputError(
-            f"{error}; copy {run.best} over it: then resume=true continues from step {step}, which best.pt holds"
-        ) from None
+            if path == run.last and kept and not path.exists():
+                raise DamagedError(f"{path} is missing")
+            state = read_checkpoint(path)
+        except DamagedError as error:
+            faults.append(error)
+            continue
+        if faults:
+            logger.warning("%s: going on from step %d, which %s holds", faults[0], _total_step(state), path.name)
+        return path, state
+    raise _nothing_left(run, faults)
+
+
+def _nothing_left(run: RunFolder, faults: Sequence[InputError]) -> InputError:
+    """What can be done where no checkpoint to go on from is whole."""
+    damaged = f"{faults[0]}" if len(faults) == 1 else f"{faults[0]}; so are the {len(faults) - 1} before it"
+    try:
+        step = read_checkpoint(run.best)["history"]["step"]
+    except InputError:
+        return InputError(f"{damaged}; so is {run.best.name}: start anew under another model_name=...")
+    return InputError(
+        f"{damaged}; copy {run.best} over it: then resume=true continues from step {step}, which best.pt holds"
+    )
+
+
+def _check_best(run: RunFolder, last: Mapping[str, Any]) -> None:
+    """Looks whether best.pt is the one that `last` has chosen; where it is not, the choice begins anew."""
+    history = last["history"]
+    best = _read_best(run, last)
+    if best is None:
+        history |= {"best_score": None, "best_step": 0, "full_scores": 0}
+    elif _total_step(best) > _total_step(last):
+        # It is done again. What was best before is there only where more than one is kept.
+        chosen = numbered(run.best, int(history.get("first_step", 0)) + history["best_step"])
+        if chosen.is_file():
+            chosen.replace(run.best)
+        else:
+            history |= {"best_score": None, "best_step": 0}
+
+
+def _total_step(checkpoint: Mapping[str, Any]) -> int:
+    """Steps of the run, those of earlier stages included."""
+    history = checkpoint["history"]
+    return int(history.get("first_step", 0)) + int(history["step"])
 
 
 def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -71,7 +112,8 @@ def _read_best(run: RunFolder, last: Mapping[str, Any]) -> dict[str, Any] | None
         )
         return None
     best = read_best(run)
-    if best.get("run", "") != last.get("run", "") or not _same_shapes(best["task"], last["task"]):
+    later_stage = _total_step(best) > _total_step(last) and best["config"].get("stage") != last["config"].get("stage")
+    if best.get("run", "") != last.get("run", "") or not (later_stage or _same_shapes(best["task"], last["task"])):
         raise InputError(f"{run.best} is of another run than {run.last.name}; {_WITHOUT_BEST}")
     return best
 

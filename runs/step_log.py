@@ -18,20 +18,19 @@ class StepLog:
         log: takes the lines.
         interval: steps between lines; the last step of an epoch and skipped steps have one in any case.
         steps_per_epoch: that the trainer takes.
+        unlogged: what was collected since the last line; it is kept up to date here, for checkpoints.
     """
 
-    def __init__(self, log: StageLog, interval: int, steps_per_epoch: int) -> None:
+    def __init__(self, log: StageLog, interval: int, steps_per_epoch: int, unlogged: dict[str, dict[str, Any]]) -> None:
         self._log, self._interval, self._steps_per_epoch = log, interval, steps_per_epoch
-        self._loss: dict[str, dict[str, float]] = {}
-        self._grad_norm: dict[str, float] = {}
+        self._unlogged = unlogged
 
     def add(self, report: StepReport, epoch: int) -> None:
         """Takes the report of a step, and writes a line where one is due."""
         # Since the last line: what was written once is not written again as if it were new.
-        self._loss |= report.loss
-        self._grad_norm |= report.grad_norm
+        latest = {name: self._unlogged.get(name, {}) | getattr(report, name) for name in ("loss", "grad_norm")}
+        self._unlogged |= latest
         ends = report.step % self._steps_per_epoch == 0
         if ends or report.skipped or report.step % self._interval == 0:
-            latest: dict[str, Any] = {"loss": self._loss, "grad_norm": self._grad_norm}
             self._log.write("step", **(asdict(report) | latest | {"epoch": epoch}))
-            self._loss, self._grad_norm = {}, {}
+            self._unlogged.clear()

@@ -142,7 +142,7 @@ CASES = {
     ),
     "stop in validation": Case("Validator.run", 2, stop, False, 6, "stopped at step 6 of 12; resume=true continues it"),
     "stop in last step": Case(
-        "TrainingProgress.update", 12, stop, True, 12, "stopped at step 12 of 12; resume=true scores it"
+        "TrainingProgress.update", 12, stop, True, 12, "stopped at step 12 of 12; resume=true continues it"
     ),
     "stop in last validation": Case("Validator.run", 3, stop, False, 12, "step 12 of 12; resume=true scores it"),
     "stop in the test": Case("final_test", 1, stop, True, 12, SAVED),
@@ -240,7 +240,10 @@ def test_checkpoints_are_looked_at_before_a_resumed_run_trains(program: Program,
         assert {path: path.stat().st_mtime_ns for path in run.root.rglob("*") if path.is_file()} == before
 
     torch.save({}, run.last)
+    kept = run.checkpoints / "last_0.pt"
+    kept.rename(run.root / "aside")
     refused("is not a checkpoint of this program: it has no task; copy")
+    (run.root / "aside").rename(kept)
     shutil.copy(run.best, run.last)  # what the message advises
     run.best.write_bytes(run.best.read_bytes()[:-1000])
     refused("best.pt is damaged, or is none; remove it: then resume=true continues")

@@ -15,12 +15,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAIN = """\
 import json, os, signal, sys
+if "wait=true" in sys.argv:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 seen = {"argv": sys.argv[1:], "cwd": os.getcwd(), "pid": os.getpid()}
 seen |= {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "order": os.environ["CUDA_DEVICE_ORDER"]}
 seen["wait policy"] = os.environ["OMP_WAIT_POLICY"]
-print(json.dumps(seen), flush=True)
+seen |= {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")}
+sys.stdout.write(json.dumps(seen) + "\\n")  # in one go, as processes share the pipe
+sys.stdout.flush()
+if "fail=true" in sys.argv:
+    sys.exit(3 if os.environ["RANK"] == "1" else 0)
 if "wait=true" in sys.argv:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     signal.pause()
 """
 
@@ -35,6 +40,8 @@ class Launcher:
         shutil.copy(ROOT / "launcher.sh", self.root)
         for script in ("arguments.sh", "setup_environment.sh"):
             shutil.copy(ROOT / "run_scripts" / script, self.root / "run_scripts")
+        (self.root / "parallel").mkdir()
+        shutil.copy(ROOT / "parallel" / "start.py", self.root / "parallel")
         (self.root / "main.py").write_text(MAIN)
         for command in ("bash", "cat", "dirname", "grep"):
             (self.commands / command).symlink_to(shutil.which(command) or command)
@@ -70,7 +77,9 @@ def launcher(tmp_path: Path) -> Launcher:
         (["0"], "GPU_ID and CONFIG are needed"),
         (["zero", "quickstart.yaml"], "GPU_ID must be a number or cpu, got 'zero'"),
         (["-1", "quickstart.yaml"], "GPU_ID must be a number or cpu, got '-1'"),
-        (["0,1", "quickstart.yaml"], "one run uses one GPU, got '0,1'"),
+        (["0,cpu", "quickstart.yaml"], "either GPUs or cpu, got '0,cpu'"),
+        (["0,,1", "quickstart.yaml"], "GPU_ID must be a number or cpu, got ''"),
+        (["0,one", "quickstart.yaml"], "GPU_ID must be a number or cpu, got 'one'"),
         (["0", ""], "the second argument must be a config, got ''"),
         (["0", "lr=3"], "the second argument must be a config, got 'lr=3'"),
         (["0", "quickstart.yaml", "lr"], "expected key=value, got 'lr'"),
@@ -84,7 +93,7 @@ def test_wrong_arguments_give_usage_and_exit_2(launcher: Launcher, arguments: li
     assert done.stdout == ""
     first, *usage = done.stderr.splitlines()
     assert message in first
-    assert usage[0] == "usage: ./launcher.sh GPU_ID CONFIG [key=value ...]"
+    assert usage[0] == "usage: ./launcher.sh GPU_ID[,GPU_ID ...] CONFIG [key=value ...]"
 
 
 def test_help_is_no_error(launcher: Launcher) -> None:
@@ -161,3 +170,47 @@ def test_signals_reach_python(launcher: Launcher) -> None:
         assert json.loads(process.stdout.readline())["pid"] == process.pid
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait() in (7, -signal.SIGTERM)  # it may come before the handler is set
+
+
+def test_several_gpus_get_a_process_each_and_all_see_them(launcher: Launcher) -> None:
+    done = launcher.with_gpus("0, Card A\\n1, Card B\\n2, Card C\\n")("2,0", "own.yaml", "a=1")
+    assert done.returncode == 0, done.stderr
+    seen = sorted(map(json.loads, done.stdout.splitlines()), key=lambda process: str(process["RANK"]))
+    assert [process["RANK"] for process in seen] == ["0", "1"]
+    for process in seen:
+        assert (process["gpu"], process["WORLD_SIZE"]) == ("2,0", "2")
+        assert process["argv"] == ["own.yaml", "a=1"]
+        assert process["MASTER_PORT"] == seen[0]["MASTER_PORT"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"), [("0,0", "GPU 0 is named twice"), ("0,2", "there is no GPU 2; this machine has 0, Card A")]
+)
+def test_gpus_that_are_not_there_or_twice_are_refused(launcher: Launcher, gpus: str, message: str) -> None:
+    done = launcher.with_gpus("0, Card A\\n")(gpus, "own.yaml")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_the_status_of_the_process_that_failed_is_that_of_all(launcher: Launcher) -> None:
+    assert launcher("cpu,cpu", "own.yaml", "fail=true").returncode == 3
+
+
+def test_a_question_is_answered_by_one_process(launcher: Launcher) -> None:
+    done = launcher("cpu,cpu", "own.yaml", "--print-config")
+    assert json.loads(done.stdout)["RANK"] is None
+
+
+def test_signals_reach_every_process(launcher: Launcher) -> None:
+    with subprocess.Popen(
+        launcher.command("cpu,cpu", "own.yaml", "wait=true"),
+        cwd=launcher.cwd,
+        env=launcher.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdout.readline()
+        process.terminate()
+        assert process.wait() == 7

@@ -241,5 +241,6 @@ def _prepare_process(_number: int) -> None:
     # Ctrl-C, and a scheduler's signal to the group, must find the workers alive until the main process has saved.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Slurm's warning reaches every process of a job
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

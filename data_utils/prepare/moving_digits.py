@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from av.packet import Packet
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -42,6 +43,7 @@ from data_utils.prepare.whole_folder import is_empty, remove_unfinished, whole_f
 VERSIONS: dict[Difficulty, int] = {"easy": 1, "hard": 1}
 SPLITS = {"train": 0.6, "val": 0.15, "test": 0.25}  # share of the digit scans
 RATE = 8
+_IDLE_SECONDS = 5
 PROGRAMS = list(itertools.permutations(STEPS, 2))
 SPEC_FILE = "dataset.json"
 _EASY = {"difficulty": "easy"}  # what a SPEC_FILE that says nothing of it means
@@ -93,9 +95,12 @@ def _make(folder: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
     rows: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
     write = partial(_write_video, folder, seed, difficulty)
     expect_early_end()
-    written = Parallel(n_jobs=-1, return_as="generator")(delayed(write)(*job) for job in jobs)
+    # Processes of their own end by themselves soon after a program that was killed.
+    parallel = Parallel(n_jobs=-1, return_as="generator", idle_worker_timeout=_IDLE_SECONDS)
+    written = parallel(delayed(write)(*job) for job in jobs)
     for (split, _), row in zip(jobs, tqdm(written, "making moving_digits", len(jobs), disable=None), strict=True):
         rows[split].append(row)
+    get_reusable_executor().shutdown()  # else they stay as long as the program, and longer where it is killed
     for split in SPLITS:
         pd.DataFrame(rows[split]).to_csv(folder / f"{split}.csv", index=False)
 

@@ -17,6 +17,10 @@ from typing import Any, BinaryIO
 from config.errors import InputError
 
 
+class UnwritableError(InputError):
+    """A file could not be written; the one before it is as it was."""
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Give a binary file that becomes `path` when the block ends, and vanishes when the block fails.
@@ -25,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         path: the file to write or to replace; its folder must exist.
 
     Raises:
-        InputError: the file cannot be written (disk full, no permission, no folder); `path` is as it was.
+        UnwritableError: the file cannot be written (disk full, no permission, no folder); `path` is as it was.
     """
     try:
         with replaced_file(path) as file:
@@ -35,7 +39,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         if cause is None:
             raise
         reason = cause.strerror or cause
-        raise InputError(f"cannot write {path}: {reason}; free the disk or choose another save_path") from error
+        raise UnwritableError(f"cannot write {path}: {reason}; free the disk or choose another save_path") from error
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import torch
 from config.errors import InputError
 from parallel.group import is_of_a_lost_process
 from runs.folder import RunFolder
+from runs.process.atomic import UnwritableError
+from runs.process.dead_workers import is_of_a_dead_worker
 from runs.process.determinism import without_deterministic_form
 from runs.process.device_errors import failure_of_the_gpu, is_out_of_memory
 from runs.process.signals import Ended
@@ -29,11 +31,13 @@ def before_an_error(save: Callable[[], None]) -> Iterator[None]:
     """Calls `save` before an error leaves the block; where that fails, too, the first error is the one to tell."""
     try:
         yield
-    except Exception:
+    except Exception as error:
         try:
             with _deaths_of_children_ignored():
                 save()
         except Exception as second:
+            if str(second) == str(error):  # a full disk: told once
+                raise error from None
             text = " ".join(str(second).split())
             logger.warning("what was reached since the last checkpoint could not be saved: %s", text)
         raise
@@ -73,9 +77,11 @@ def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         number = error.signal if isinstance(error, Ended) else int(signal.SIGINT)
         return 128 + number, f"{signal.Signals(number).name}: the run has ended; {goes_on}"
+    if isinstance(error, UnwritableError) and is_saved:
+        return 2, f"error: {error}; {goes_on}"
     if isinstance(error, InputError):
         return 2, f"error: {error}"
-    cause = _known_cause(error)
+    cause = known_cause(error)
     if cause:
         return 1, f"error: {cause}; {goes_on}"
     if not is_saved or run is None:
@@ -86,7 +92,7 @@ def ending(error: BaseException, run: RunFolder | None) -> tuple[int, str]:
     return 1, f"error: {text} (unexpected: {run.error} has the traceback); {goes_on}"
 
 
-def _known_cause(error: BaseException) -> str | None:
+def known_cause(error: BaseException) -> str | None:
     """Explains errors that come from the machine, and what helps; None for all others."""
     text = str(error)
     if is_out_of_memory(error):
@@ -99,20 +105,9 @@ def _known_cause(error: BaseException) -> str | None:
         return f"deterministic=true, but {operation} has no deterministic form here; deterministic=false goes without"
     if is_of_a_lost_process(error):
         return "another process of the run has gone: it was killed, or its machine is lost"
-    if _is_of_a_dead_worker(error):
+    if is_of_a_dead_worker(error):
         return (
             f"a process that reads videos has died ({' '.join(text.split())}), which a full memory is the usual cause "
             "of: a smaller num_workers needs less"
         )
     return None
-
-
-def _is_of_a_dead_worker(error: BaseException) -> bool:
-    """Whether a process of the loader has died, by torch's own message or by what it had begun to hand over."""
-    text = str(error)
-    if "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text):
-        return True
-    # It dies between sending a batch's address and the batch itself: torch asks nobody, at a socket that is gone.
-    frames = traceback.extract_tb(error.__traceback__)
-    receives = any("multiprocessing" in frame.filename for frame in frames)
-    return receives and isinstance(error, ConnectionError | EOFError | FileNotFoundError)

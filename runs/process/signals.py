@@ -13,6 +13,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+from runs.process.dead_workers import is_of_a_dead_worker
+
 
 class Ended(KeyboardInterrupt):
     """A signal ends the program: `signal` is its number."""
@@ -23,7 +25,7 @@ class Ended(KeyboardInterrupt):
 
 
 class _Handled:
-    """Context manager (main thread only) that handles SIGINT, SIGTERM and, where `nohup` does not ignore it, SIGHUP.
+    """Context manager (main thread only) that handles SIGINT, SIGTERM, SIGUSR1 and, unless `nohup` ignores it, SIGHUP.
 
     Processes that are forked inside take over the handlers: they leave Ctrl-C to their parent and die of the others.
     """
@@ -98,6 +100,14 @@ class StopRequest(_Handled):
         self._install()
         return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        # Slurm sends a signal to all processes of a job: that a loader process died of it is no news.
+        if self.signal and error is not None and is_of_a_dead_worker(error):
+            raise Ended(self.signal) from error
+
     def _react(self, number: int) -> None:
         if not self.requested:
             self.signal = number
@@ -112,4 +122,5 @@ class StopRequest(_Handled):
 
 def _handled_signals() -> Sequence[int]:
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    return (signal.SIGINT, signal.SIGTERM) if ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # USR1: Slurm's warning of the time limit
+    return handled if ignored else (*handled, signal.SIGHUP)

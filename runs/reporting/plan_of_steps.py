@@ -41,6 +41,8 @@ def tell_plan(catalogs: Mapping[str, Catalog], config: Config, windows: int, ste
         _counted(steps, "step"),
         seen * config.num_epochs,
     )
+    for told in _of_copies_and_rate(config):
+        logger.info("%s", told)
     validations = schedule_in_words(config)
     if validations:
         logger.info("validations: %s", validations)
@@ -52,6 +54,23 @@ def tell_plan(catalogs: Mapping[str, Catalog], config: Config, windows: int, ste
         line = _interval(catalogs[split])
         if line:
             logger.warning("%s", line)
+
+
+def _of_copies_and_rate(config: Config) -> list[str]:
+    """What an epoch and a step are where windows are seen in copies, and the learning rate where it follows a rule."""
+    lines, copies = [], config.task_settings.copies
+    if copies > 1:
+        lines.append(
+            f"copies: each window is seen {copies} times in its step, with other crops and masks; an epoch reads every "
+            f"window once, and a step has {config.clips_per_step} clips"
+        )
+    rule = config.optimizer
+    if rule.base_lr is not None:
+        lines.append(
+            f"learning rate: optimizer.base_lr {rule.base_lr:g} x {config.clips_per_step} clips of a step / "
+            f"{rule.nominal_batch} = {config.learning_rate:g}; optimizer.lr counts for nothing"
+        )
+    return lines
 
 
 def _ways_to_more(train: Catalog, config: Config, windows: int) -> list[str]:

@@ -20,7 +20,8 @@ def run_program(run: Callable[[], int], after_signal: str = "") -> int:
         after_signal: is told beside the signal that ended it.
 
     Returns:
-        The exit status: that of `run`; 2 for bad input; 128 + the signal's number when a signal ended it.
+        The exit status: that of `run`; 2 for bad input; 1 where memory is full or a process that reads videos has
+        died; 128 + the signal's number when a signal ended it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave their core to other runs
     give_caches_a_place()
@@ -35,3 +36,11 @@ def run_program(run: Callable[[], int], after_signal: str = "") -> int:
         except Ended as error:
             print(f"{error}: {after_signal}" if after_signal else error, file=sys.stderr)
             return 128 + error.signal
+        except Exception as error:
+            from runs.process.ending import known_cause  # it imports torch, which not every program needs
+
+            cause = known_cause(error)
+            if cause is None:
+                raise
+            print(f"error: {cause}", file=sys.stderr)
+            return 1

@@ -293,7 +293,7 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
         ("scheduler.warmup=1", "scheduler.warmup (command line): expected less than 1, got 1"),
         ("max_bad_videos=2", "max_bad_videos (command line): expected at most 1, got 2"),
         ("save_path=3", "save_path (command line): expected text, got 3"),
-        ("resume=yes", "resume (command line): expected true or false, got 'yes'"),
+        ("resume=yes", "resume (command line): expected true, false or 'auto', got 'yes'"),
         (
             "hierarchical.isolation=strickt",
             "hierarchical.isolation (command line): expected 'strict', 'overlap' or 'end2end', got 'strickt'",

@@ -225,7 +225,7 @@ def test_the_run_knows_its_commit(scripts: DockerScripts, tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         ([], "GPU_ID and CONFIG are needed"),
-        (["0,1", "quickstart.yaml"], "one run uses one GPU, got '0,1': start one run for each"),
+        (["0,1", "quickstart.yaml"], "one GPU, got '0,1': several go with ./launcher.sh"),
         (["cpu", "lr=3"], "the second argument must be a config, got 'lr=3'"),
         (["cpu", "quickstart.yaml", "lr"], "expected key=value, got 'lr'"),
     ],

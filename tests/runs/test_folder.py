@@ -150,3 +150,33 @@ def test_a_checkpoint_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(run.last)
     with pytest.raises(InputError, match=r"last\.pt is not a regular file"):
         RunFolder.open(tmp_path, "first", resume=True)
+
+
+def test_resume_auto_begins_and_goes_on(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "run", resume="auto")
+    assert not run.has_checkpoint()
+    run.last.write_bytes(b"checkpoint")
+    assert RunFolder.open(tmp_path, "run", resume="auto").has_checkpoint()
+    run.last.rename(run.checkpoints / "last_3.pt")  # what a kill may leave
+    for resume in (True, "auto"):
+        assert RunFolder.open(tmp_path, "run", resume=resume).has_checkpoint()
+
+
+def test_resume_auto_begins_anew_where_a_start_was_killed_before_its_first_checkpoint(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, "run", resume="auto")
+    RunFolder.open(tmp_path, "run", resume="auto")  # nothing is in it yet
+    run.config.write_text("task: hierarchical")
+    run.metrics.write_text('{"kind": "validation", "step": 0}\n')
+    again = RunFolder.open(tmp_path, "run", resume="auto")
+    again.forget_what_had_begun()
+    assert files_of(run) == {"checkpoints", "figures", "config.yaml"}
+
+
+@pytest.mark.parametrize("kept", ["summary.json", "checkpoints/best.pt", "metrics.jsonl", "notes.txt"])
+def test_resume_auto_takes_no_folder_that_holds_more(tmp_path: Path, kept: str) -> None:
+    run = RunFolder.open(tmp_path, "run", resume="auto")
+    if kept != "notes.txt":
+        run.config.write_text("task: hierarchical")
+    (run.root / kept).write_text('{"kind": "step", "step": 1}\n')
+    with pytest.raises(InputError, match="exists without a checkpoint to resume from"):
+        RunFolder.open(tmp_path, "run", resume="auto")

@@ -15,7 +15,9 @@ from config.errors import InputError
 from runs.checkpoint import save_checkpoint
 from runs.folder import RunFolder
 from runs.history import History
+from runs.kept_checkpoints import numbered
 from runs.resuming import load_weights_of, read_best, read_checkpoints
+from runs.written_by import FORMAT
 
 CONFIG = {"seed": 1, "batch_size": 8}
 
@@ -118,6 +120,51 @@ def test_a_damaged_best_checkpoint_is_refused_and_the_advice_works(
     assert state["history"]["step"] == 6
     assert state["history"]["best_score"] is None
     assert f"{run.best} is missing: the best checkpoint so far (step 4) is lost" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, Path.unlink])
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
+    run: RunFolder, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2, 5):
+        save_checkpoint(make_state(step), numbered(run.last, step))
+    assert read_checkpoints(run, [CONFIG])["path"] == run.last
+    damage(run.last)
+    flip(numbered(run.last, 5))
+    state = read_checkpoints(run, [CONFIG])
+    assert (state["path"], state["history"]["step"]) == (run.checkpoints / "last_2.pt", 2)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{'checkpoint ' if 'checkpoint /' in caplog.text else ''}{run.last} ")
+    assert caplog.messages[0].endswith(": going on from step 2, which last_2.pt holds")
+    for step in (1, 2):
+        flip(numbered(run.last, step))
+    with pytest.raises(InputError, match="; so are the 3 before it; copy"):
+        read_checkpoints(run, [CONFIG])
+
+
+def test_a_checkpoint_of_a_newer_version_is_told_as_that(run: RunFolder) -> None:
+    save_checkpoint(make_state(5), numbered(run.last, 5))
+    save_checkpoint(make_state(6, written_by={"format": FORMAT + 1, "commit": "0123456789abcdef"}), run.last)
+    words = rf"written by a newer version of this program \(commit 0123456789ab\): its format is {FORMAT + 1}, and this"
+    with pytest.raises(InputError, match=words):
+        read_checkpoints(run, [CONFIG])
+
+
+def test_another_torch_is_told_and_goes_on(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    save_checkpoint(make_state(6, written_by={"format": FORMAT, "torch": str(torch.__version__)}), run.last)
+    read_checkpoints(run, [CONFIG])
+    assert not caplog.messages
+    save_checkpoint(make_state(6, written_by={"format": FORMAT, "torch": "1.0"}), run.last)
+    assert read_checkpoints(run, [CONFIG])["history"]["step"] == 6
+    assert "was written with torch 1.0, and this is" in caplog.text
+
+
+def test_the_best_one_of_before_is_back_where_it_was_kept(run: RunFolder) -> None:
+    """A process was killed between best.pt and last.pt."""
+    save_checkpoint(make_state(9), run.best)
+    save_checkpoint(make_state(4), numbered(run.best, 4))
+    assert read_checkpoints(run, [CONFIG])["history"]["best_score"] == 40
+    assert read_best(run)["history"]["step"] == 4
 
 
 def test_a_best_checkpoint_of_another_run_is_refused(run: RunFolder) -> None:

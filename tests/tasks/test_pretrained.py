@@ -48,6 +48,12 @@ RUNS = {
     "vicreg with mvit": ("task=vicreg", "encoder=mvit_v2_s"),
     "vicreg with swin": ("task=vicreg", "encoder=swin3d_t"),
     "svt": ("task=svt", "output_batchnorm=true"),
+    "masked": ("task=masked", "encoder=joint", "joint.cls_token=true", "joint.features=cls"),
+    "masked levels": ("task=masked",),
+    "masked images": (
+        *("task=masked", "encoder=joint", "joint.tubelet=1", "window.length=1", "groups=[backbone,space]"),
+        "hierarchy.frames_per_clip=1",
+    ),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from runs.process.signals import Ended, EndOnSignal, StopRequest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_the_first_signal_is_a_request_told_in_one_line(
     number: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,7 +30,7 @@ def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not() -> None:
 
 
 def test_the_handlers_before_are_back_after() -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     for context in (StopRequest, EndOnSignal):
         with context():
@@ -41,7 +41,7 @@ def test_the_handlers_before_are_back_after() -> None:
         assert [signal.getsignal(number) for number in numbers] == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_outside_training_a_signal_ends_the_program_as_ctrl_c_does(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt) as ended, EndOnSignal():
         signal.raise_signal(number)
@@ -89,3 +89,21 @@ def test_a_worker_outlives_ctrl_c_silently_and_dies_of_sigterm(capfd: pytest.Cap
         assert os.WTERMSIG(status) == signal.SIGTERM
         assert not stop.requested
     assert capfd.readouterr().err == ""
+
+
+def asked_to_end(error: Exception, asked: bool) -> None:
+    with StopRequest():
+        if asked:
+            signal.raise_signal(signal.SIGTERM)
+        raise error
+
+
+def test_a_loader_process_that_dies_of_the_same_signal_is_no_error() -> None:
+    dead = RuntimeError("DataLoader worker (pid 77) is killed by signal: Terminated. ")
+    with pytest.raises(Ended) as ended:
+        asked_to_end(dead, True)
+    assert ended.value.signal == signal.SIGTERM
+    with pytest.raises(RuntimeError, match="pid 77"):
+        asked_to_end(dead, False)
+    with pytest.raises(ZeroDivisionError):
+        asked_to_end(ZeroDivisionError(), True)

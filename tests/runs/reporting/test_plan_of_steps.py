@@ -93,3 +93,17 @@ def test_steps_of_several_batches(tiny_config: Callable[..., Config], caplog: py
     config = tiny_config("batch_size=8", "num_iters_grad_accum=3", "num_epochs=2")
     lines = told(config, catalogs(6, train=80, val=400, test=400), caplog, steps=4)
     assert lines[0].startswith("plan: 80 training videos, 80 windows and 4 steps an epoch; 2 epochs: 8 steps in all")
+
+
+def test_copies_and_the_rule_of_the_learning_rate_are_told(
+    tiny_config: Callable[..., Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    splits = catalogs(6, train=640, val=400, test=400)
+    masked = tiny_config("task=masked", "masked.repeats=4", "optimizer.base_lr=0.016", "num_epochs=50")
+    lines = "\n".join(told(masked, splits, caplog))
+    assert "each window is seen 4 times in its step" in lines
+    assert "an epoch reads every window once, and a step has 32 clips" in lines
+    assert "optimizer.base_lr 0.016 x 32 clips of a step / 256 = 0.002; optimizer.lr counts for nothing" in lines
+    plain = "\n".join(told(tiny_config("num_epochs=50"), splits, caplog))
+    assert "copies" not in plain
+    assert "base_lr" not in plain

@@ -35,3 +35,17 @@ def test_a_signal_ends_it_in_one_line(capsys: pytest.CaptureFixture[str], told: 
     assert error.endswith(line)
     assert error.count("\n") == 1
     assert "SIGTERM" in error
+
+
+def test_a_loader_process_that_is_killed_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def lose_a_worker() -> int:
+        raise RuntimeError("DataLoader worker (pid 77) is killed by signal: Killed. ")
+
+    assert run_program(lose_a_worker) == 1
+    assert capsys.readouterr().err.startswith("error: a process that reads videos has died (DataLoader worker (pid 77)")
+
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_program(fail)
