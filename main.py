@@ -38,7 +38,7 @@ import torch
 
 from config.datasets import own_data_alone
 from config.errors import InputError
-from config.load import LoadedConfig, render_config
+from config.load import LoadedConfig
 from config.places import place
 from config.schema import Config
 from config.validation_schedule import validates_after
@@ -77,8 +77,6 @@ from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
 from runs.precision import set_tf32
-from runs.process.atomic import write_json
-from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
 from runs.process.ending import before_an_error
 from runs.process.environment import device_name
@@ -88,7 +86,7 @@ from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
-from runs.reporting.report.run_report import Progress, renew_report, write_report
+from runs.reporting.report.run_report import Progress
 from runs.requeueing import check_requeueing, requeue_after
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
@@ -99,6 +97,7 @@ from runs.tracking.tracking import Tracking, check_trackers
 from runs.whole_state import read_whole_state, take_over
 from runs.window_memory import WindowMemory
 from runs.written_by import written_by
+from summary import publish, renew, summarise
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
@@ -272,65 +271,6 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     }
     save_encoder(task.encoder.state_dict(), description, experiment.run.checkpoints)
     return chosen
-
-
-def summarise(
-    experiment: Experiment, history: History, test: FinalTest, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """What summary.json says of a run, but for what only its end can tell."""
-    config, plan = experiment.config, experiment.plan
-    return test.record() | {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "untrained": plan.untrained(),
-        "drawn_val": experiment.catalogs["val"].drawn or None,
-        "own_labels": plan.own.own,
-        "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
-        "task": config.task,
-        "debug": config.debug,
-        "epochs": history.first_epoch + history.epoch,
-        "steps": history.total_steps,
-        "best_step": history.total_best_step,
-        "bad_steps": history.bad_steps + sum(stage["bad_steps"] for stage in history.finished),
-        "bad_videos": len(experiment.bad_videos),
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bytes_per_window": history.bytes_per_window,
-        **history.speed(config.window.length),
-    }
-
-
-def publish(
-    experiment: Experiment, summary: dict[str, Any], records: list[dict[str, Any]], seconds_before: float
-) -> None:
-    """Writes summary.json, and the report with the figures that there are.
-
-    Args:
-        experiment: the run's.
-        summary: gets the time and the memory that the run has taken so far.
-        records: of metrics.jsonl.
-        seconds_before: wall time of earlier parts of the run.
-    """
-    summary["wall_seconds"] = seconds_before + seconds_since_start()
-    summary["peak_memory_mb"] = experiment.memory.peak_mb
-    write_json(experiment.run.summary, summary)
-    write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
-
-
-def renew(experiment: Experiment, progress: Progress) -> None:
-    """Writes the report of a run that has not ended, with what metrics.jsonl says so far."""
-    plan, config = experiment.plan, experiment.config
-    known = {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "own_labels": plan.own.own,
-        "task": config.task,
-        "debug": config.debug,
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bad_videos": len(experiment.bad_videos),
-    }
-    renew_report(experiment.run, known, render_config(experiment.loaded), experiment.environment, progress)
 
 
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:

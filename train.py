@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from architecture.freezing import frozen, modules_of
+from architecture.running_statistics import RunningStatistics
 from config.datasets import data_by_dataset
 from config.errors import InputError
 from config.schema import Config
@@ -412,34 +413,6 @@ def _total(losses: Iterable[Mapping[str, Tensor]]) -> Tensor | None:
     return torch.stack(terms).sum() if any(term.requires_grad for term in terms) else None
 
 
-class RunningStatistics:
-    """The buffers of a task that training changes, such as BatchNorm's, to be put back after a step that is taken back.
-
-    Args:
-        task: whose state_dict names them; other buffers are constants.
-    """
-
-    def __init__(self, task: nn.Module) -> None:
-        saved = task.state_dict().keys()
-        self._task = task
-        self._names = [name for name, _ in task.named_buffers() if name in saved]
-        self._kept: dict[str, Tensor] = {}
-
-    def keep(self) -> None:
-        """Notes what they are now."""
-        self._kept = {name: self._task.get_buffer(name).clone() for name in self._names}
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Puts back what was noted, where something is."""
-        for name, value in self._kept.items():
-            self._task.get_buffer(name).copy_(value)
-
-    def drop(self) -> None:
-        """Forgets what was noted."""
-        self._kept = {}
-
-
 def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
@@ -467,30 +440,6 @@ def training_loader(task: Task, catalog: Catalog, config: Config, group: Group =
         return loaders[""]
     repeats = {"": 1.0, **{name: further.repeat for name, further in config.datasets.items()}}
     return InterleavedLoader(loaders, catalog.first_rows, repeats, config.seed)
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Inside, `parameters` require no gradient; afterwards those that did before do again."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-def modules_of(task: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Module]:
-    """The modules of `task` all of whose parameters are among these, those without any left out."""
-    known = {id(parameter) for parameter in parameters}
-    found = []
-    for module in task.modules():
-        own = [id(parameter) in known for parameter in module.parameters()]
-        if own and all(own):
-            found.append(module)
-    return found
 
 
 def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
