@@ -98,7 +98,10 @@ class TrainConfig(Section):
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
     num_epochs: Positive = Field(description="passes over the training videos")
-    batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
+    batch_size: Positive = Field(
+        description="windows of a step, or of one of its `num_iters_grad_accum` parts; several processes divide them "
+        "among themselves"
+    )
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
     level_backward: Literal["auto", "early", "sum"] = Field(
         default="auto",
