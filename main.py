@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.command_line import end_without_experiment, read_command_line, split_visualize
+from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
 from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
@@ -36,6 +36,7 @@ if __name__ == "__main__":
 
 import torch
 
+from config.datasets import own_data_alone
 from config.errors import InputError
 from config.load import LoadedConfig, render_config
 from config.places import place
@@ -43,7 +44,8 @@ from config.schema import Config
 from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
-from data_utils.batches.loader import Loader
+from data_utils.batches.loader import TrainingBatches
+from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
@@ -129,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
+                if folder is not None:
+                    return dump_states(complete(loaded).config, folder)
                 group = joined_with(loaded)
                 if group.rank:
                     return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
@@ -160,6 +165,12 @@ def draw_instead(config: Config, options: list[str]) -> int:
     if not run.is_dir():
         raise InputError(f"--visualize: there is no run {run}; without --visualize, this command trains it")
     return draw(read_draw_request([str(run), *options]))
+
+
+def dump_states(config: Config, folder: str) -> int:
+    """Writes which frames each epoch takes of each video, for other programs; returns the exit status."""
+    dump_index(config, config.seed, config.num_epochs, list(config.groups), place(folder, "--dump-index"))
+    return 0
 
 
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
@@ -417,28 +428,25 @@ def train_epochs(
     task: Task,
     trainer: Trainer,
     history: History,
-    batches: Loader,
+    batches: TrainingBatches,
     log: StageLog,
     saver: Saver,
     stop: StopRequest,
 ) -> None:
     """The loop: epochs of steps, a validation after some of them, a checkpoint after each and in between."""
     config, plan, group = experiment.config, experiment.plan, joined()
-    train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
-    memory = WindowMemory(config, experiment.device, history)
-
-    def on_failed(failed: list[tuple[int, str]]) -> None:
-        experiment.bad_videos.add(train.failures(failed))
+    memory = WindowMemory(config, experiment.device, history, group.size)
 
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
             group.ask(EpochRequest(history.epoch, history.batch))
-            for report in memory.measured(trainer.epoch(batches, history.epoch, history.batch, on_failed)):
+            trained = trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add)
+            for report in memory.measured(trained):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
@@ -512,7 +520,7 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:
-        with closing(training_loader(task, train, config)) as batches:
+        with closing(training_loader(task, train, own_data_alone(config))) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
     kept = experiment.run.epoch_features

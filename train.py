@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from config.datasets import data_by_dataset
 from config.errors import InputError
 from config.schema import Config
-from data_utils.batches.loader import Loader
+from data_utils.batches.interleaving import InterleavedLoader
+from data_utils.batches.loader import Loader, TrainingBatches
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
@@ -32,6 +34,10 @@ INITIAL_SCALE = 2.0**12
 logger = logging.getLogger(__name__)
 
 OnFailed = Callable[[list[tuple[int, str]]], object]
+
+
+Measures = dict[str, list[Tensor]]
+"""What was measured beside losses, of every batch of a step."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class StepReport:
     """Duration of the whole step, including the wait for data."""
     data_wait: float
     """Seconds of them spent waiting for data."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """What the task measured beside its losses, the mean over the step's batches; of several processes, the first's."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
@@ -68,6 +76,7 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
+    measures: Measures = field(default_factory=dict)
 
 
 class Trainer:
@@ -94,6 +103,7 @@ class Trainer:
         self, task: Task, config: Config, batches_per_epoch: int, device: torch.device, group: Group = ALONE
     ) -> None:
         self.task, self.config, self.device, self.group = task, config, device, group
+        self._data = {"": config, **data_by_dataset(config)}
         self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
@@ -119,7 +129,7 @@ class Trainer:
         self._moving = False  # weights are being changed, or that has failed
         self._frozen_modules = modules_of(task, (p for level in self.frozen for p in self.groups[level]))
 
-    def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
+    def epoch(self, loader: TrainingBatches, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
 
         Batches number 1 to n of the epoch, those of which nothing could be read included, form the first step, and so
@@ -147,7 +157,8 @@ class Trainer:
             if len(batch.row_B) if share is None else share.total:
                 batch_there = (batch if len(batch.row_B) else batch.blank()).to(self.device, non_blocking=True)
                 with sharing(share):
-                    views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
+                    data = self._data[batch.dataset]
+                    views = make_views(batch_there, self.task.views, data, self.config.seed, epoch)
                     self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
@@ -175,7 +186,7 @@ class Trainer:
         share = windows / step.first * (here.weight if here else 1)
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._descend(views, part, active if resting else None, share)
+            losses = self._descend(views, part, active if resting else None, share, step.measures)
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
             losses = {level: losses[level] for level in self.groups if level in losses}
@@ -184,14 +195,16 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _descend(self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float) -> Losses:
+    def _descend(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float, measures: Measures
+    ) -> Losses:
         """Adds the gradients of the losses of `levels`, or of all: level by level as they come, or of their sum.
 
         Level by level, what one level has computed is freed before the next is computed.
         """
         losses: Losses = {}
         trained = False
-        for level, terms in self._losses(views, part, levels):
+        for level, terms in self._losses(views, part, levels, measures):
             losses[level] = terms
             if self._early and (total := _total([terms])) is not None:
                 self.scaler.scale(share * total).backward(retain_graph=self.task.levels_share_graph)
@@ -208,19 +221,23 @@ class Trainer:
         return losses
 
     def _losses(
-        self, views: TrainingViews, part: int, levels: Sequence[str] | None
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, measures: Measures | None = None
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """The losses of `levels`, or of all, one level after the other; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
-        by_level = self.task.losses_by_level(views, StepContext(generator, self.step / self.total_steps, asked))
+        context = StepContext(generator, self.step / self.total_steps, asked)
+        by_level = self.task.losses_by_level(views, context)
         while True:
             with self.autocast:  # and not around the whole loop: backward, which comes in between, is not for it
                 found = next(by_level, None)
             if found is None:
-                return
+                break
             if asked is None or found[0] in asked:
                 yield found
+        if measures is not None:
+            for name, value in context.measures.items():
+                measures.setdefault(name, []).append(value.float())
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
@@ -242,10 +259,20 @@ class Trainer:
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
+        measures = {name: torch.stack(values).mean().item() for name, values in step.measures.items()}
         self._move(live, bad)
         seconds = perf_counter() - step.began
         return StepReport(
-            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+            self.step,
+            batch,
+            losses,
+            norm_values,
+            lr,
+            step.windows,
+            seconds,
+            step.waited,
+            measures=measures,
+            skipped=bool(bad),
         )
 
     def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:
@@ -413,20 +440,33 @@ class RunningStatistics:
         self._kept = {}
 
 
-def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> Loader:
+def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
     Args:
         task: asks for views.
-        catalog: the videos.
+        catalog: the videos, with those of the config's `datasets` as its `further`.
         config: the whole config.
         group: the processes among which each batch is divided.
     """
     second_window = any(view.window for view in task.views)
-    share = group.rank, group.size
-    return Loader(
-        catalog, config, config.batch_size, config.seed, training=True, second_window=second_window, share=share
-    )
+    catalogs = {"": catalog, **{name: catalog.further[name] for name in config.datasets}}
+    loaders = {
+        name: Loader(
+            catalogs[name],
+            data,
+            config.batch_size,
+            config.seed,
+            training=True,
+            second_window=second_window,
+            share=(group.rank, group.size),
+        )
+        for name, data in {"": config, **data_by_dataset(config)}.items()
+    }
+    if not config.datasets:
+        return loaders[""]
+    repeats = {"": 1.0, **{name: further.repeat for name, further in config.datasets.items()}}
+    return InterleavedLoader(loaders, catalog.first_rows, repeats, config.seed)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WrapValidator
 
 from config.augmentation import Augmentation
-from config.section import AboveZero, LevelName, Positive, Section
+from config.section import AboveZero, LevelName, NonNegative, Positive, Section
 
 Difficulty = Literal["easy", "hard"]
 
@@ -50,7 +50,7 @@ class Dataset(Section):
     annotations: dict[str, AnnotationKind] = Field(
         default={},
         description="further columns to read, by name: their kind; `boxes` are read from `<name>.csv` beside the CSV "
-        "files of the splits",
+        "files of the splits, and so are `captions` that are no column",
     )
 
 
@@ -71,11 +71,9 @@ class MovingDigits(Dataset):
         """The CSV files lie in `root`."""
 
 
-class CatalogDataset(Dataset):
-    """Videos on a disk, listed in `train.csv`, `val.csv` and `test.csv`."""
+class ListedDataset(Dataset):
+    """Keys of datasets that are on a disk, and not made."""
 
-    name: Literal["catalog"]
-    catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
     val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.15,
         description="share of `train.csv` that is drawn for validation where there is no `val.csv`: whole groups where "
@@ -84,18 +82,55 @@ class CatalogDataset(Dataset):
     val_seed: int = Field(default=0, ge=0, description="of that draw, which is the same for all seeds of the run")
 
 
-AnyDataset = MovingDigits | CatalogDataset
+class CatalogDataset(ListedDataset):
+    """Videos on a disk, listed in `train.csv`, `val.csv` and `test.csv`."""
+
+    name: Literal["catalog"]
+    catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
+
+
+class NpyDataset(ListedDataset):
+    """Videos on a disk, listed in the `.npy` files that a catalog of OmniMAE or PPMA names."""
+
+    name: Literal["npy"]
+    catalog: str = Field(description="the YAML file with `ucf101_train_vids_path` and the like")
+    lists: str = Field(description="what the dataset is called in it, such as `ucf101`")
+    val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2,
+        description="share of the training list that is drawn for validation where the catalog has no `_train_val_` "
+        "lists: whole sources",
+    )
+    val_seed: int = Field(default=42, ge=0, description="of that draw, which is the same for all seeds of the run")
+    source: str | None = Field(
+        default=None,
+        description="the dataset by whose names of files clips of one source are known: ucf101, hmdb51, diving48, "
+        "ikea, uav; null: `lists`; of any other, each clip is a source of its own",
+    )
+    folder_fps: NonNegative = Field(
+        default=25.0, description="frames per second of videos that are folders of pictures; 0: not known"
+    )
+
+
+AnyListed = CatalogDataset | NpyDataset
+AnyDataset = MovingDigits | AnyListed
 
 
 class WindowConfig(Section):
     """Which frames of a video the model sees at once."""
 
     length: Positive = Field(description="frames of a window")
-    sampling: Literal["dense", "uniform"] = Field(
+    sampling: Literal["dense", "uniform", "states"] = Field(
         default="dense",
         description="dense: frames are `frequency` apart, wherever the window begins; uniform: a window spans all of "
         "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing; "
+        "states: of five frames drawn each epoch from the beginning of the video to its end, a window is each one "
+        "(`length: 1`), the first with each other (2) or all (5); neither `frequency` nor `max_seq_per_video` counts; "
         "`spread: true` is another spelling of uniform, `spread: false` of dense",
+    )
+    end_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.2,
+        description="`sampling: states`: share of the video, at its beginning and at its end, that the initial and the "
+        "final state come from",
     )
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(

@@ -14,6 +14,7 @@ from architecture.geometry import Geometry
 from config.checkpoints import CheckpointSettings
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
+from config.datasets import SeveralDatasets, check_datasets
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
@@ -23,6 +24,7 @@ from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
 from config.start import StartConfig, check_start_keys
+from config.surgery import CheckpointRule
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -45,13 +47,19 @@ S = TypeVar("S", bound=Section)
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "resnet50"] = Field(
         description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
-        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
-        "encoder end to end"
+        "has the section `joint`; the others are torchvision's, `resnet50` on single frames. All but `hierarchical` go "
+        "with the tasks that train an encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
+    )
+    encoder_checkpoint_rules: list[CheckpointRule] = Field(
+        default=[],
+        description="what the names in that file become, one rule after another, until they fit the encoder: "
+        "`{inside: model}`, `{drop: 'head.*'}`, `{keep: 'trunk.*'}`, `{rename: 'trunk.*', to: '*'}`, `{prepend: "
+        "blocks.}`; a rule that matches nothing is an error: docs/datasets.md",
     )
     groups: list[LevelName] = Field(
         description="the levels, lowest first; with `backbone`, patches are units of their own and `space` trains "
@@ -188,7 +196,9 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
+class Config(
+    ArchConfig, DataConfig, SeveralDatasets, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections
+):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -213,6 +223,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, Cu
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_datasets(self)
         check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)
