@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,7 +75,7 @@ def started(folder: Path, tiny_dataset: Path) -> Callable[..., RunFolder]:
 
 
 @pytest.fixture(scope="module")
-def aligned(started: Callable[..., RunFolder]) -> Iterator[tuple[RunFolder, RunFolder]]:
+def aligned(started: Callable[..., RunFolder]) -> tuple[RunFolder, RunFolder]:
     """A masked autoencoder of videos and images, and its encoder aligned on the labels of both."""
     mae = started("mae", "task=masked", "masked.repeats=2")
     encoder = f"encoder_checkpoint={mae.checkpoints / 'encoder.safetensors'}"
