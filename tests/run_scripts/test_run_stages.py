@@ -81,7 +81,7 @@ def program(copied: Copy) -> Copy:
 
 
 def test_a_stage_begins_goes_on_and_is_passed_over(program: Copy) -> None:
-    arguments = ["cpu", "masked.yaml", f"save_path={program.runs}", "model_name=mae"]
+    arguments = ["0,1", "masked.yaml", f"save_path={program.runs}", "model_name=mae"]
     run = program.runs / "mae"
     assert program.run("run_mae.sh", *arguments).returncode == 0
     (run / "checkpoints").mkdir(parents=True)
@@ -201,3 +201,5 @@ def test_slurm_gets_the_whole_script_as_a_job(program: Copy) -> None:
     assert command.endswith(r"run_mae.sh 0 omnimae.yaml model_name=a\ b ")
     assert command.startswith("exec ")
     assert not program.started()
+    several = program.run("run_mae.sh", "slurm:0,1", "omnimae.yaml").stdout
+    assert "run_mae.sh 0\\,1 omnimae.yaml" in several
