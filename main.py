@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.command_line import end_without_experiment, read_command_line, split_visualize
+from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
 from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
@@ -38,13 +38,14 @@ import torch
 
 from config.datasets import own_data_alone
 from config.errors import InputError
-from config.load import LoadedConfig, render_config
+from config.load import LoadedConfig
 from config.places import place
 from config.schema import Config
 from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import TrainingBatches
+from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
@@ -68,14 +69,14 @@ from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
+from runs.compiler import compile_task
 from runs.completing import complete
 from runs.data_fingerprint import check_same_data, data_fingerprint
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
-from runs.process.atomic import write_json
-from runs.process.clock import seconds_since_start
+from runs.precision import set_tf32
 from runs.process.determinism import deterministic
 from runs.process.ending import before_an_error
 from runs.process.environment import device_name
@@ -85,7 +86,7 @@ from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
-from runs.reporting.report.run_report import Progress, renew_report, write_report
+from runs.reporting.report.run_report import Progress
 from runs.requeueing import check_requeueing, requeue_after
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
@@ -96,6 +97,7 @@ from runs.tracking.tracking import Tracking, check_trackers
 from runs.whole_state import read_whole_state, take_over
 from runs.window_memory import WindowMemory
 from runs.written_by import written_by
+from summary import publish, renew, summarise
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
@@ -128,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
+                if folder is not None:
+                    return dump_states(complete(loaded).config, folder)
                 group = joined_with(loaded)
                 if group.rank:
                     return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
@@ -161,6 +166,12 @@ def draw_instead(config: Config, options: list[str]) -> int:
     return draw(read_draw_request([str(run), *options]))
 
 
+def dump_states(config: Config, folder: str) -> int:
+    """Writes which frames each epoch takes of each video, for other programs; returns the exit status."""
+    dump_index(config, config.seed, config.num_epochs, list(config.groups), place(folder, "--dump-index"))
+    return 0
+
+
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
     """Config, data, task, [train, validate]*, evaluations, figures; of a curriculum, every stage up to the training.
 
@@ -169,6 +180,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
+    set_tf32(loaded.config)
     for note in loaded.notes():
         logger.info("config: %s", note)
     stages = stages_of(loaded, run)
@@ -261,71 +273,15 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     return chosen
 
 
-def summarise(
-    experiment: Experiment, history: History, test: FinalTest, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """What summary.json says of a run, but for what only its end can tell."""
-    config, plan = experiment.config, experiment.plan
-    return test.record() | {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "untrained": plan.untrained(),
-        "drawn_val": experiment.catalogs["val"].drawn or None,
-        "own_labels": plan.own.own,
-        "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
-        "task": config.task,
-        "debug": config.debug,
-        "epochs": history.first_epoch + history.epoch,
-        "steps": history.total_steps,
-        "best_step": history.total_best_step,
-        "bad_steps": history.bad_steps + sum(stage["bad_steps"] for stage in history.finished),
-        "bad_videos": len(experiment.bad_videos),
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bytes_per_window": history.bytes_per_window,
-        **history.speed(config.window.length),
-    }
-
-
-def publish(
-    experiment: Experiment, summary: dict[str, Any], records: list[dict[str, Any]], seconds_before: float
-) -> None:
-    """Writes summary.json, and the report with the figures that there are.
-
-    Args:
-        experiment: the run's.
-        summary: gets the time and the memory that the run has taken so far.
-        records: of metrics.jsonl.
-        seconds_before: wall time of earlier parts of the run.
-    """
-    summary["wall_seconds"] = seconds_before + seconds_since_start()
-    summary["peak_memory_mb"] = experiment.memory.peak_mb
-    write_json(experiment.run.summary, summary)
-    write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
-
-
-def renew(experiment: Experiment, progress: Progress) -> None:
-    """Writes the report of a run that has not ended, with what metrics.jsonl says so far."""
-    plan, config = experiment.plan, experiment.config
-    known = {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "own_labels": plan.own.own,
-        "task": config.task,
-        "debug": config.debug,
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bad_videos": len(experiment.bad_videos),
-    }
-    renew_report(experiment.run, known, render_config(experiment.loaded), experiment.environment, progress)
-
-
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
     """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
     if not pretrained:
         config = config.model_copy(update={"encoder_checkpoint": None})
-    return build_task(config, catalogs["train"]).to(device)
+    task = build_task(config, catalogs["train"]).to(device)
+    if config.compile:
+        compile_task(task, device)
+    return task
 
 
 def train_and_validate(
@@ -423,7 +379,7 @@ def train_epochs(
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
-    memory = WindowMemory(config, experiment.device, history)
+    memory = WindowMemory(config, experiment.device, history, group.size)
 
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:

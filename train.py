@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from architecture.freezing import frozen, modules_of
+from architecture.running_statistics import RunningStatistics
 from config.datasets import data_by_dataset
 from config.errors import InputError
 from config.schema import Config
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 OnFailed = Callable[[list[tuple[int, str]]], object]
 
 
+Measures = dict[str, list[Tensor]]
+"""What was measured beside losses, of every batch of a step."""
+
+
 @dataclass(frozen=True)
 class StepReport:
     """The record of one step."""
@@ -55,6 +60,8 @@ class StepReport:
     """Duration of the whole step, including the wait for data."""
     data_wait: float
     """Seconds of them spent waiting for data."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """What the task measured beside its losses, the mean over the step's batches; of several processes, the first's."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
@@ -70,6 +77,7 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
+    measures: Measures = field(default_factory=dict)
 
 
 class Trainer:
@@ -179,7 +187,7 @@ class Trainer:
         share = windows / step.first * (here.weight if here else 1)
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._descend(views, part, active if resting else None, share)
+            losses = self._descend(views, part, active if resting else None, share, step.measures)
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
             losses = {level: losses[level] for level in self.groups if level in losses}
@@ -188,14 +196,16 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _descend(self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float) -> Losses:
+    def _descend(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float, measures: Measures
+    ) -> Losses:
         """Adds the gradients of the losses of `levels`, or of all: level by level as they come, or of their sum.
 
         Level by level, what one level has computed is freed before the next is computed.
         """
         losses: Losses = {}
         trained = False
-        for level, terms in self._losses(views, part, levels):
+        for level, terms in self._losses(views, part, levels, measures):
             losses[level] = terms
             if self._early and (total := _total([terms])) is not None:
                 self.scaler.scale(share * total).backward(retain_graph=self.task.levels_share_graph)
@@ -212,19 +222,23 @@ class Trainer:
         return losses
 
     def _losses(
-        self, views: TrainingViews, part: int, levels: Sequence[str] | None
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, measures: Measures | None = None
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """The losses of `levels`, or of all, one level after the other; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
-        by_level = self.task.losses_by_level(views, StepContext(generator, self.step / self.total_steps, asked))
+        context = StepContext(generator, self.step / self.total_steps, asked)
+        by_level = self.task.losses_by_level(views, context)
         while True:
             with self.autocast:  # and not around the whole loop: backward, which comes in between, is not for it
                 found = next(by_level, None)
             if found is None:
-                return
+                break
             if asked is None or found[0] in asked:
                 yield found
+        if measures is not None:
+            for name, value in context.measures.items():
+                measures.setdefault(name, []).append(value.float())
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
@@ -246,10 +260,20 @@ class Trainer:
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
+        measures = {name: torch.stack(values).mean().item() for name, values in step.measures.items()}
         self._move(live, bad)
         seconds = perf_counter() - step.began
         return StepReport(
-            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+            self.step,
+            batch,
+            losses,
+            norm_values,
+            lr,
+            step.windows,
+            seconds,
+            step.waited,
+            measures=measures,
+            skipped=bool(bad),
         )
 
     def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:
@@ -389,34 +413,6 @@ def _total(losses: Iterable[Mapping[str, Tensor]]) -> Tensor | None:
     return torch.stack(terms).sum() if any(term.requires_grad for term in terms) else None
 
 
-class RunningStatistics:
-    """The buffers of a task that training changes, such as BatchNorm's, to be put back after a step that is taken back.
-
-    Args:
-        task: whose state_dict names them; other buffers are constants.
-    """
-
-    def __init__(self, task: nn.Module) -> None:
-        saved = task.state_dict().keys()
-        self._task = task
-        self._names = [name for name, _ in task.named_buffers() if name in saved]
-        self._kept: dict[str, Tensor] = {}
-
-    def keep(self) -> None:
-        """Notes what they are now."""
-        self._kept = {name: self._task.get_buffer(name).clone() for name in self._names}
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Puts back what was noted, where something is."""
-        for name, value in self._kept.items():
-            self._task.get_buffer(name).copy_(value)
-
-    def drop(self) -> None:
-        """Forgets what was noted."""
-        self._kept = {}
-
-
 def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
@@ -444,30 +440,6 @@ def training_loader(task: Task, catalog: Catalog, config: Config, group: Group =
         return loaders[""]
     repeats = {"": 1.0, **{name: further.repeat for name, further in config.datasets.items()}}
     return InterleavedLoader(loaders, catalog.first_rows, repeats, config.seed)
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Inside, `parameters` require no gradient; afterwards those that did before do again."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-def modules_of(task: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Module]:
-    """The modules of `task` all of whose parameters are among these, those without any left out."""
-    known = {id(parameter) for parameter in parameters}
-    found = []
-    for module in task.modules():
-        own = [id(parameter) in known for parameter in module.parameters()]
-        if own and all(own):
-            found.append(module)
-    return found
 
 
 def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

@@ -35,7 +35,8 @@ class PythonProcess:
             OSError: the log cannot be written.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
+        self.log = log
+        """Where its output goes."""
         with log.open("ab") as output:
             self._began = output.tell()
             self._process = subprocess.Popen(
@@ -72,7 +73,7 @@ class PythonProcess:
     @property
     def last_line(self) -> str:
         """The last line that it printed."""
-        lines = self._log.read_bytes()[self._began :].decode(errors="replace").strip().splitlines()
+        lines = self.log.read_bytes()[self._began :].decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else PRINTED_NOTHING
 
 

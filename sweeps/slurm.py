@@ -1,4 +1,6 @@
-"""The runs of a sweep as an array of Slurm jobs, through submitit, which is imported nowhere else.
+"""Runs as Slurm jobs, those of a sweep as an array, through submitit, which is imported nowhere else.
+
+A job of several tasks trains one run: each task is a process of it, with a GPU of its own.
 
 Near its time limit, or when its node is wanted for something else, Slurm sends a job SIGUSR2. submitit then asks for a
 checkpoint and puts the job back into the queue; the run goes on from there.
@@ -30,7 +32,7 @@ OPTION = "--slurm-option"
 LOCAL = "local"
 _DAY = 24 * 60  # minutes; submitit's own default is 5
 _LOOK = 0.5  # seconds between two looks at the process
-_GENERAL = ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "stderr_to_stdout")
+_GENERAL = ("timeout_min", "mem_gb", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "stderr_to_stdout")
 _ONE = ("nodes", "tasks_per_node", "ntasks_per_node")
 
 
@@ -53,17 +55,18 @@ class TrainingJob:
         """
         if self._training.is_complete:
             return "done"
+        variables = _variables_of_a_task()
         # Slurm sends SIGUSR2 to all processes of a job, and main.py would die of it.
         before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         try:
-            self._process = self._training.start({})
+            self._process = self._training.start(variables, int(variables.get("RANK", "0")))
         finally:
             signal.signal(signal.SIGUSR2, before)
         while self._process.status is None:
             time.sleep(_LOOK)
         outcome = self._training.ended(self._process)
-        if outcome.state == "failed":
-            raise RuntimeError(outcome.reason)
+        if outcome.state == "failed" and not (variables and self._process.status == 0):
+            raise RuntimeError(outcome.reason)  # of several tasks, the first one alone waits for the scores
         return outcome.state
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
@@ -77,8 +80,34 @@ class TrainingJob:
         return DelayedSubmission(TrainingJob(self._training))
 
 
-def read_options(given: Sequence[str]) -> dict[str, Any]:
+def _variables_of_a_task() -> dict[str, str]:
+    """What main.py needs to meet the processes of the job's other tasks; nothing where there is one, or no job."""
+    import submitit
+
+    try:
+        job = submitit.JobEnvironment()
+    except RuntimeError:  # called by a test, or by hand
+        return {}
+    if job.num_tasks == 1:
+        return {}
+    from submitit.helpers import TorchDistributedEnvironment
+
+    meeting = TorchDistributedEnvironment()
+    return {
+        "MASTER_ADDR": meeting.master_addr if job.num_nodes > 1 else "127.0.0.1",
+        "MASTER_PORT": str(meeting.master_port),
+        "RANK": str(meeting.rank),
+        "WORLD_SIZE": str(meeting.world_size),
+        "LOCAL_RANK": str(meeting.local_rank),
+    }
+
+
+def read_options(given: Sequence[str], several: str | None = None) -> dict[str, Any]:
     """`--slurm-option key=value ...` by key, values in YAML; `time` is in minutes.
+
+    Args:
+        given: the options.
+        several: how the user says how many processes there are instead; None: a run is one process.
 
     Raises:
         InputError: one is not `key=value`, is given twice, or asks for several processes.
@@ -89,7 +118,7 @@ def read_options(given: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.isidentifier():
             raise InputError(f"{OPTION} '{item}': expected key=value, such as partition=gpu or time=240 (minutes)")
         if key in _ONE:
-            raise InputError(f"{OPTION} {key}: a run is one process on one node")
+            raise InputError(f"{OPTION} {key}: {several or 'a run is one process on one node'}")
         key = "timeout_min" if key == "time" else key
         if key in options:
             raise InputError(f"{OPTION} {key} is given twice")
@@ -100,12 +129,14 @@ def read_options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def make_executor(folder: Path, options: dict[str, Any]) -> submitit.AutoExecutor:
+def make_executor(folder: Path, options: dict[str, Any], name: str = "sweep", turns: int = 3) -> submitit.AutoExecutor:
     """What submits the jobs; all options are looked at, nothing is submitted.
 
     Args:
         folder: where submitit keeps its files.
         options: of `read_options`; `cluster: local` runs the jobs here, all at once.
+        name: of the jobs.
+        turns: how often a job that has reached its time limit is put back into the queue; submitit's own default.
 
     Raises:
         InputError: submitit is not installed, there is no Slurm here, or an option is wrong.
@@ -124,8 +155,8 @@ def make_executor(folder: Path, options: dict[str, Any]) -> submitit.AutoExecuto
         options.setdefault("gpus_per_node", 1)
     parameters = {key if key in _GENERAL else f"slurm_{key}": value for key, value in options.items()}
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-        executor.update_parameters(name="sweep", **parameters)
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster, slurm_max_num_timeout=turns)
+        executor.update_parameters(name=name, **parameters)
     except RuntimeError:
         raise InputError(
             f"--slurm: there is no Slurm here (no srun); {OPTION} cluster={LOCAL} runs the jobs on this machine"

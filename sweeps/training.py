@@ -64,19 +64,21 @@ class Training:
         """Whether it was trained to its end and scored."""
         return self.run.summary.is_file()
 
-    def start(self, variables: Mapping[str, str]) -> PythonProcess:
+    def start(self, variables: Mapping[str, str], rank: int = 0) -> PythonProcess:
         """Starts it, or goes on where it was stopped.
 
         Args:
             variables: of the environment, beside those of this process.
+            rank: of this process among those that train it together; above 0, its log is one of its own.
 
         Raises:
             InputError: another process uses its folder.
             OSError: its log cannot be written.
         """
-        resume = "true" if self._has_begun() else "false"
-        arguments = [str(self.program), self.config, *self.overrides, f"resume={resume}"]
-        return PythonProcess(arguments, self.log, variables, self.start_in)
+        begun = self.run.last.is_file() if rank else self._has_begun()
+        arguments = [str(self.program), self.config, *self.overrides, f"resume={str(begun).lower()}"]
+        log = self.log.with_suffix(f".{rank}.log") if rank else self.log
+        return PythonProcess(arguments, log, variables, self.start_in)
 
     def _has_begun(self) -> bool:
         """Whether there is a checkpoint to go on from; what a start left that was killed before that is removed."""
@@ -91,7 +93,7 @@ class Training:
     def ended(self, process: PythonProcess) -> Outcome:
         """What has become of it when its process has ended; the log says it, too, for `found`."""
         status, reason = process.wait(), process.last_line
-        with self.log.open("a", encoding="utf-8") as log:
+        with process.log.open("a", encoding="utf-8") as log:
             log.write(f"{_ENDED}{status}\n")
         return self._outcome(status, reason)
 

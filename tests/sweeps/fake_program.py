@@ -14,7 +14,8 @@ from pathlib import Path
 
 given = dict(item.split("=", 1) for item in sys.argv[2:])
 run = Path(given["run"])
-variables = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+NAMES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "RANK", "WORLD_SIZE", "MASTER_PORT")
+variables = {name: os.environ.get(name) for name in NAMES}
 with (run.parent / "starts.jsonl").open("a") as file:
     file.write(json.dumps({"name": run.name, "config": sys.argv[1], "resume": given["resume"], **variables}) + "\\n")
 (run / "checkpoints").mkdir(parents=True, exist_ok=True)
