@@ -146,6 +146,7 @@ def score(
     keep: KeepOf = lambda *_: None,
     repetition: int = 0,
     lasting: bool = True,
+    untrained: bool = False,
 ) -> list[Result]:
     """What all evaluations say of an encoder on a split, without random init.
 
@@ -157,6 +158,7 @@ def score(
         keep: is given what classifiers say of each video.
         repetition: is added to the seed of all that protocols draw.
         lasting: whether anyone will ask for features of this encoder again; else files of other data are deleted.
+        untrained: the encoder is the floor; evaluations that have none are left out.
 
     Returns:
         the results, in the order of the config.
@@ -166,6 +168,8 @@ def score(
         # Features of other data are dropped after its evaluations: two datasets at a time need not fit into memory.
         encoded = own if data is plan.own else data.seen_by(own.encoder, own.device)
         for evaluation in evaluations:
+            if untrained and not evaluation.protocol.has_random_floor:
+                continue
             told = partial(keep, evaluation.name)
             by_name[evaluation.name] = evaluation.results(split, encoded, classifier, told, repetition)
         if encoded is not own and not lasting:
@@ -215,7 +219,7 @@ def final_test(task: Task, at_init: nn.Module, plan: Plan, device: torch.device)
     predictions: list[tuple[str, Predictions | MultiPredictions]] = []
     own, own_at_init = plan.own.seen_by(task.encoder, device), plan.own.seen_by(at_init, device)
     results = score(plan, "test", own, task.classifier, lambda *said: predictions.append((said[0], said[1])))
-    floors = score(plan, "test", own_at_init, None)
+    floors = score(plan, "test", own_at_init, None, untrained=True)
     test, untrained = own.split("test"), own_at_init.split("test")
     pixels = pixel_floors(plan, "test", device) if plan.own.config.pixel_floors else []
     return FinalTest(

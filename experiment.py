@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 
+from config.datasets import data_by_dataset
 from config.load import LoadedConfig, render_config
 from config.schema import Config
 from data_utils.batches.few_videos import few_videos
 from data_utils.batches.frame_reader import describe_reading
+from data_utils.batches.further import BadVideosOfAll
 from data_utils.batches.opening import open_bad_videos, open_catalogs
-from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from eval import check_plateau
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.folder import RunFolder
+from runs.further_datasets import train_of_all
 from runs.lock import RunLock
 from runs.process.atomic import write_json, write_text
 from runs.process.environment import describe_environment
@@ -38,7 +40,8 @@ class Experiment:
     catalogs: dict[str, Catalog]
     plan: Plan
     """The evaluations, with their data."""
-    bad_videos: BadVideos
+    bad_videos: BadVideosOfAll
+    """What could not be read, of the run's own dataset and of further ones that are trained on."""
     device: torch.device
 
     @property
@@ -79,10 +82,12 @@ def open_experiment(
     """Opens all data that a run, or one of its stages, needs."""
     config = loaded.config
     catalogs = open_catalogs(config, config.groups, run.bad_videos)
+    catalogs["train"] = train_of_all(catalogs["train"], config, run.bad_videos)
     if config.debug:
         catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     bad_videos = open_bad_videos(config, catalogs, run.bad_videos)
     # Before training, too: a dataset that an evaluation lacks must not be found out about when training is over.
     plan = plan_evaluations(config, EvaluationData.of(catalogs, config, bad_videos, run.features), run.bad_videos)
     check_plateau(plan, config)
-    return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, bad_videos, device)
+    of_all = BadVideosOfAll(bad_videos, catalogs["train"], data_by_dataset(config), run.bad_videos)
+    return Experiment(loaded, run, lock, memory, tracking, environment, catalogs, plan, of_all, device)

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 
+from config.datasets import own_data_alone
 from config.errors import InputError
 from config.load import LoadedConfig, render_config
 from config.schema import Config
@@ -219,7 +220,7 @@ def _first_windows(experiment: Experiment, task: Task) -> tuple[Batch, int]:
     """
     config = experiment.config.model_copy(update={"num_workers": 0})
     config = config.model_copy(update={"batch_size": min(config.batch_size, 16)})
-    with closing(training_loader(task, experiment.catalogs["train"], config)) as batches:
+    with closing(training_loader(task, experiment.catalogs["train"], own_data_alone(config))) as batches:
         for batch in batches.epoch(0):
             if len(batch.row_B):
                 return batch, batches.windows

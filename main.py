@@ -36,14 +36,15 @@ if __name__ == "__main__":
 
 import torch
 
+from config.datasets import own_data_alone
 from config.errors import InputError
-from config.load import LoadedConfig, render_config
+from config.load import LoadedConfig
 from config.places import place
 from config.schema import Config
 from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
-from data_utils.batches.loader import Loader
+from data_utils.batches.loader import TrainingBatches
 from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
@@ -76,8 +77,6 @@ from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
 from runs.precision import set_tf32
-from runs.process.atomic import write_json
-from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
 from runs.process.ending import before_an_error
 from runs.process.environment import device_name
@@ -87,7 +86,7 @@ from runs.process.signals import EndOnSignal, StopRequest
 from runs.reporting.compiled_umap import compiling_umap
 from runs.reporting.monitor_table import CAPTION
 from runs.reporting.plan_of_steps import tell_plan
-from runs.reporting.report.run_report import Progress, renew_report, write_report
+from runs.reporting.report.run_report import Progress
 from runs.requeueing import check_requeueing, requeue_after
 from runs.resuming import load_weights_of, read_best, read_checkpoints
 from runs.saving import Saver
@@ -98,6 +97,7 @@ from runs.tracking.tracking import Tracking, check_trackers
 from runs.whole_state import read_whole_state, take_over
 from runs.window_memory import WindowMemory
 from runs.written_by import written_by
+from summary import publish, renew, summarise
 from tasks import build_task
 from tasks.carrying import carry_over, read_carried
 from tasks.encoder import check_start
@@ -273,65 +273,6 @@ def take_best_encoder(experiment: Experiment, task: Task, history: History) -> s
     return chosen
 
 
-def summarise(
-    experiment: Experiment, history: History, test: FinalTest, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """What summary.json says of a run, but for what only its end can tell."""
-    config, plan = experiment.config, experiment.plan
-    return test.record() | {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "untrained": plan.untrained(),
-        "drawn_val": experiment.catalogs["val"].drawn or None,
-        "own_labels": plan.own.own,
-        "alarms": [f"step {record['step']}: {alarm}" for record in records for alarm in record.get("alarms", [])],
-        "task": config.task,
-        "debug": config.debug,
-        "epochs": history.first_epoch + history.epoch,
-        "steps": history.total_steps,
-        "best_step": history.total_best_step,
-        "bad_steps": history.bad_steps + sum(stage["bad_steps"] for stage in history.finished),
-        "bad_videos": len(experiment.bad_videos),
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bytes_per_window": history.bytes_per_window,
-        **history.speed(config.window.length),
-    }
-
-
-def publish(
-    experiment: Experiment, summary: dict[str, Any], records: list[dict[str, Any]], seconds_before: float
-) -> None:
-    """Writes summary.json, and the report with the figures that there are.
-
-    Args:
-        experiment: the run's.
-        summary: gets the time and the memory that the run has taken so far.
-        records: of metrics.jsonl.
-        seconds_before: wall time of earlier parts of the run.
-    """
-    summary["wall_seconds"] = seconds_before + seconds_since_start()
-    summary["peak_memory_mb"] = experiment.memory.peak_mb
-    write_json(experiment.run.summary, summary)
-    write_report(experiment.run, summary, render_config(experiment.loaded), experiment.environment, records)
-
-
-def renew(experiment: Experiment, progress: Progress) -> None:
-    """Writes the report of a run that has not ended, with what metrics.jsonl says so far."""
-    plan, config = experiment.plan, experiment.config
-    known = {
-        "evaluations": plan.described(),
-        "skipped": plan.skipped,
-        "own_labels": plan.own.own,
-        "task": config.task,
-        "debug": config.debug,
-        "device": device_name(experiment.device),
-        "command": experiment.environment["command"],
-        "bad_videos": len(experiment.bad_videos),
-    }
-    renew_report(experiment.run, known, render_config(experiment.loaded), experiment.environment, progress)
-
-
 def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.device, *, pretrained: bool) -> Task:
     """The task with the initial weights of the config's seed; `pretrained`: and with those of `encoder_checkpoint`."""
     seed_everything(config.seed)
@@ -427,28 +368,25 @@ def train_epochs(
     task: Task,
     trainer: Trainer,
     history: History,
-    batches: Loader,
+    batches: TrainingBatches,
     log: StageLog,
     saver: Saver,
     stop: StopRequest,
 ) -> None:
     """The loop: epochs of steps, a validation after some of them, a checkpoint after each and in between."""
     config, plan, group = experiment.config, experiment.plan, joined()
-    train = experiment.catalogs["train"]
     validator = Validator(task, plan, config, experiment.device)
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
     memory = WindowMemory(config, experiment.device, history, group.size)
 
-    def on_failed(failed: list[tuple[int, str]]) -> None:
-        experiment.bad_videos.add(train.failures(failed))
-
     with TrainingProgress(trainer.total_steps, trainer.step, config.window.length) as progress:
         while not history.is_over(config) and not stop.requested:
             alarms: list[str] = []
             group.ask(EpochRequest(history.epoch, history.batch))
-            for report in memory.measured(trainer.epoch(batches, history.epoch, history.batch, on_failed)):
+            trained = trainer.epoch(batches, history.epoch, history.batch, experiment.bad_videos.add)
+            for report in memory.measured(trained):
                 history.count_step(report.step, report.batch, report.windows, report.seconds, report.data_wait)
                 steps.add(report, history.epoch)
                 progress.update(report.step, report.loss, report.windows, report.seconds, report.data_wait)
@@ -522,7 +460,7 @@ def drawn_run(experiment: Experiment, task: Task, test: FinalTest) -> DrawnRun:
     config, train = experiment.config, experiment.catalogs["train"]
 
     def read() -> FirstWindows:
-        with closing(training_loader(task, train, config)) as batches:
+        with closing(training_loader(task, train, own_data_alone(config))) as batches:
             return FirstWindows.of(next(batches.epoch(0)), train)
 
     kept = experiment.run.epoch_features

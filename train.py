@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -13,9 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from architecture.freezing import frozen, modules_of
+from architecture.running_statistics import RunningStatistics
+from config.datasets import data_by_dataset
 from config.errors import InputError
 from config.schema import Config
-from data_utils.batches.loader import Loader
+from data_utils.batches.interleaving import InterleavedLoader
+from data_utils.batches.loader import Loader, TrainingBatches
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, make_views
 from optimizers import Pace, build_optimizers
@@ -101,6 +104,7 @@ class Trainer:
         self, task: Task, config: Config, batches_per_epoch: int, device: torch.device, group: Group = ALONE
     ) -> None:
         self.task, self.config, self.device, self.group = task, config, device, group
+        self._data = {"": config, **data_by_dataset(config)}
         self.steps_per_epoch = math.ceil(batches_per_epoch / config.num_iters_grad_accum)
         self.total_steps = self.steps_per_epoch * config.num_epochs
         self.groups = {name: group.all() for name, group in task.parameter_groups().items()}
@@ -126,7 +130,7 @@ class Trainer:
         self._moving = False  # weights are being changed, or that has failed
         self._frozen_modules = modules_of(task, (p for level in self.frozen for p in self.groups[level]))
 
-    def epoch(self, loader: Loader, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
+    def epoch(self, loader: TrainingBatches, epoch: int, first_batch: int, on_failed: OnFailed) -> Iterator[StepReport]:
         """Trains on the batches of one epoch, from `first_batch` on; yields between steps.
 
         Batches number 1 to n of the epoch, those of which nothing could be read included, form the first step, and so
@@ -154,7 +158,8 @@ class Trainer:
             if len(batch.row_B) if share is None else share.total:
                 batch_there = (batch if len(batch.row_B) else batch.blank()).to(self.device, non_blocking=True)
                 with sharing(share):
-                    views = make_views(batch_there, self.task.views, self.config, self.config.seed, epoch)
+                    data = self._data[batch.dataset]
+                    views = make_views(batch_there, self.task.views, data, self.config.seed, epoch)
                     self._accumulate(step, views, (number - 1) % parts)
             if step.windows and number % parts == 0:
                 yield self._finish(step, number)
@@ -408,72 +413,33 @@ def _total(losses: Iterable[Mapping[str, Tensor]]) -> Tensor | None:
     return torch.stack(terms).sum() if any(term.requires_grad for term in terms) else None
 
 
-class RunningStatistics:
-    """The buffers of a task that training changes, such as BatchNorm's, to be put back after a step that is taken back.
-
-    Args:
-        task: whose state_dict names them; other buffers are constants.
-    """
-
-    def __init__(self, task: nn.Module) -> None:
-        saved = task.state_dict().keys()
-        self._task = task
-        self._names = [name for name, _ in task.named_buffers() if name in saved]
-        self._kept: dict[str, Tensor] = {}
-
-    def keep(self) -> None:
-        """Notes what they are now."""
-        self._kept = {name: self._task.get_buffer(name).clone() for name in self._names}
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Puts back what was noted, where something is."""
-        for name, value in self._kept.items():
-            self._task.get_buffer(name).copy_(value)
-
-    def drop(self) -> None:
-        """Forgets what was noted."""
-        self._kept = {}
-
-
-def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> Loader:
+def training_loader(task: Task, catalog: Catalog, config: Config, group: Group = ALONE) -> TrainingBatches:
     """The training batches, with a second window of each video where the task's views ask for one.
 
     Args:
         task: asks for views.
-        catalog: the videos.
+        catalog: the videos, with those of the config's `datasets` as its `further`.
         config: the whole config.
         group: the processes among which each batch is divided.
     """
     second_window = any(view.window for view in task.views)
-    share = group.rank, group.size
-    return Loader(
-        catalog, config, config.batch_size, config.seed, training=True, second_window=second_window, share=share
-    )
-
-
-@contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Inside, `parameters` require no gradient; afterwards those that did before do again."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-
-
-def modules_of(task: nn.Module, parameters: Iterable[nn.Parameter]) -> list[nn.Module]:
-    """The modules of `task` all of whose parameters are among these, those without any left out."""
-    known = {id(parameter) for parameter in parameters}
-    found = []
-    for module in task.modules():
-        own = [id(parameter) in known for parameter in module.parameters()]
-        if own and all(own):
-            found.append(module)
-    return found
+    catalogs = {"": catalog, **{name: catalog.further[name] for name in config.datasets}}
+    loaders = {
+        name: Loader(
+            catalogs[name],
+            data,
+            config.batch_size,
+            config.seed,
+            training=True,
+            second_window=second_window,
+            share=(group.rank, group.size),
+        )
+        for name, data in {"": config, **data_by_dataset(config)}.items()
+    }
+    if not config.datasets:
+        return loaders[""]
+    repeats = {"": 1.0, **{name: further.repeat for name, further in config.datasets.items()}}
+    return InterleavedLoader(loaders, catalog.first_rows, repeats, config.seed)
 
 
 def owned(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

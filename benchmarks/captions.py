@@ -162,7 +162,8 @@ def caption_scores(task: GenerativeTask, video_BTCHW: Tensor, candidates: list[l
     words = task.captions.cache.encoder.embed(given.ids_BL)
     keep = torch.arange(number).expand(len(words), -1)
     scores = task.writer(tokens_BND.repeat_interleave(size, dim=0), keep, number, words)[1]
-    return -caption_nll(scores, given.ids_BL, given.shown_BL).unflatten(0, (-1, size))
+    scores_BK: Tensor = -caption_nll(scores, given.ids_BL, given.shown_BL).unflatten(0, (-1, size))
+    return scores_BK
 
 
 def per_video(values_N: Tensor, rows_N: Tensor) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, WrapValidator
 
 from config.augmentation import Augmentation
-from config.section import AboveZero, LevelName, Positive, Section
+from config.section import AboveZero, LevelName, NonNegative, Positive, Section
 
 Difficulty = Literal["easy", "hard"]
 
@@ -71,11 +71,9 @@ class MovingDigits(Dataset):
         """The CSV files lie in `root`."""
 
 
-class CatalogDataset(Dataset):
-    """Videos on a disk, listed in `train.csv`, `val.csv` and `test.csv`."""
+class ListedDataset(Dataset):
+    """Keys of datasets that are on a disk, and not made."""
 
-    name: Literal["catalog"]
-    catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
     val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.15,
         description="share of `train.csv` that is drawn for validation where there is no `val.csv`: whole groups where "
@@ -84,7 +82,37 @@ class CatalogDataset(Dataset):
     val_seed: int = Field(default=0, ge=0, description="of that draw, which is the same for all seeds of the run")
 
 
-AnyDataset = MovingDigits | CatalogDataset
+class CatalogDataset(ListedDataset):
+    """Videos on a disk, listed in `train.csv`, `val.csv` and `test.csv`."""
+
+    name: Literal["catalog"]
+    catalog: str | None = Field(default=None, description="folder of the CSV files; null: `root`")
+
+
+class NpyDataset(ListedDataset):
+    """Videos on a disk, listed in the `.npy` files that a catalog of OmniMAE or PPMA names."""
+
+    name: Literal["npy"]
+    catalog: str = Field(description="the YAML file with `ucf101_train_vids_path` and the like")
+    lists: str = Field(description="what the dataset is called in it, such as `ucf101`")
+    val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2,
+        description="share of the training list that is drawn for validation where the catalog has no `_train_val_` "
+        "lists: whole sources",
+    )
+    val_seed: int = Field(default=42, ge=0, description="of that draw, which is the same for all seeds of the run")
+    source: str | None = Field(
+        default=None,
+        description="the dataset by whose names of files clips of one source are known: ucf101, hmdb51, diving48, "
+        "ikea, uav; null: `lists`; of any other, each clip is a source of its own",
+    )
+    folder_fps: NonNegative = Field(
+        default=25.0, description="frames per second of videos that are folders of pictures; 0: not known"
+    )
+
+
+AnyListed = CatalogDataset | NpyDataset
+AnyDataset = MovingDigits | AnyListed
 
 
 class WindowConfig(Section):

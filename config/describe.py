@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from config.curriculum import CurriculumConfig
 from config.data import DataConfig
+from config.datasets import SeveralDatasets
 from config.evaluations import Evaluation
 from config.files import CONFIG_FOLDER, read_file
 from config.keys import CHOICE, Key, alternatives, mappings, walk
@@ -25,6 +26,7 @@ from tasks.table import TASKS
 _SECTIONS: dict[str, type[Section]] = {
     "arch_config.yaml": ArchConfig,
     "data_config.yaml": DataConfig,
+    "data_config.yaml: several datasets": SeveralDatasets,
     "train_config.yaml": TrainConfig,
     "train_config.yaml: starting from another run": StartConfig,
     "train_config.yaml: the machine": MachineConfig,

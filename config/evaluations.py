@@ -125,7 +125,7 @@ def check_data(config: Config, data: Mapping[str, Any], where: str) -> None:
         raise ValueError(
             f"{where}: {unknown[0]} is not a key of data_config.yaml, which has the keys that may stand here"
         )
-    if config.encoder in ("hierarchical", "joint"):  # its positions are counted; torchvision's networks take any size
+    if config.encoder in ("hierarchical", "joint"):  # positions are counted; of joint, those of an image, too
         window = data.get("window")
         length = window.get("length", config.window.length) if isinstance(window, dict) else config.window.length
         size = data.get("frame_size", config.frame_size)
@@ -133,7 +133,7 @@ def check_data(config: Config, data: Mapping[str, Any], where: str) -> None:
             ("frame_size", config.frame_size, size),
             ("window.length", config.window.length, length),
         ):
-            if ours != theirs:
+            if ours != theirs and not (config.encoder == "joint" and key == "window.length" and theirs == 1):
                 advice = (
                     "; load_size and eval_crop say how other frames are brought to it" if key == "frame_size" else ""
                 )
@@ -157,7 +157,7 @@ def data_of(config: Config, data: Mapping[str, Any]) -> Config:
 
     from config.messages import first_error
 
-    values = config.model_dump() | {"evaluations": {}, "choose_by": None}
+    values = config.model_dump() | {"evaluations": {}, "choose_by": None, "datasets": {}}
     for key, value in copy.deepcopy(dict(data)).items():
         old = values[key]
         own = (

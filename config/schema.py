@@ -14,6 +14,7 @@ from architecture.geometry import Geometry
 from config.checkpoints import CheckpointSettings
 from config.curriculum import CurriculumConfig, check_curriculum
 from config.data import DataConfig
+from config.datasets import SeveralDatasets, check_datasets
 from config.evaluations import AnyEvaluation, check_evaluations, default_evaluations
 from config.figures import MODEL_FIGURES, ModelFigure
 from config.giants import refuse_giants
@@ -23,6 +24,7 @@ from config.optimizers import AnyOptimizer, AnyScheduler
 from config.section import AboveZero, LevelName, Positive, Section
 from config.sizes import check_encoder, check_sizes, check_window
 from config.start import StartConfig, check_start_keys
+from config.surgery import CheckpointRule
 from config.validation_schedule import check_schedule
 from runs.tracking.settings import TrackerName, WandbSettings
 from tasks.encoder_settings import HierarchySettings, LevelSettings, WeightInit
@@ -52,6 +54,12 @@ class ArchConfig(Section):
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
+    )
+    encoder_checkpoint_rules: list[CheckpointRule] = Field(
+        default=[],
+        description="what the names in that file become, one rule after another, until they fit the encoder: "
+        "`{inside: model}`, `{drop: 'head.*'}`, `{keep: 'trunk.*'}`, `{rename: 'trunk.*', to: '*'}`, `{prepend: "
+        "blocks.}`; a rule that matches nothing is an error: docs/datasets.md",
     )
     groups: list[LevelName] = Field(
         description="the levels, lowest first; with `backbone`, patches are units of their own and `space` trains "
@@ -90,7 +98,10 @@ class TrainConfig(Section):
     seed: int = Field(ge=0, description="initial weights, windows and their order are functions of it")
 
     num_epochs: Positive = Field(description="passes over the training videos")
-    batch_size: Positive = Field(description="windows of a step, or of one of its `num_iters_grad_accum` parts")
+    batch_size: Positive = Field(
+        description="windows of a step, or of one of its `num_iters_grad_accum` parts; several processes divide them "
+        "among themselves"
+    )
     num_iters_grad_accum: Positive = Field(description="batches whose gradients are averaged into one step")
     level_backward: Literal["auto", "early", "sum"] = Field(
         default="auto",
@@ -188,7 +199,9 @@ class TrainConfig(Section):
     )
 
 
-class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections):
+class Config(
+    ArchConfig, DataConfig, SeveralDatasets, TrainConfig, StartConfig, MachineConfig, CurriculumConfig, TaskSections
+):
     """The whole, merged config. Raises ValueError where two values cannot work together."""
 
     @model_validator(mode="before")
@@ -213,6 +226,7 @@ class Config(ArchConfig, DataConfig, TrainConfig, StartConfig, MachineConfig, Cu
         self.task_settings.check(self)
         self._check_turns()
         check_evaluations(self)
+        check_datasets(self)
         check_start_keys(self)
         check_curriculum(self)
         check_schedule(self)

@@ -19,6 +19,7 @@ from data_utils.batches.opening import open_catalogs
 from evaluation.request import CHECKPOINTS
 from evaluation.torchvision_encoders import NAMES, split_name, torchvision_config, torchvision_network
 from runs.folder import RunFolder
+from runs.further_datasets import train_of_all
 from runs.pretrained import WEIGHTS_FILE
 from runs.process.seeds import seed_everything
 from runs.resuming import load_weights_of, read_checkpoint
@@ -112,7 +113,8 @@ def _of_checkpoint(run: RunFolder, checkpoint: str, finished: bool) -> ScoredEnc
     if checkpoint == "best" and not finished:
         logger.warning("%s has not ended: these are the best weights so far, of step %d", run.root, _step(content))
     with TemporaryDirectory() as folder:  # the run's list of bad videos stays as it is
-        train = open_catalogs(config, config.groups, Path(folder) / "bad_videos.csv")["train"]
+        listed = Path(folder) / "bad_videos.csv"
+        train = train_of_all(open_catalogs(config, config.groups, listed)["train"], config, listed)
     task = build_task(config.model_copy(update={"encoder_checkpoint": None}), train)
     load_weights_of(content, task, path)
     what = f"step {_step(content)} ({path})"

@@ -170,7 +170,10 @@ def _repeated(
             if predictions is not None and first:
                 predictions.append((name, said))
 
-        repetitions.append(score(plan, request.split, own, classifier, keep, repetition=repetition))
+        untrained = predictions is None
+        repetitions.append(
+            score(plan, request.split, own, classifier, keep, repetition=repetition, untrained=untrained)
+        )
     return over_seeds(repetitions)
 
 

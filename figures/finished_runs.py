@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from config.datasets import own_data_alone
 from config.errors import InputError
 from config.load import restore_config
 from config.merging import merge
@@ -31,6 +32,7 @@ from figures.windows import FirstWindows
 from protocols.encoded import EncodedData
 from protocols.evaluation import EvaluationData, Plan, plan_evaluations
 from runs.folder import RunFolder
+from runs.further_datasets import train_of_all
 from runs.results import Result, results_of
 from runs.resuming import load_weights_of, read_checkpoint
 from tasks import build_task
@@ -61,7 +63,7 @@ class FinishedRun:
         train = self.encoded.catalogs["train"]
 
         def read() -> FirstWindows:
-            with closing(training_loader(self.task, train, self.config)) as batches:
+            with closing(training_loader(self.task, train, own_data_alone(self.config))) as batches:
                 return FirstWindows.of(next(batches.epoch(0)), train)
 
         test = self.encoded.split("test")
@@ -146,6 +148,7 @@ def _opened_data(config: Config, folder: RunFolder, listed: Path) -> tuple[Plan,
     make_missing(config.dataset)
     config = completed(config)
     catalogs = open_catalogs(config, config.groups, listed)
+    catalogs["train"] = train_of_all(catalogs["train"], config, listed)
     if config.debug:
         catalogs = few_videos(catalogs, config, config.batch_size * config.num_iters_grad_accum, config.seed)
     bad_videos = open_bad_videos(config, catalogs, listed)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocols.attentive_probe import AttentiveProbe
+from protocols.averaged_probe import AveragedProbe
 from protocols.classifier import Classifier
 from protocols.clustering import Clustering
 from protocols.finetune import Finetune
@@ -17,6 +18,7 @@ PROTOCOLS: dict[str, type[Protocol[Any]]] = {
     "linear_probe": LinearProbe,
     "attentive_probe": AttentiveProbe,
     "finetune": Finetune,
+    "averaged_probe": AveragedProbe,
     "retrieval": Retrieval,
     "clustering": Clustering,
     "temporal_order": TemporalOrder,

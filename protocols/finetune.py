@@ -16,21 +16,14 @@ WITHOUT_BLOCKS = ("s3d", "r2plus1d_18", "resnet50")  # encoders with nothing tha
 _BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
-class FinetuneSettings(Section):
-    """`settings` of an evaluation by `protocol: finetune`."""
+class LearningSettings(Section):
+    """How labels are learned on top of an encoder, from the windows of training videos."""
 
     epochs: Positive = Field(default=30, description="passes over the training videos that have a label")
     batch_size: Positive | None = Field(
         default=None,
         description="windows of a step; null: the run's `batch_size`, or a quarter of the training windows where that "
         "is less, so that an epoch has four steps",
-    )
-    lr: AboveZero = Field(default=1e-3, description="learning rate of AdamW after the warm-up, then half a cosine to 0")
-    head_lr: AboveZero | None = Field(default=None, description="the same of the classifier; null: `lr`")
-    layer_decay: ShareAboveZero = Field(
-        default=0.75,
-        description="learning rate of a layer as a share of that of the layer above it; the last norm and the "
-        "classifier, above all layers, have it whole; 1: all layers have it whole",
     )
     weight_decay: NonNegative = Field(
         default=0.05, description="of the matrices of linear layers and convolutions; norms, biases, positions: none"
@@ -42,16 +35,8 @@ class FinetuneSettings(Section):
     cutmix: NonNegative = Field(
         default=0.0, description="alpha of cutmix, 1 in MAE; 0: none; with both, every batch gets one of them"
     )
-    drop_path: _BelowOne | None = Field(
-        default=None,
-        description="chance to skip the last block of a unit, growing linearly from the first block of the lowest "
-        "level; null: as the encoder was trained",
-    )
     augment: Literal["strong", "weak", "none"] = Field(
         default="strong", description="how windows are augmented: by `augmentation`, `weak_augmentation`, or not"
-    )
-    freeze: list[LevelName] = Field(
-        default=[], description="levels that are not trained; the stem belongs to the lowest level"
     )
     few_shot: Positive | None = Field(
         default=None, description="training videos of each class, drawn by the seed; null: all"
@@ -64,6 +49,41 @@ class FinetuneSettings(Section):
     validations: Positive = Field(
         default=10, description="times that `choose: best` looks at validation videos, evenly spread, the end included"
     )
+    average: Literal["probabilities", "logits"] = Field(
+        default="probabilities",
+        description="what is averaged over the views of a video: the windows of `window.eval_windows`, each with the "
+        "crops of `eval_crop`",
+    )
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The highest learning rates of what is trained of the encoder, and of the classifier."""
+        raise NotImplementedError
+
+
+class FinetuneSettings(LearningSettings):
+    """`settings` of an evaluation by `protocol: finetune`."""
+
+    lr: AboveZero = Field(default=1e-3, description="learning rate of AdamW after the warm-up, then half a cosine to 0")
+    head_lr: AboveZero | None = Field(default=None, description="the same of the classifier; null: `lr`")
+    layer_decay: ShareAboveZero = Field(
+        default=0.75,
+        description="learning rate of a layer as a share of that of the layer above it; the last norm and the "
+        "classifier, above all layers, have it whole; 1: all layers have it whole",
+    )
+    drop_path: _BelowOne | None = Field(
+        default=None,
+        description="chance to skip the last block of a unit, growing linearly from the first block of the lowest "
+        "level; null: as the encoder was trained",
+    )
+    freeze: list[LevelName] = Field(
+        default=[], description="levels that are not trained; the stem belongs to the lowest level"
+    )
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """See `LearningSettings.rates`."""
+        return self.lr, self.lr if self.head_lr is None else self.head_lr
 
 
 class Finetune(Protocol[FinetuneSettings]):

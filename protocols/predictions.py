@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from protocols.protocol import Score
 from runs.process.seeds import numpy_generator
 
 _NAMED = 5  # classes that a message names
+_LEAST = 1e-30  # probability, above the least number of float32
 _RESAMPLES = 200  # of videos or groups, for the interval of a mean average precision
 
 logger = logging.getLogger(__name__)
@@ -39,14 +40,31 @@ class ViewPredictions:
     shown_VK: NDArray[np.bool_]
     """Whether the view shows anything of the part."""
 
-    def of_videos(self, videos: int) -> FloatArray:
-        """The mean probabilities over the views of each video and part, [N, K, C]; 0 where no view shows the part."""
+    def of_videos(self, videos: int, logits: bool = False) -> FloatArray:
+        """The mean probabilities over the views of each video and part, [N, K, C]; 0 where no view shows the part.
+
+        Args:
+            videos: N.
+            logits: average what the classifier says before the softmax instead.
+        """
+        if logits:
+            # Logs of probabilities are logits but for a number that all classes share, and that a softmax takes away.
+            logs = replace(self, probabilities_VKC=np.log(np.maximum(self.probabilities_VKC, _LEAST)))
+            exponents_NKC = np.exp(logs.of_videos(videos).astype(np.float64))
+            shown_NK1 = logs.shown_videos(videos)[:, :, None]
+            return np.where(shown_NK1, exponents_NKC / exponents_NKC.sum(axis=2, keepdims=True), 0.0).astype(np.float32)
         shown_VK1 = self.shown_VK[:, :, None]
         sums_NKC = np.zeros((videos, *self.probabilities_VKC.shape[1:]), np.float64)
         np.add.at(sums_NKC, self.video_V, np.where(shown_VK1, self.probabilities_VKC, 0.0))
         counts_NK1 = np.zeros((videos, self.shown_VK.shape[1], 1))
         np.add.at(counts_NK1, self.video_V, shown_VK1.astype(np.float64))
         return (sums_NKC / np.maximum(counts_NK1, 1)).astype(np.float32)
+
+    def shown_videos(self, videos: int) -> NDArray[np.bool_]:
+        """[N, K] whether a view of the video shows anything of the part."""
+        shown_NK = np.zeros((videos, self.shown_VK.shape[1]), np.bool_)
+        np.logical_or.at(shown_NK, self.video_V, self.shown_VK)
+        return shown_NK
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ class Protocol(ABC, Generic[SettingsT]):
 
     uses_classifier: ClassVar[bool] = False
     """Whether it scores the task's own classifier, which knows the classes of the run's data alone."""
+    has_random_floor: ClassVar[bool] = True
+    """Whether what it says of the untrained encoder is a floor of what it says of the trained one."""
     last_level_alone: ClassVar[bool] = False
     """Whether an evaluation that names no levels and no labels is of the last level on its own labels: a dear one."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from runs.written_by import check_written_by
 WEIGHTS_FILE = "encoder.safetensors"
 
 
-def read_weights(path: Path, key: str = "encoder_checkpoint") -> dict[str, Tensor]:
+def read_weights(path: Path, key: str = "encoder_checkpoint", inside: Sequence[str] = ()) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU: `.safetensors`, or else what torch.save made of a state dict.
 
     Nothing in the file is executed. A checksum, which `save_encoder` writes, is compared.
@@ -26,17 +26,23 @@ def read_weights(path: Path, key: str = "encoder_checkpoint") -> dict[str, Tenso
     Args:
         path: the file.
         key: what asked for it, for messages.
+        inside: keys that lead to the weights, one inside the other, where the file holds more.
 
     Raises:
         InputError: there is no such file, or it is damaged, or it holds something else, or numbers that are not finite.
     """
     try:
         check_regular(path)
-        weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        weights: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except OSError as error:
         raise InputError(f"{key}: cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the libraries fail in every way that there is
         raise InputError(f"{key}: {path} is damaged or holds no weights; give another file") from error
+    for name in inside:
+        if not isinstance(weights, Mapping) or name not in weights:
+            known = f" but {', '.join(map(str, weights))}" if isinstance(weights, Mapping) and len(weights) < 20 else ""
+            raise InputError(f"{key}_rules: inside: {name}: {path} has no such key{known}")
+        weights = weights[name]
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise InputError(f"{key}: {path} holds more than the weights of one network; give another file")
     for name, tensor in weights.items():

@@ -78,7 +78,7 @@ def take_over(checkpoint: dict[str, Any], task: Task, run: RunFolder, config: Co
         logger.warning("the best checkpoint of %s is not there, or of a later step: it is chosen anew", other.root)
         checkpoint["history"] |= {"best_score": None, "best_step": 0, "full_scores": 0}
     checkpoint |= own
-    checkpoint["history"]["run"] = own["run"]
+    checkpoint["history"] |= {"run": own["run"], "runners_up": []}  # their files stay with the other run
     for name in ("metrics", "carry_over"):
         if getattr(other, name).is_file():
             shutil.copyfile(getattr(other, name), getattr(run, name))

@@ -47,6 +47,7 @@ class HierarchicalSettings(TaskSettings):
     """Every level trained as its own network, by predicting up, down and sideways."""
 
     trains_levels: ClassVar[bool] = True
+    takes_several_datasets: ClassVar[bool] = True
     predicts_next_token: ClassVar[bool] = True
 
     isolation: Literal["strict", "overlap", "end2end"] = Field(

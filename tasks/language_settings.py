@@ -9,7 +9,6 @@ from pydantic import Field
 from architecture.geometry import MaskKind
 from config.hints import refuse
 from config.section import NonNegative, Positive, Section, Share
-from tasks.joint_settings import DecoderSettings
 from tasks.masked_settings import MaskedSettings
 
 if TYPE_CHECKING:
@@ -40,13 +39,6 @@ class TextSettings(Section):
     )
 
 
-def voltron_decoder() -> DecoderSettings:
-    """The decoder of the small models."""
-    return DecoderSettings(
-        dim=192, layers=6, heads=6, mlp_dim=768, positions="2d", norm="rms", mlp="swiglu", layer_scale=0.1
-    )
-
-
 class LanguageMaskedSettings(MaskedSettings):
     """A frame is predicted from few patches and a caption: V-Cond (Karamcheti et al., 2023, arXiv 2302.12766)."""
 
@@ -58,7 +50,6 @@ class LanguageMaskedSettings(MaskedSettings):
         default=0.75, description="share of the patches that is hidden, rounded down"
     )
     augment: bool = Field(default=False, description="whether frames are augmented, by `augmentation`")
-    decoder: DecoderSettings = Field(default_factory=voltron_decoder, validate_default=True)
     text: TextSettings = Field(default_factory=TextSettings, validate_default=True)
     dropout: Share = Field(default=0.0, description="share of a batch's windows that lose their caption for the step")
 

@@ -27,6 +27,7 @@ class MaskedSettings(TaskSettings):
     """
 
     takes_any_encoder: ClassVar[bool] = True
+    takes_several_datasets: ClassVar[bool] = True
 
     mask: MaskKind = Field(
         default="random",

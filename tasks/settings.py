@@ -25,6 +25,8 @@ class TaskSettings(Section, ABC):
     """Whether causal levels learn by predicting the next token, so that the last state of a unit may learn nothing."""
     takes_any_encoder: ClassVar[bool] = False
     """Whether an encoder without levels will do."""
+    takes_several_datasets: ClassVar[bool] = False
+    """Whether it can train on `datasets` beside `dataset`: it looks rows up in no catalog, or in that of the batch."""
     learns_classes: ClassVar[bool] = False
     """Whether it trains a classifier of its own, which needs labels."""
 

@@ -19,6 +19,7 @@ class SVTSettings(TaskSettings):
     """Student and teacher over global and local space-time views (Ranasinghe et al., 2022, arXiv 2112.01514)."""
 
     takes_any_encoder: ClassVar[bool] = True
+    takes_several_datasets: ClassVar[bool] = True
 
     out_dim: Positive = Field(description="prototypes")
     hidden_dim: Positive = Field(description="hidden width of the head")

@@ -19,6 +19,7 @@ class VICRegSettings(TaskSettings):
     """Two windows of a video, the same encoder (Bardes et al., 2022, arXiv 2105.04906)."""
 
     takes_any_encoder: ClassVar[bool] = True
+    takes_several_datasets: ClassVar[bool] = True
 
     proj_dim: Positive = Field(description="width of the three layers of the projector")
     invariance: NonNegative = Field(description="weight of the mean squared distance of the two views")

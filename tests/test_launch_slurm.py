@@ -46,7 +46,7 @@ def test_a_job_has_a_task_for_each_gpu(submitted: Path, config: str, capsys: pyt
         "#SBATCH --partition=gpu", "#SBATCH --mem=64GB", "#SBATCH --job-name=small",
     ):  # fmt: skip
         assert line in lines
-    assert "submitted job 123_0: 8 processes" in capsys.readouterr().out
+    assert "submitted job 123: 8 processes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -146,3 +146,13 @@ def test_what_a_level_has_computed_is_freed_before_the_next_but_one_is_computed(
     assert early < 0.7 * single
     checkpointed = [f"architecture_{level}.checkpointing=true" for level in ("space", "time", "clip")]
     assert peak_of(tiny_config, *large, *checkpointed) < 0.5 * early
+
+
+def test_blocks_that_are_computed_once_more_have_every_bit_of_their_gradients_dropout_included(
+    tiny_config: MakeConfig,
+) -> None:
+    again = [f"architecture_{level}.checkpointing=true" for level in ("space", "time", "clip")]
+    noisy = (*DROPOUT, "architecture_space.stochastic_depth=0.3", "interlevel_noise=0.1")
+    _, expected = trained(tiny_config, *noisy)
+    _, weights = trained(tiny_config, *noisy, *again)
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())

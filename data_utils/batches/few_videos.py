@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,13 +27,19 @@ def few_videos(catalogs: Mapping[str, Catalog], data: DataConfig, step_windows: 
         step_windows: of a training step.
         seed: of the draw.
     """
-    train = catalogs["train"].table
-    frames, fps = (train[name].to_numpy() for name in ("frames", "fps"))
-    per_video = num_training_windows(
-        frames.astype(np.int64), fps.astype(np.float64), data.window, data.short_videos
-    ).mean()
-    training_videos = math.ceil(TRAINING_STEPS * step_windows / per_video)
-    return {
-        split: catalog.sample(training_videos if split == "train" else OTHER_VIDEOS, seed)
+    few = {
+        split: catalog.sample(_training_videos(catalog, data, step_windows) if split == "train" else OTHER_VIDEOS, seed)
         for split, catalog in catalogs.items()
     }
+    further = {
+        name: catalog.sample(_training_videos(catalog, data, step_windows), seed)
+        for name, catalog in catalogs["train"].further.items()
+    }
+    return few | {"train": replace(few["train"], further=further)}
+
+
+def _training_videos(train: Catalog, data: DataConfig, step_windows: int) -> int:
+    """So many videos make about TRAINING_STEPS steps."""
+    frames, fps = (train.table[name].to_numpy() for name in ("frames", "fps"))
+    windows = num_training_windows(frames.astype(np.int64), fps.astype(np.float64), data.window, data.short_videos)
+    return math.ceil(TRAINING_STEPS * step_windows / float(windows.mean()))

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -45,6 +45,12 @@ class Batch:
     """Another window of each video, rows in the same order; it lists no failures of its own."""
     number: int = 0
     """The place of the batch in its epoch, from 0."""
+    dataset: str = ""
+    """The one of `datasets` that all of its windows are of; empty: the run's own."""
+    first_row: int = 0
+    """The number of that dataset's first row."""
+    pass_number: int | None = None
+    """The pass over that dataset, where it is not the epoch: what draws are keyed by."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`."""
@@ -57,12 +63,12 @@ class Batch:
         )
 
     def blank(self) -> Batch:
-        """One black window of row 0, for who must compute with a batch and has none of its windows."""
+        """One black window of its dataset's first row, for who must compute with a batch and has no window of it."""
         shape, length = self.video_BTCHW.shape[1:], self.frames_BT.shape[1]
         return replace(
             self,
             video_BTCHW=torch.zeros(1, *shape, dtype=torch.uint8),
-            row_B=torch.zeros(1, dtype=torch.int64),
+            row_B=torch.full((1,), self.first_row, dtype=torch.int64),
             frames_BT=torch.arange(length)[None],
             other=self.other and self.other.blank(),
         )
@@ -76,6 +82,27 @@ class Batch:
             frames_BT=self.frames_BT.pin_memory(),
             other=self.other and self.other.pin_memory(),
         )
+
+
+class TrainingBatches(Protocol):
+    """What the trainer asks of a loader."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        ...
+
+    @property
+    def windows(self) -> int:
+        """Windows of an epoch, those of an incomplete batch included."""
+        ...
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from `first_batch` on."""
+        ...
+
+    def close(self) -> None:
+        """Ends the processes."""
+        ...
 
 
 class Loader:
@@ -142,10 +169,17 @@ class Loader:
         """Windows of an epoch, those of an incomplete batch included."""
         return self._plan.num_windows
 
-    def epoch(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from `first_batch` on; of several processes, the share of this one."""
-        self._batches.lists = self._plan.batches(epoch, first_batch)
-        for number, batch in zip(self._plan.numbers(first_batch), self._loader, strict=True):
+    def epoch(self, epoch: int, first_batch: int = 0, count: int | None = None) -> Iterator[Batch]:
+        """The batches of an epoch, from `first_batch` on; of several processes, the share of this one.
+
+        Args:
+            epoch: which one.
+            first_batch: the number of the first.
+            count: how many; None: all that are left.
+        """
+        self._batches.lists = islice(self._plan.batches(epoch, first_batch), count)
+        numbers = islice(self._plan.numbers(first_batch), count)
+        for number, batch in zip(numbers, self._loader, strict=True):
             yield replace(batch, number=number)
 
     def close(self) -> None:

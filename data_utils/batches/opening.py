@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from config.data import CatalogDataset, DataConfig
+from config.data import AnyListed, DataConfig, NpyDataset
 from config.errors import InputError
 from config.places import place
 from data_utils.batches.short_videos import without_short
@@ -18,9 +18,10 @@ from data_utils.catalog.annotations.reading import Known, read_annotations
 from data_utils.catalog.annotations.untrained import tell_untrained
 from data_utils.catalog.bad_videos import BadVideos, forget
 from data_utils.catalog.catalog import Catalog
-from data_utils.catalog.catalog_file import read_catalog_files
+from data_utils.catalog.catalog_file import SPLITS, read_catalog_files
 from data_utils.catalog.dataset_card import FILE_NAME, DatasetCard, catalog_folder, read_card
 from data_utils.catalog.missing_val import DrawnVal, draw_val
+from data_utils.catalog.npy_lists import read_npy_lists
 from data_utils.catalog.stored_facts import require_stored_files, with_stored_facts
 from data_utils.video_files.facts_cache import verified_videos
 from data_utils.video_files.inspection import FACTS
@@ -47,17 +48,41 @@ def open_catalogs(
     Raises:
         InputError: a catalog is missing, empty or wrong, too many videos are bad, or all are too short.
     """
+    listed = isinstance(data.dataset, AnyListed)  # and not made, with all its splits
+    return _opened(data, levels, bad_videos_csv, name, SPLITS, optional=["val"] if listed else [])
+
+
+def open_training_catalog(
+    data: DataConfig, levels: Sequence[str], bad_videos_csv: Path, name: str | None = None
+) -> Catalog:
+    """The catalog of the split `train` alone, of a dataset that may have no other; see `open_catalogs`."""
+    return _opened(data, levels, bad_videos_csv, name, ["train"])["train"]
+
+
+def _opened(
+    data: DataConfig,
+    levels: Sequence[str],
+    bad_videos_csv: Path,
+    name: str | None,
+    splits: Sequence[str],
+    optional: Sequence[str] = (),
+) -> dict[str, Catalog]:
     root = place(data.dataset.root, "dataset.root")
     folder = catalog_folder(data)
-    listed = isinstance(data.dataset, CatalogDataset)  # and not made, with all its splits
-    tables = read_catalog_files(folder, root, optional=["val"] if listed else [])
-    card = read_card(folder)
+    if isinstance(data.dataset, NpyDataset):
+        tables = read_npy_lists(data.dataset, splits, optional)
+    else:
+        tables = read_catalog_files(folder, root, optional, splits)
+    card = None if isinstance(data.dataset, NpyDataset) else read_card(folder)
     known = read_annotations(data.dataset, card, levels, tables, folder)
     catalogs = {split: _listed(split, root, table, known) for split, table in tables.items()}
     drawn = None
-    if isinstance(data.dataset, CatalogDataset) and "val" not in tables:  # told before the videos are looked at
+    without_val = "val" in splits and "val" not in tables
+    if without_val and isinstance(data.dataset, AnyListed):  # told before the videos are looked at
         drawn = draw_val(tables["train"], data.dataset, card, folder)
     catalogs, reasons = _with_facts(catalogs, folder, card, data.num_workers)
+    if isinstance(data.dataset, NpyDataset):
+        catalogs = {split: _with_folder_rate(catalog, data.dataset.folder_fps) for split, catalog in catalogs.items()}
     if drawn:
         catalogs, reasons = _with_val(catalogs, reasons, drawn)
     for split, catalog in catalogs.items():
@@ -136,6 +161,14 @@ def _verified(
             seek_points={place: found.seek_points[place] for place in places[split] if place in found.seek_points},
         )
     return verified, reasons
+
+
+def _with_folder_rate(catalog: Catalog, fps: float) -> Catalog:
+    """The catalog with `fps` frames per second for videos that are folders of pictures."""
+    rates = catalog.table["fps"].to_numpy(np.float64, copy=True)
+    unknown = np.flatnonzero(rates == 0)
+    rates[[row for row in unknown if (catalog.root / catalog.stored[row]).is_dir()]] = fps
+    return replace(catalog, table=catalog.table.assign(fps=rates))
 
 
 def _with_val(

@@ -43,6 +43,15 @@ class Catalog:
 
     drawn: str = ""
     """How its videos were drawn from those of `train.csv`; empty where a CSV file lists them."""
+    further: dict[str, Catalog] = field(default_factory=dict)
+    """Training videos of other datasets that a run trains on beside these, by name; their rows count on from these."""
+
+    @property
+    def first_rows(self) -> dict[str, int]:
+        """The number of the first row of each dataset in batches; "" stands for this one."""
+        names = ["", *self.further]
+        counts = [len(self.table), *(len(catalog.table) for catalog in self.further.values())]
+        return dict(zip(names, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
 
     @property
     def stored(self) -> NDArray[np.object_]:

@@ -28,13 +28,16 @@ _QUOTED_AFTER_BLANK = re.compile(r'[ \t]+"')
 _UNUSUAL = re.compile(r"(^|/)(\.{0,2})(/|$)")  # an empty, `.` or `..` component, or an absolute path
 
 
-def read_catalog_files(folder: Path, root: Path, optional: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+def read_catalog_files(
+    folder: Path, root: Path, optional: Collection[str] = (), splits: Sequence[str] = SPLITS
+) -> dict[str, pd.DataFrame]:
     """The tables of all splits as `read_csv` gives them; `path` and, where there is one, `stored` normalised.
 
     Args:
         folder: holds the CSV files.
         root: folder that the paths are relative to.
         optional: splits whose file may be missing; then they have no table.
+        splits: to read.
 
     Raises:
         InputError: a folder or file is missing, empty or no CSV, has no column `path`, or a path leaves `root` or
@@ -42,7 +45,7 @@ def read_catalog_files(folder: Path, root: Path, optional: Collection[str] = ())
     """
     _require_folder(folder, "dataset.catalog (or dataset.root)")
     _require_folder(root, "dataset.root")
-    files = {split: folder / f"{split}.csv" for split in SPLITS}
+    files = {split: folder / f"{split}.csv" for split in splits}
     tables = {split: _read(file) for split, file in files.items() if split not in optional or os.path.lexists(file)}
     for column in ("path", "stored"):
         for split, table in tables.items():

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from config.data import DataConfig, LabelColumns
+from config.data import DataConfig, LabelColumns, NpyDataset
 from config.errors import InputError
 from config.places import place
 from data_utils.catalog.older_cards import with_unsaid
@@ -60,9 +60,9 @@ def read_card(folder: Path) -> DatasetCard | None:
 
 
 def catalog_folder(data: DataConfig) -> Path:
-    """The folder of the CSV files."""
+    """The folder of the CSV files; of lists that lie elsewhere, that of the videos."""
     dataset = data.dataset
-    if dataset.catalog is None:
+    if dataset.catalog is None or isinstance(dataset, NpyDataset):
         return place(dataset.root, "dataset.root")
     return place(dataset.catalog, "dataset.catalog")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from config.data import CatalogDataset
+from config.data import AnyListed, NpyDataset
 from config.errors import InputError
 from data_utils.catalog.annotations.level_columns import highest_column
 from data_utils.catalog.dataset_card import DatasetCard
@@ -33,7 +33,7 @@ class DrawnVal:
     """How they were drawn, for the log and the report."""
 
 
-def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | None, folder: Path) -> DrawnVal:
+def draw_val(train: pd.DataFrame, dataset: AnyListed, card: DatasetCard | None, folder: Path) -> DrawnVal:
     """Draws the validation videos of a dataset that has no `val.csv`, and says so.
 
     The draw is a function of `train.csv`, of `val_share` and `val_seed` alone: neither the run's seed nor its levels or
@@ -48,30 +48,31 @@ def draw_val(train: pd.DataFrame, dataset: CatalogDataset, card: DatasetCard | N
     Raises:
         InputError: there are too few videos, or groups, to draw from.
     """
-    without = f"{folder / 'val.csv'} is missing, and"
+    if isinstance(dataset, NpyDataset):
+        without, listed = f"{dataset.catalog} has no lists {dataset.lists}_train_val, and", "the training list"
+    else:
+        without, listed = f"{folder / 'val.csv'} is missing, and", "train.csv"
     if len(train) < 2:
-        raise InputError(f"{without} train.csv has a single video, which cannot be in both: add val.csv or more videos")
+        raise InputError(f"{without} {listed} has a single video, which cannot be in both: add val.csv or more videos")
     column = highest_column(dataset, card, train.columns)
     labels = [normal_label(cell) for cell in train[column]] if column else [""] * len(train)
     if GROUP in train:
         groups = _groups(train)
         if len(set(groups)) < 2:
             raise InputError(
-                f"{without} all videos of train.csv are of one {GROUP} ('{groups[0]}'): add val.csv with others, or "
+                f"{without} all videos of {listed} are of one {GROUP} ('{groups[0]}'): add val.csv with others, or "
                 f"take the column '{GROUP}' out"
             )
         chosen_N = by_group(groups, {"val": dataset.val_share}, dataset.val_seed, labels) == "val"
         how = f"{len({groups[row] for row in np.flatnonzero(chosen_N)})} of {len(set(groups))} groups"
     else:
         chosen_N, how = _within_classes(labels, column, dataset)
-    words = f"{int(chosen_N.sum())} of {len(train)} videos of train.csv, {how}, drawn with val_seed {dataset.val_seed}"
+    words = f"{int(chosen_N.sum())} of {len(train)} videos of {listed}, {how}, drawn with val_seed {dataset.val_seed}"
     logger.warning("%s validation gets %s; they are not trained on", without, words)
     return DrawnVal(chosen_N, words)
 
 
-def _within_classes(
-    labels: Sequence[str], column: str | None, dataset: CatalogDataset
-) -> tuple[NDArray[np.bool_], str]:
+def _within_classes(labels: Sequence[str], column: str | None, dataset: AnyListed) -> tuple[NDArray[np.bool_], str]:
     """Whether validation gets each row, and how they were drawn; `column` has the labels, where there are some."""
     shares, seed = {"val": dataset.val_share}, dataset.val_seed
     chosen_N = within_classes(labels, None, shares, seed) == "val"

@@ -24,6 +24,7 @@ from data_utils.video_files.decoders.protocol import Decoder, Known
 from data_utils.video_files.decoders.pyav import PyAVDecoder
 from data_utils.video_files.decoding import SeekPoint, VideoError, mark_regular
 from data_utils.video_files.inspection import CheckedVideo
+from data_utils.video_files.picture_folders import folder_frames
 from runs.process.atomic import sync_folder
 
 PART_SUFFIX = ".mp4"
@@ -32,7 +33,7 @@ KEY_FRAMES = 12
 
 
 class VideoReader:
-    """Frames of video files; a place is the file."""
+    """Frames of video files, or of folders of pictures; a place is the file or the folder."""
 
     def __init__(
         self,
@@ -55,6 +56,8 @@ class VideoReader:
         """See `FrameReader.read`."""
         require_positions(indices)
         numbers, places = np.unique(indices, return_inverse=True)
+        if os.path.isdir(path):  # noqa: PTH112  a Path would take longer than the question
+            return folder_frames(path, numbers.tolist(), size)[places]
         count = self._counts.of(str(path)) if self._counts else None
         known = Known(count, self._seek_points.get(str(path), ()))
         pictures = self._decoder.frames(path, numbers.tolist(), size, known)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import posixpath
-import re
 from pathlib import Path
 
 import pandas as pd
 
 from config.errors import InputError
 from data_utils.catalog.drawing import within_classes
+from data_utils.catalog.source_groups import film
 from data_utils.prepare.annotation_files import chosen_folder, raw_folder, read_lines
 from data_utils.prepare.class_names import ClassNames, spelling_key
 from data_utils.prepare.disk import VIDEO_EXTENSIONS
@@ -24,9 +24,6 @@ from data_utils.prepare.splits import add_draw_options
 from data_utils.prepare.video_index import VideoIndex, stem
 
 _USE = {"0": "unused", "1": "train", "2": "test"}
-_COUNTER = re.compile(r"_\d+$")
-# <film>_<class>_<visible body>_<camera>_<people>_<view>_<quality>
-_CODES = re.compile(r"_[hufl]_(nm|cm)_np\d+_(fr|ri|le|ba)_(goo|med|bad)$")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,16 +92,6 @@ def _read_lists(lists: Path, split: str) -> tuple[list[tuple[str, str, str, str]
             else:
                 rows.append((_USE[use], name, label, film(name, label)))
     return rows, unused
-
-
-def film(name: str, label: str) -> str:
-    """The film that a clip is cut from: its name without class, codes and counter; other names lose only that."""
-    name = _COUNTER.sub("", posixpath.splitext(name)[0])
-    codes = _CODES.search(name)
-    if codes is None:
-        return name
-    before = name[: codes.start()]
-    return before.removesuffix(f"_{label}") or before
 
 
 def _find(index: VideoIndex, label: str, name: str) -> str | None:

@@ -6,6 +6,7 @@ hangs on a broken file takes only this process with it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from itertools import islice
@@ -94,7 +95,7 @@ class CheckedVideo:
 
 
 def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> VideoFacts:
-    """Decodes a whole file.
+    """Decodes a whole file, or all pictures of a folder, whose frame rate is not known.
 
     Args:
         path: the video.
@@ -103,6 +104,10 @@ def inspect_video(path: str | Path, alive: Callable[[], None] = lambda: None) ->
     Raises:
         VideoError: the file cannot be opened, holds no frame, or decodes short of what it promises.
     """
+    if os.path.isdir(path):  # noqa: PTH112  False, and no error, where the system does not tell
+        from data_utils.video_files.picture_folders import folder_facts
+
+        return VideoFacts(*folder_facts(path, alive), fps=0.0)
     video = CheckedVideo(path, alive)
     for _ in video.frames():
         pass

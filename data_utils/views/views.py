@@ -62,6 +62,8 @@ class TrainingViews:
     """int64, the videos' rows in the catalog."""
     geometry: tuple[tuple[Geometry, ...], ...] = ()
     """One per view and window: where the view has what the video has, see `geometry.boxes_in_view`."""
+    dataset: str = ""
+    """The one of `datasets` that all windows are of, whose rows count on (`Catalog.first_rows`); empty: the own one."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,12 @@ def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: in
         views: in the order in which they are wanted.
         data: frame size, mean and std, and `eval_crop` for what no crop is drawn for.
         seed: of the run.
-        epoch: number of the epoch.
+        epoch: number of the epoch; where the batch says of which pass over its dataset it is, that counts.
 
     Raises:
         ValueError: a view looks at another window and the batch has none.
     """
+    epoch = epoch if batch.pass_number is None else batch.pass_number
     drawn = any(view.augmentation is not None or view.time_scale != (1.0, 1.0) for view in views)
     # One look at the device's memory for all views, as it waits for the device.
     # Pairs of states begin with the same frame: their last one tells them apart.
@@ -109,7 +112,7 @@ def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: in
             video = _pixels(transform(video, draws, _frame_size(data)))
         videos.append(normalise(video, *data.pixels))
         frames.append(positions)
-    return TrainingViews(tuple(videos), tuple(frames), batch.row_B, tuple(geometry))
+    return TrainingViews(tuple(videos), tuple(frames), batch.row_B, tuple(geometry), batch.dataset)
 
 
 @torch.no_grad()

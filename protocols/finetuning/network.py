@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 from architecture.depth import depth_of
 from architecture.hierarchy import HierarchicalTransformer
 from data_utils.catalog.annotations.classes import part_shares
+from data_utils.views.mixing import draw_mix
 from data_utils.views.views import TrainingViews, View
-from protocols.finetune import FinetuneSettings
+from protocols.finetune import FinetuneSettings, LearningSettings
 from protocols.finetuning.copying import parameters_of_levels, trainable_copy
-from protocols.finetuning.mixing import draw_mix
 from protocols.finetuning.targets import Targets
 from runs.process.seeds import torch_generator
 from tasks.task import Losses, ParameterGroup, StepContext, Task
@@ -22,40 +23,36 @@ NAME = "finetune"  # of the one parameter group
 _HEAD = 17  # the last word of the key: keeps the head's weights apart from other draws with the same seed
 
 
-class FinetuneTask(Task):
-    """A copy of an encoder, and a linear classifier on the mean of one level's units, or of those of each part.
+class LearningTask(Task):
+    """A network with a linear classifier on the mean of one level's units, or of those of each part.
 
-    Gradient goes through all levels, whatever the isolation that they were trained with, and nothing is added to what a
-    level gets from below. Levels that are frozen get no gradient, and run as in evaluation.
+    What is not trained of the network gets no gradient, and runs as in evaluation.
 
     Args:
-        encoder: a hierarchy, or a network of torchvision; it is copied.
+        network: a hierarchy, a joint transformer, or a network of torchvision, for this task alone.
         level: whose units are classified; those above it take no part.
         width: of the level's features.
         targets: what each row of the training catalog is taught.
         lengths_N: frames of the videos, by row.
-        settings: of the fine-tuning.
+        settings: of the learning.
         view: the look at a window that it learns from.
         seed: of the classifier's initial weights.
-
-    Raises:
-        InputError: drop path is asked of a network that has no blocks to skip.
     """
 
     def __init__(
         self,
-        encoder: nn.Module,
+        network: nn.Module,
         level: str,
         width: int,
         targets: Targets,
         lengths_N: Tensor,
-        settings: FinetuneSettings,
+        settings: LearningSettings,
         view: View,
         seed: int,
     ) -> None:
         super().__init__()
-        self.level, self.targets, self.settings, self._view = level, targets, settings, view
-        self.network = trainable_copy(encoder, level, settings.drop_path)
+        self.level, self.targets, self.learning, self._view = level, targets, settings, view
+        self.network = network
         self.head = nn.Linear(width, targets.classes)
         # As MAE begins: no class is preferred, and the first steps do not push the encoder about at random.
         nn.init.trunc_normal_(self.head.weight, std=2e-5, generator=torch_generator(seed, _HEAD))
@@ -64,12 +61,7 @@ class FinetuneTask(Task):
         self.lengths_N: Tensor
         self.register_buffer("targets_N", targets.tensor(), persistent=False)
         self.register_buffer("lengths_N", lengths_N, persistent=False)
-        self._depth = depth_of(self.network, level)
-        frozen = parameters_of_levels(self.network, settings.freeze)
-        used = [parameter for layer in [*self._depth.layers, self._depth.last_norm] for parameter in layer]
-        self.trained = [parameter for parameter in used if id(parameter) not in frozen]
-        """The encoder's parameters that are trained."""
-        self._train_only(self.trained)
+        self._train_only([])
 
     def _train_only(self, trained: Sequence[nn.Parameter]) -> None:
         known = {id(parameter) for parameter in trained}
@@ -81,7 +73,7 @@ class FinetuneTask(Task):
             if any(True for _ in module.parameters()) and not any(p.requires_grad for p in module.parameters())
         ]
 
-    def train(self, mode: bool = True) -> FinetuneTask:
+    def train(self, mode: bool = True) -> Self:
         """Training mode but for what is frozen: its statistics stay, and nothing in it is dropped."""
         super().train(mode)
         for module in self._resting:
@@ -102,7 +94,7 @@ class FinetuneTask(Task):
         """See `Task.losses`: one term, of windows that are mixed where the settings say so."""
         (video,), (frames_BT,) = batch.videos, batch.frames
         windows, *_, height, width = video.shape
-        settings = self.settings
+        settings = self.learning
         mix = draw_mix(settings.mixup, settings.cutmix, (windows, height, width), step.generator)
         units_BUD = self._units(video if mix is None else mix.pixels(video))
         with torch.autocast(video.device.type, enabled=False):
@@ -147,6 +139,41 @@ class FinetuneTask(Task):
         """[B, K, C]: of the mean of each part's units."""
         scores_BKC: Tensor = self.head(_normalised(shares_BKU) @ units_BUD.float())
         return scores_BKC
+
+
+class FinetuneTask(LearningTask):
+    """A copy of an encoder that is trained as a whole, but for levels that are frozen.
+
+    Gradient goes through all levels, whatever the isolation that they were trained with, and nothing is added to what a
+    level gets from below.
+
+    Args:
+        encoder: is copied; the others as for `LearningTask`.
+
+    Raises:
+        InputError: drop path is asked of a network that has no blocks to skip.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        level: str,
+        width: int,
+        targets: Targets,
+        lengths_N: Tensor,
+        settings: FinetuneSettings,
+        view: View,
+        seed: int,
+    ) -> None:
+        network = trainable_copy(encoder, level, settings.drop_path)
+        super().__init__(network, level, width, targets, lengths_N, settings, view, seed)
+        self.settings = settings
+        self._depth = depth_of(self.network, level)
+        frozen = parameters_of_levels(self.network, settings.freeze)
+        used = [parameter for layer in [*self._depth.layers, self._depth.last_norm] for parameter in layer]
+        self.trained = [parameter for parameter in used if id(parameter) not in frozen]
+        """The encoder's parameters that are trained."""
+        self._train_only(self.trained)
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group, whose predictor is the classifier; layers have rates of their own."""

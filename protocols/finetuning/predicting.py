@@ -15,14 +15,14 @@ from data_utils.catalog.annotations.multi import MultiLabelSet
 from data_utils.views.views import evaluation_views
 from protocols.encoded import EncodedData
 from protocols.encoded_split import IntArray
-from protocols.finetuning.network import FinetuneTask
+from protocols.finetuning.network import LearningTask
 from protocols.finetuning.targets import Targets
 from protocols.predictions import MultiPredictions, Predictions, ViewPredictions
 
 
 @torch.no_grad()
 def predictions_of(
-    task: FinetuneTask, data: EncodedData, split: str, targets: Targets, autocast: torch.autocast
+    task: LearningTask, data: EncodedData, split: str, targets: Targets, autocast: torch.autocast
 ) -> Predictions | MultiPredictions | None:
     """What it says of each video of a split that has a label, and each part of which a window shows.
 
@@ -59,7 +59,7 @@ def predictions_of(
     views_of_whole = ViewPredictions(
         probabilities_VKC[of_whole_V], number_N[video_V[of_whole_V]], share_VK[of_whole_V] > 0
     )
-    return _of_videos(task.level, targets, rows_N[whole_N], views_of_whole)
+    return _of_videos(task.level, targets, rows_N[whole_N], views_of_whole, task.learning.average == "logits")
 
 
 def _labelled(batches: Iterator[Batch], known_N: Tensor) -> Iterator[Batch]:
@@ -74,11 +74,11 @@ def _labelled(batches: Iterator[Batch], known_N: Tensor) -> Iterator[Batch]:
 
 
 def _of_videos(
-    level: str, targets: Targets, rows_N: IntArray, views: ViewPredictions
+    level: str, targets: Targets, rows_N: IntArray, views: ViewPredictions, logits: bool
 ) -> Predictions | MultiPredictions:
     kept = np.zeros(len(targets.labels.is_known), np.bool_)
     kept[rows_N] = True
-    probabilities_NKC = views.of_videos(len(rows_N))
+    probabilities_NKC = views.of_videos(len(rows_N), logits and not targets.multi)
     if isinstance(targets.labels, MultiLabelSet):
         return MultiPredictions(level, targets.labels.with_rows(kept), rows_N, probabilities_NKC[:, 0])
     return Predictions(level, targets.labels.with_rows(kept), rows_N, probabilities_NKC, views)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from config.optimizers import AdamW, Cosine
 from config.schema import Config, PredictorConfig
-from protocols.finetune import FinetuneSettings
+from protocols.finetune import LearningSettings
 
 
 def fitting_batch(config: Config, videos: int) -> int:
@@ -15,18 +15,19 @@ def fitting_batch(config: Config, videos: int) -> int:
     return min(config.batch_size, max(2, videos * config.window.max_seq_per_video // 4))
 
 
-def training_config(config: Config, settings: FinetuneSettings, batch_size: int, seed: int) -> Config:
+def training_config(config: Config, settings: LearningSettings, batch_size: int, seed: int) -> Config:
     """The run's config, changed where a fine-tuning is something else; `seed` is that of its draws."""
-    head_lr = settings.lr if settings.head_lr is None else settings.head_lr
+    lr, head_lr = settings.rates
     return config.model_copy(
         update={
             "seed": seed,
+            "datasets": {},
             "num_epochs": settings.epochs,
             "batch_size": batch_size,
             "num_iters_grad_accum": 1,
-            "optimizer": AdamW(name="adamw", lr=settings.lr, weight_decay=settings.weight_decay, betas=[0.9, 0.999]),
+            "optimizer": AdamW(name="adamw", lr=lr, weight_decay=settings.weight_decay, betas=[0.9, 0.999]),
             "scheduler": Cosine(name="cosine", warmup=settings.warmup),
-            "predictor": PredictorConfig(pred_multiplier=head_lr / settings.lr, pred_aside=1),
+            "predictor": PredictorConfig(pred_multiplier=head_lr / lr, pred_aside=1),
             "clip_grad_norm": settings.clip_grad,
             "max_bad_steps": 10**9,  # told here, in words that fit
             "use_single_optimizer": False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -14,10 +14,10 @@ from config.errors import InputError
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import View
 from protocols.encoded_split import groups_of
-from protocols.finetune import FinetuneSettings
+from protocols.finetune import LearningSettings
 from protocols.finetuning.choosing import Quality, judged_by, looking_epochs, quality_of
 from protocols.finetuning.few_shot import few_of_each, tell_too_few
-from protocols.finetuning.network import NAME, FinetuneTask
+from protocols.finetuning.network import NAME, FinetuneTask, LearningTask
 from protocols.finetuning.predicting import predictions_of
 from protocols.finetuning.recipe import fitting_batch, training_config
 from protocols.finetuning.targets import Targets, labels_of
@@ -31,7 +31,18 @@ logger = logging.getLogger(__name__)
 _BYTES = 16  # of a trained parameter: weight, gradient and AdamW's two running means in float32
 
 
-def fine_tuned(subject: Subject, level: str, name: str, settings: FinetuneSettings) -> list[Score]:
+MakeTask = Callable[..., LearningTask]
+"""Makes what is trained: takes what `FinetuneTask` takes."""
+
+
+def fine_tuned(
+    subject: Subject,
+    level: str,
+    name: str,
+    settings: LearningSettings,
+    make_task: MakeTask = FinetuneTask,
+    tell: Callable[[FineTuning], None] = lambda _: None,
+) -> list[Score]:
     """Fine-tunes a copy of the encoder on one label set, and scores it.
 
     Args:
@@ -39,6 +50,8 @@ def fine_tuned(subject: Subject, level: str, name: str, settings: FinetuneSettin
         level: whose features are classified.
         name: of the label set.
         settings: of the fine-tuning.
+        make_task: what is trained.
+        tell: is given the course once it is over.
 
     Returns:
         What `class_scores` or `multi_scores` has; [] where there is nothing to learn from or to score.
@@ -51,8 +64,9 @@ def fine_tuned(subject: Subject, level: str, name: str, settings: FinetuneSettin
     if not (train.labels.is_known.any() and tested.labels.is_known.any()):  # told when the evaluations were planned
         return []
     with _own_draws(subject.data.device):
-        course = FineTuning(subject, level, name, settings)
+        course = FineTuning(subject, level, name, settings, make_task)
         course.run()
+        tell(course)
         found = predictions_of(course.task, subject.data, subject.split, tested, course.trainer.autocast)
     if found is None:
         logger.warning("%s: no window shows all that the labels of the %s videos name", course.title, subject.split)
@@ -71,15 +85,18 @@ class FineTuning:
         level: whose features are classified.
         name: of the label set.
         settings: of the fine-tuning.
+        make_task: what is trained.
     """
 
-    def __init__(self, subject: Subject, level: str, name: str, settings: FinetuneSettings) -> None:
+    def __init__(
+        self, subject: Subject, level: str, name: str, settings: LearningSettings, make_task: MakeTask = FinetuneTask
+    ) -> None:
         self.title = f"fine-tuning of {level} on '{name}'"
         self._subject, self._settings, self._data = subject, settings, subject.data
         self._catalog, targets = self._learned(name)
         config = self._data.config
         augmentations = {"strong": config.augmentation, "weak": config.weak_augmentation, "none": None}
-        self.task = FinetuneTask(
+        self.task = make_task(
             subject.data.encoder,
             level,
             feature_dim(config, level),

@@ -41,6 +41,9 @@ def tell_plan(catalogs: Mapping[str, Catalog], config: Config, windows: int, ste
         _counted(steps, "step"),
         seen * config.num_epochs,
     )
+    for name, further in config.datasets.items():
+        count, repeat = len(catalogs["train"].further[name].table), f"{further.repeat:g}"
+        logger.info("datasets.%s: %d training videos more, taken %s times an epoch", name, count, repeat)
     for told in _of_copies_and_rate(config):
         logger.info("%s", told)
     validations = schedule_in_words(config)

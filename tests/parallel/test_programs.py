@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,13 @@ class Run:
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.folder, self.run = folder, folder / "outputs" / "small"
+        self.processes: list[subprocess.Popen[str]] = []
         (folder / "small.yaml").write_text(json.dumps(config.model_dump() | {"model_name": None}))  # JSON is YAML
+
+    def start(self, *commands: Sequence[str]) -> list[subprocess.Popen[str]]:
+        started = start(commands, self.folder)
+        self.processes += started
+        return started
 
     def command(self, *overrides: str) -> list[str]:
         return ["main.py", str(self.folder / "small.yaml"), f"save_path={self.folder / 'outputs'}", *overrides]
@@ -53,18 +59,21 @@ class Run:
         return [record for record in records if record["kind"] == kind]
 
     def wait_for_steps(self, steps: int, processes: list[subprocess.Popen[str]]) -> None:
-        while len(self.records("train")) < steps:
+        while len(self.records("step")) < steps:
             assert all(process.poll() is None for process in processes), self.ended(processes)
             time.sleep(0.1)
 
 
 @pytest.fixture
-def run(tmp_path: Path, tiny_config: Callable[..., Config], tiny_dataset: Path) -> Run:
-    return Run(tmp_path, tiny_config(*LONG, root=tiny_dataset))
+def run(tmp_path: Path, tiny_config: Callable[..., Config], tiny_dataset: Path) -> Iterator[Run]:
+    run = Run(tmp_path, tiny_config(*LONG, root=tiny_dataset))
+    yield run
+    for process in run.processes:  # of a test that has failed
+        process.kill()
 
 
 def test_processes_that_were_given_other_configs_are_refused_once(run: Run) -> None:
-    processes = start([run.command(), run.command("seed=4")], run.folder)
+    processes = run.start(run.command(), run.command("seed=4"))
     statuses, told = run.ended(processes)
     assert statuses == [2, 2]
     lines = [line for text in told for line in text.splitlines()]
@@ -75,7 +84,7 @@ def test_processes_that_were_given_other_configs_are_refused_once(run: Run) -> N
 
 
 def test_a_signal_at_any_process_saves_once_and_one_process_goes_on(run: Run) -> None:
-    processes = start([run.command(), run.command()], run.folder)
+    processes = run.start(run.command(), run.command())
     run.wait_for_steps(2, processes)
     os.kill(processes[1].pid, signal.SIGTERM)
     statuses, told = run.ended(processes)
@@ -85,20 +94,20 @@ def test_a_signal_at_any_process_saves_once_and_one_process_goes_on(run: Run) ->
     last = load_checkpoint(run.run / "checkpoints" / "last.pt")
     step = last["trainer"]["step"]
     assert last["trainer"]["processes"] == 2
-    assert step == run.records("train")[-1]["step"] >= 2
+    assert step == run.records("step")[-1]["step"] >= 2
 
-    alone = start([run.command("resume=true")], run.folder)
+    alone = run.start(run.command("resume=true"))
     run.wait_for_steps(step + 2, alone)
     alone[0].terminate()
     assert run.ended(alone)[0] == [128 + signal.SIGTERM]
     said = (run.folder / "out0").read_text()
     assert f"continuing {run.run / 'checkpoints' / 'last.pt'} at step {step}" in said
     assert "trained by 2 processes until now, and by 1 from here on" in said
-    assert [record["step"] for record in run.records("train")][: step + 2] == list(range(1, step + 3))
+    assert [record["step"] for record in run.records("step")][: step + 2] == list(range(1, step + 3))
 
 
 def test_a_killed_process_ends_the_others_and_what_was_reached_is_saved(run: Run) -> None:
-    processes = start([run.command(), run.command()], run.folder)
+    processes = run.start(run.command(), run.command())
     run.wait_for_steps(2, processes)
     processes[1].kill()
     statuses, told = run.ended(processes)

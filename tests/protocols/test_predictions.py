@@ -143,3 +143,18 @@ def test_the_interval_of_mean_average_precision_shrinks_with_videos() -> None:
         return score.interval
 
     assert 0 < interval(800) < interval(50) / 2
+
+
+def test_the_mean_of_logits_is_a_softmax_of_the_mean_over_views() -> None:
+    """Two windows of three crops each, as in VideoMAE's and OmniMAE's test."""
+    generator = np.random.default_rng(0)
+    logits_VKC = generator.normal(0, 3, (12, 1, 5))
+    exponents_VKC = np.exp(logits_VKC)
+    probabilities_VKC = (exponents_VKC / exponents_VKC.sum(axis=2, keepdims=True)).astype(np.float32)
+    views = ViewPredictions(probabilities_VKC, np.repeat([0, 1], 6), np.ones((12, 1), np.bool_))
+    mean_NKC = logits_VKC.reshape(2, 6, 1, 5).mean(axis=1)
+    expected_NKC = np.exp(mean_NKC) / np.exp(mean_NKC).sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(views.of_videos(2, logits=True), expected_NKC, rtol=1e-4)
+    assert not np.allclose(views.of_videos(2), expected_NKC, rtol=1e-2)
+    unseen = ViewPredictions(probabilities_VKC, np.repeat([0, 1], 6), np.arange(12)[:, None] < 6)
+    assert not unseen.of_videos(2, logits=True)[1].any()

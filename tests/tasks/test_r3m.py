@@ -44,7 +44,8 @@ def test_terms_and_accuracies_are_those_of_a_naive_computation(tiny_config: Make
         captions = task.captions.of_rows(batch.rows_B)
         means = [captions.states_BLT[b, captions.shown_BL[b]].mean(dim=0) for b in range(4)]
         others = of_others(4, 3, step().generator)
-        time, reward, right = [], [], {"time": [], "reward": []}
+        time, reward = [], []
+        right: dict[str, list[bool]] = {"time": [], "reward": []}
         for b in range(4):
             first, i, j, k, last = features[b]
             for anchor, far, place in ((i, k, 3), (k, i, 1)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog.annotations.classes import UNKNOWN, LabelSet
 from data_utils.catalog.catalog import Catalog
+from data_utils.views.mixing import draw_mix
 from data_utils.views.views import TrainingViews, View
+from optimizers import build_optimizers
 from tasks import build_task
 from tasks.hierarchical import HierarchicalTask
 from tasks.supervised import SupervisedTask
 from tasks.task import StepContext
 
 MakeConfig = Callable[..., Config]
+LEVELS = ("space", "time", "clip")
 LENGTHS = [16, 12, 16, 6, 9]
 DIGITS, PROGRAMS = [3, 0, 2, 1, 2], [2, 0, 1, 2, 0]
 MOTIONS = [[0, 1], [1, 0], [4, 3], [2, 1], [3, 0]]
@@ -191,7 +196,8 @@ def test_it_looks_at_the_window_that_all_tasks_look_at(tiny_config: MakeConfig) 
 
 def test_labels_and_lengths_are_no_part_of_a_checkpoint(tiny_config: MakeConfig) -> None:
     task = make_task(tiny_config)
-    assert {"lengths_N", "labels_of_space", "labels_of_time", "labels_of_clip"} <= dict(task.named_buffers()).keys()
+    buffers = {f"lessons.dataset.{name}" for name in ("lengths_N", *(f"labels_of_{level}" for level in LEVELS))}
+    assert buffers <= dict(task.named_buffers()).keys()
     names = set(task.state_dict())
     assert {name for name in names if not name.startswith("network.")} == {
         f"classifiers.{level}.{part}" for level in ("space", "time", "clip") for part in ("weight", "bias")
@@ -204,8 +210,9 @@ def test_the_labels_are_a_copy(tiny_config: MakeConfig) -> None:
     task = SupervisedTask(tiny_config("task=supervised"), catalog)
     catalog.labels["program"].values[:] = 1
     catalog.table["frames"] = 99
-    assert dict(task.named_buffers())["labels_of_clip"].flatten().tolist() == PROGRAMS
-    assert task.lengths_N.tolist() == LENGTHS
+    buffers = dict(task.named_buffers())
+    assert buffers["lessons.dataset.labels_of_clip"].flatten().tolist() == PROGRAMS
+    assert buffers["lessons.dataset.lengths_N"].tolist() == LENGTHS
 
 
 def test_the_config_chooses_the_task_and_both_train_the_same_encoder(tiny_config: MakeConfig) -> None:
@@ -218,3 +225,105 @@ def test_the_config_chooses_the_task_and_both_train_the_same_encoder(tiny_config
     first, second = hierarchical.encoder.state_dict(), supervised.encoder.state_dict()
     assert list(first) == list(second)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# ------------------------------------------------------------------------------------------------ several datasets
+
+
+def two_datasets(tiny_config: MakeConfig, *overrides: str, labels_as: str = "null") -> tuple[SupervisedTask, Config]:
+    """Trained on `make_catalog` and on another one with the same class names and other labels."""
+    other = f"{{data: {{dataset: {{name: catalog, root: nowhere}}}}, labels_as: {labels_as}}}"
+    config = tiny_config("task=supervised", f"datasets={{other: {other}}}", *overrides)
+    second = make_catalog()
+    for label_set in second.labels.values():
+        label_set.values[:] = 0
+    return SupervisedTask(config, replace(make_catalog(), further={"other": second})).train(), config
+
+
+def views_of(dataset: str, rows: list[int], video: Tensor) -> TrainingViews:
+    return TrainingViews((video,), (torch.arange(6).expand(len(rows), 6),), torch.tensor(rows), dataset=dataset)
+
+
+def test_each_label_space_has_classifiers_of_its_own(tiny_config: MakeConfig) -> None:
+    """K150 and SynAPT have 150 classes each, 0 to 149, which have nothing to do with each other."""
+    task, _ = two_datasets(tiny_config)
+    video = make_video(3)
+    heads = {name: list(task.classifiers_of(name).parameters()) for name in ("dataset", "other")}
+    assert not {id(p) for p in heads["dataset"]} & {id(p) for p in heads["other"]}
+    losses = task.losses(views_of("other", [5, 6, 9], video), StepContext(torch.Generator()))["supervised"]
+    assert list(losses) == ["other.space", "other.time", "other.clip"]
+    for level, units in task.encoder(video).items():
+        scores = task.classifiers_of("other")[level](units).flatten(0, 1)
+        torch.testing.assert_close(losses[f"other.{level}"], F.cross_entropy(scores, torch.zeros(len(scores)).long()))
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(p.grad is None for p in heads["dataset"])
+    assert all(p.grad is not None and p.grad.any() for p in heads["other"])
+    own = task.losses(views_of("", [0, 1, 2], video), StepContext(torch.Generator()))["supervised"]
+    assert list(own) == ["space", "time", "clip"]
+    trained = {id(p) for p in task.parameter_groups()["supervised"].all()}
+    assert trained == {id(p) for p in task.parameters()}
+
+
+def test_datasets_that_are_said_to_have_the_same_classes_share_their_classifiers(tiny_config: MakeConfig) -> None:
+    task, _ = two_datasets(tiny_config, labels_as="dataset")
+    assert task.classifiers_of("other") is task.classifiers
+    assert not list(task.further_classifiers.parameters())
+
+
+def test_shared_classes_are_matched_by_name(tiny_config: MakeConfig) -> None:
+    catalog = make_catalog()
+    config = tiny_config(
+        "task=supervised", "datasets={b: {data: {dataset: {name: catalog, root: x}}, labels_as: dataset}}"
+    )
+    some = {
+        name: replace(known, classes=list(reversed(known.classes))[: 3 if name == "program" else None])
+        for name, known in catalog.labels.items()
+    }
+    task = SupervisedTask(config, replace(catalog, further={"b": replace(catalog, labels=some)}))
+    labels = dict(task.named_buffers())["lessons.b.labels_of_clip"].flatten().tolist()
+    assert labels == [2 - number for number in PROGRAMS]  # r, q, p are 2, 1, 0 of p, q, r
+    foreign = {**some, "program": replace(some["program"], classes=["p", "q", "walk"])}
+    with pytest.raises(InputError, match=r"datasets\.b: its class 'walk' is none of those"):
+        SupervisedTask(config, replace(catalog, further={"b": replace(catalog, labels=foreign)}))
+
+
+def test_a_further_dataset_without_labels_is_named(tiny_config: MakeConfig) -> None:
+    config = tiny_config("task=supervised", "datasets={b: {data: {dataset: {name: catalog, root: x}}}}")
+    bare = replace(make_catalog(), labels={})
+    with pytest.raises(InputError, match=r"datasets\.b: .*space has none"):
+        SupervisedTask(config, replace(make_catalog(), further={"b": bare}))
+
+
+# --------------------------------------------------------------------------------- what fine-tuning has, for alignment
+
+
+def test_the_classifiers_and_the_last_norm_have_the_whole_learning_rate(tiny_config: MakeConfig) -> None:
+    """PPMA gave 0.75 of it to its head: its layer decay was off by one."""
+    task = make_task(tiny_config, "supervised.layer_decay=0.5")
+    groups = {
+        id(parameter): group
+        for group in build_optimizers(task, tiny_config("task=supervised"))["supervised"].param_groups
+        for parameter in group["params"]
+    }
+    shares = {name: groups[id(parameter)]["lr_share"] for name, parameter in task.named_parameters()}
+    assert {share for name, share in shares.items() if name.startswith("classifiers.")} == {1.0}
+    assert {shares[name] for name in shares if name.startswith("network.levels.clip.norm")} == {1.0}
+    assert {shares[name] for name in shares if name.startswith("network.levels.clip.blocks.0")} == {0.5}
+    assert {shares[name] for name in shares if name.startswith("network.stem")} == {0.5**4}  # a block in each level
+
+
+def test_mixed_windows_have_the_labels_of_both(tiny_config: MakeConfig) -> None:
+    task = make_task(tiny_config, "supervised.mixup=0.8", "supervised.label_smoothing=0.1").eval()
+    video, rows = make_video(3), [0, 1, 3]
+    views = views_of("", rows, video)
+    losses = task.losses(views, StepContext(torch.Generator().manual_seed(4)))["supervised"]
+    mix = draw_mix(0.8, 0.0, (3, 16, 24), torch.Generator().manual_seed(4))
+    assert mix is not None
+    assert 0 < mix.own < 1
+    mixed = mix.pixels(video)
+    labels = torch.tensor([PROGRAMS[row] for row in rows])
+    one_hot = F.one_hot(labels, 3).double()
+    soft = 0.9 * (mix.own * one_hot + (1 - mix.own) * one_hot.roll(-1, 0)) + 0.1 / 3
+    scores = task.classifiers["clip"](task.encoder(mixed)["clip"][:, 0]).double()
+    expected = -(soft * scores.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(losses["clip"].double(), expected, rtol=1e-5, atol=1e-6)

@@ -68,7 +68,7 @@ def read_annotations(
             if sets:
                 known.labels[name] = sets
             continue
-        others = dict(beside[name]) if name in beside else _read_other(name, kind, tables, folder)
+        others = _read_other(name, kind, tables, folder) if name not in beside else dict[str, Annotation](beside[name])
         if others:
             known.others[name] = others
     if not known.labels:

@@ -11,13 +11,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from data_utils.video_files.cover import cover, scaled
 from data_utils.video_files.decoding import VideoError, fit, numbered_frames, open_video, quarter_turns
 from data_utils.video_files.frame_folders import frames_among
 from data_utils.video_files.frame_rate import expected_count
 from data_utils.video_files.inspection import CheckedVideo
+from data_utils.video_files.picture_folders import picture
 
 _LARGEST = 65_535  # pixels of a side, in JPEG
 _SAMPLED = (1 / 6, 1 / 2, 5 / 6)
@@ -82,14 +82,14 @@ class FolderPictures:
         shape = (0, 0)
         for name in self._names():
             try:
-                picture = image(self._path / name, None)
+                pixels = image(self._path / name, None)
             except VideoError as error:
                 raise VideoError(f"damaged: its frame {name}: {error}") from error
             if stored is None:
-                shape = picture.shape[:2]
+                shape = pixels.shape[:2]
                 stored = stored_size(*shape, self._shorter_side, self._square)
-            as_it_is = picture.shape[:2] == shape and not self._square
-            yield scaled(picture, stored) if as_it_is else np.ascontiguousarray(cover(picture, stored))
+            as_it_is = pixels.shape[:2] == shape and not self._square
+            yield scaled(pixels, stored) if as_it_is else np.ascontiguousarray(cover(pixels, stored))
             self._alive()
 
     def _names(self) -> list[str]:
@@ -105,20 +105,7 @@ def image(path: str | Path, shorter_side: int | None, square: bool = False) -> N
     Raises:
         VideoError: the file is missing, unreadable, no image, or damaged.
     """
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16 bit grey: Pillow would cut it off at 255
-                grey = np.asarray(picture).astype(np.int64) >> 8
-                picture = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-            pixels = np.asarray(picture.convert("RGB"))
-    except OSError as error:  # Pillow's own errors, without an errno, among them
-        if error.errno is not None:
-            raise VideoError((error.strerror or str(error)).lower()) from error
-        text = "damaged or no image" if "cannot identify" in str(error) else f"damaged: {error}"
-        raise VideoError(text if Path(path).stat().st_size else "empty file") from error
-    except (Image.DecompressionBombError, ValueError, SyntaxError, EOFError) as error:  # what its readers may raise
-        raise VideoError(f"damaged or no image: {error}") from error
+    pixels = picture(path)
     size = stored_size(pixels.shape[0], pixels.shape[1], shorter_side, square)
     return np.ascontiguousarray(cover(pixels, size)) if square else scaled(pixels, size)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from data_utils.catalog.source_groups import film
 from data_utils.prepare import hmdb51
-from data_utils.prepare.hmdb51 import film
 
 CODES = "u_cm_np1_fr_med"
 ODD = ["#20_Rhythm_clap", "a & b; (c)! d_clap", "50_FIRST_DATES_'x'_clap"]

@@ -108,7 +108,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
         inspect_video(text)
     with pytest.raises(VideoError, match="no such file or directory"):
         inspect_video(tmp_path / "missing.mp4")
-    with pytest.raises(VideoError, match="is a directory"):
+    with pytest.raises(VideoError, match="a folder without pictures"):
         inspect_video(tmp_path)
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:

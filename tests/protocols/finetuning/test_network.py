@@ -17,10 +17,10 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog.annotations.classes import LabelSet
 from data_utils.catalog.annotations.multi import MultiLabelSet
+from data_utils.views.mixing import Mix
 from data_utils.views.views import TrainingViews, View
 from protocols.finetune import FinetuneSettings
 from protocols.finetuning.copying import trainable_copy
-from protocols.finetuning.mixing import Mix
 from protocols.finetuning.network import FinetuneTask
 from protocols.finetuning.targets import Targets
 from tasks.encoder import build_hierarchy, feature_dim

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,10 @@ def test_copies_and_the_rule_of_the_learning_rate_are_told(
     plain = "\n".join(told(tiny_config("num_epochs=50"), splits, caplog))
     assert "copies" not in plain
     assert "base_lr" not in plain
+
+
+def test_further_datasets_are_named(tiny_config: Callable[..., Config], caplog: pytest.LogCaptureFixture) -> None:
+    config = tiny_config("datasets={b: {data: {dataset: {name: catalog, root: nowhere}}, repeat: 0.5}}")
+    splits = catalogs(40, train=40, val=20, test=20)
+    splits["train"] = replace(splits["train"], further={"b": catalogs(40, train=7)["train"]})
+    assert "datasets.b: 7 training videos more, taken 0.5 times an epoch" in told(config, splits, caplog)

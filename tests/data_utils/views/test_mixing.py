@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from protocols.finetuning.mixing import Mix, draw_mix
+from data_utils.views.mixing import Mix, draw_mix
 
 SHAPE = (3, 20, 30)
 
