@@ -16,6 +16,7 @@ from config.schema import Config
 from config.section import LevelName
 from data_utils.views.views import TrainingViews, View
 from losses import patches_of_target
+from parallel.batch_share import batch_windows, own_windows
 from tasks.ascent import Ascent
 from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
@@ -134,8 +135,9 @@ class HierarchicalTask(Task):
         count = max(1, round(self.settings.token_keep * patches))
         if count == patches or not self.training:
             return None
-        shape = (len(self.looks) * len(batch.rows_B), self.config.geometry.frames, patches)
-        drawn_BTP = torch.rand(shape, generator=generator)
+        shape = (len(self.looks), batch_windows(len(batch.rows_B)), self.config.geometry.frames, patches)
+        drawn_LBTP = torch.rand(shape, generator=generator)
+        drawn_BTP = torch.cat([own_windows(of_look) for of_look in drawn_LBTP])
         return drawn_BTP.argsort(dim=-1)[..., :count].sort(dim=-1).values.to(batch.videos[0].device)
 
     def _ascent(
