@@ -7,8 +7,8 @@ usage() {
     cat <<'END'
 usage: run_scripts/run_align.sh GPU_ID MAE CONFIG [key=value ...]
 
-  GPU_ID     number of the GPU, as nvidia-smi counts, or several, 0,1; cpu; or slurm, slurm:0,1 (SBATCH_OPTIONS says
-             what the job gets)
+  GPU_ID     number of the GPU, as nvidia-smi counts, or several, 0,1; cpu; or slurm: a job of launch_slurm.py, which
+             LAUNCH_SLURM_OPTIONS are for ("--nodes 2 --gpus 4")
   MAE        folder of the run whose encoder is aligned, or none: from random weights
   CONFIG     ppma_align.yaml, align.yaml (the embedded data), or one of your own
   key=value  changes a value of the config
@@ -25,7 +25,6 @@ program=run_align
 
 help_if_asked "$@"
 (($# >= 3)) || refuse "GPU_ID, MAE and CONFIG are needed"
-slurm_if_asked "${BASH_SOURCE[0]}" "$@"
 check_gpu_ids "$1"
 check_config "${@:3}"
 python=$("$root/run_scripts/setup_environment.sh")

@@ -6,8 +6,8 @@ usage() {
     cat <<'END'
 usage: run_scripts/run_mae.sh GPU_ID CONFIG [key=value ...]
 
-  GPU_ID     number of the GPU, as nvidia-smi counts, or several, 0,1; cpu; or slurm, slurm:0,1 (SBATCH_OPTIONS says
-             what the job gets)
+  GPU_ID     number of the GPU, as nvidia-smi counts, or several, 0,1; cpu; or slurm: a job of launch_slurm.py, which
+             LAUNCH_SLURM_OPTIONS are for ("--nodes 2 --gpus 4")
   CONFIG     omnimae.yaml, masked.yaml (the embedded data), or one of your own
   key=value  changes a value of the config
 
@@ -23,7 +23,6 @@ program=run_mae
 
 help_if_asked "$@"
 (($# >= 2)) || refuse "GPU_ID and CONFIG are needed"
-slurm_if_asked "${BASH_SOURCE[0]}" "$@"
 check_gpu_ids "$1"
 check_config "${@:2}"
 python=$("$root/run_scripts/setup_environment.sh")

@@ -17,18 +17,24 @@ start() {
     return "$status"
 }
 
-# check_gpu_ids GPU_ID[,GPU_ID ...]
+# check_gpu_ids GPU_ID[,GPU_ID ...] or slurm
 check_gpu_ids() {
     local device devices
+    [[ $1 != slurm ]] || return 0
     IFS=, read -ra devices <<<"$1,"
     for device in "${devices[@]}"; do check_gpu_id "$device"; done
 }
 
-# train GPU_ID CONFIG [key=value ...]: begins the run, or goes on where it was stopped; sets `run` to its folder
+# train GPU_ID CONFIG [key=value ...]: begins the run, or goes on where it was stopped; sets `run` to its folder. Where
+# GPU_ID is `slurm`, it is submitted; LAUNCH_SLURM_OPTIONS says what it gets, as launch_slurm.py takes it.
 train() {
+    local options
     run=$(PYTHONPATH=$root "$python" -m config.run_folder "${@:2}")
     if [[ -f $run/summary.json ]]; then
         say "the run has ended: $run"
+    elif [[ $1 == slurm ]]; then
+        read -ra options <<<"${LAUNCH_SLURM_OPTIONS:-}"
+        "$python" "$root/launch_slurm.py" "${@:2}" ${options[@]+"${options[@]}"}
     elif [[ -f $run/checkpoints/last.pt ]]; then
         say "the run goes on: $run"
         start "$root/launcher.sh" "$@" resume=true
@@ -37,18 +43,15 @@ train() {
     fi
 }
 
-# slurm_if_asked SCRIPT GPU_ID ARGUMENTS: where GPU_ID is `slurm`, or `slurm:0,1`, the script becomes a job, with GPU 0 or
-# those, and nothing else is done. SBATCH_OPTIONS says what the job gets, as sbatch takes it. A job that is put back into
-# the queue goes on.
+# slurm_if_asked SCRIPT GPU_ID ARGUMENTS: where GPU_ID is `slurm`, the script becomes a job and nothing else is done.
+# SBATCH_OPTIONS says what the job gets, as sbatch takes it.
 slurm_if_asked() {
-    [[ $2 == slurm || $2 == slurm:* ]] || return 0
-    local gpus=${2#slurm}
-    gpus=${gpus#:}
+    [[ $2 == slurm ]] || return 0
     command -v sbatch >/dev/null || fail "there is no sbatch on the PATH: start this on a machine of the cluster"
     local quoted options
-    printf -v quoted '%q ' "$1" "${gpus:-0}" "${@:3}"
-    read -ra options <<<"${SBATCH_OPTIONS:---gpus=1 --time=3-00:00:00}"
-    sbatch --requeue --signal=TERM@120 --job-name="$program" "${options[@]}" --wrap "exec $quoted"
+    printf -v quoted '%q ' "$1" 0 "${@:3}"
+    read -ra options <<<"${SBATCH_OPTIONS:---gpus=1 --time=1-00:00:00}"
+    sbatch --job-name="$program" "${options[@]}" --wrap "exec $quoted"
     exit
 }
 

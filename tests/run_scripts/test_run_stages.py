@@ -26,6 +26,7 @@ said = {"arguments": sys.argv[1:], "gpu": os.environ["CUDA_VISIBLE_DEVICES"],
         "files": {pathlib.Path(f).name: open(f).read() for f in files}}
 pathlib.Path(__file__).with_name("asked").write_text(json.dumps(said))
 """
+NOTE = "import json, sys; print(json.dumps(sys.argv[1:]))"
 SBATCH = """\
 #!/usr/bin/env bash
 printf '%s|' "$@"; echo
@@ -185,21 +186,27 @@ def test_each_script_explains_itself(program: Copy) -> None:
             assert program.run(script.name, "--help").stdout.startswith(f"usage: run_scripts/{script.name}")
 
 
-def test_slurm_gets_the_whole_script_as_a_job(program: Copy) -> None:
+def test_a_stage_is_submitted_by_the_launcher_for_slurm(program: Copy) -> None:
+    (program.root / "launch_slurm.py").write_text(NOTE)
+    place = [f"save_path={program.runs}", "model_name=a b"]
+    done = program.run("run_mae.sh", "slurm", "masked.yaml", *place, LAUNCH_SLURM_OPTIONS="--nodes 2 --gpus 4")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["masked.yaml", *place, "--nodes", "2", "--gpus", "4"]
+    assert not program.started()
+
+
+def test_an_evaluation_is_a_job(program: Copy) -> None:
     sbatch = program.bin / "sbatch"
-    if sbatch.exists():
-        sbatch.unlink()
-    none = program.run("run_mae.sh", "slurm", "omnimae.yaml", PATH="/usr/bin:/bin")
+    sbatch.unlink(missing_ok=True)
+    none = program.run("run_downstream_lp.sh", "slurm", "run", "data", PATH="/usr/bin:/bin")
     assert (none.returncode, "there is no sbatch on the PATH" in none.stderr) == (2, True)
     sbatch.write_text(SBATCH)
     sbatch.chmod(0o755)
-    done = program.run("run_mae.sh", "slurm", "omnimae.yaml", "model_name=a b", SBATCH_OPTIONS="--gpus=2 --mem=9G")
+    done = program.run("run_downstream_lp.sh", "slurm", "a run", "data", SBATCH_OPTIONS="--gpus=2 --mem=9G")
     assert done.returncode == 0, done.stderr
     arguments = done.stdout.strip().split("|")
-    assert {"--requeue", "--signal=TERM@120", "--job-name=run_mae", "--gpus=2", "--mem=9G"} <= set(arguments)
+    assert {"--job-name=run_downstream_lp", "--gpus=2", "--mem=9G"} <= set(arguments)
     command = arguments[arguments.index("--wrap") + 1]
-    assert command.endswith(r"run_mae.sh 0 omnimae.yaml model_name=a\ b ")
+    assert command.endswith(r"run_downstream_lp.sh 0 a\ run data ")
     assert command.startswith("exec ")
-    assert not program.started()
-    several = program.run("run_mae.sh", "slurm:0,1", "omnimae.yaml").stdout
-    assert "run_mae.sh 0\\,1 omnimae.yaml" in several
+    assert not (program.root / "asked").exists()
