@@ -79,7 +79,7 @@ KILLS = {
     "after a validation, before its line": Moment("main:announce", 3),
     "in the final test": Moment("eval:score", 6),
     "figures are drawn": Moment("visualization:draw_embeddings"),
-    "the report is written": Moment("main:write_report"),
+    "the report is written": Moment("summary:write_report"),
 }
 _STEP = "runs.reporting.console:TrainingProgress.update"
 SIGNALS = {

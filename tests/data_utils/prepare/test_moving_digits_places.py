@@ -11,7 +11,7 @@ from config.errors import InputError
 from data_utils.prepare import moving_digits
 
 VIDEOS = {"train": 2, "val": 1, "test": 1}
-MADE = {"train", "val", "test", "train.csv", "val.csv", "test.csv", "dataset.json"}
+MADE = {"train", "val", "test", "train.csv", "val.csv", "test.csv", "caption.csv", "dataset.json"}
 
 
 def make(root: Path) -> set[str]:

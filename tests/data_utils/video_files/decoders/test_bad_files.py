@@ -59,7 +59,7 @@ def make_bad_file(kind: str, folder: Path, write_video: Callable[..., Path]) -> 
 REASONS = {
     "empty": "^empty file$",
     "missing": "^no such file or directory$",
-    "folder": "^is a directory$",
+    "folder": "^a folder without pictures$",
     "text": "^damaged or not a video: |only in MP4",
     "noise": "^damaged or not a video: |only in MP4|no video stream",
     "picture": "^damaged or not a video: |only in MP4|^decord cannot read it: Check failed|^OpenCV decodes no frame",
