@@ -15,8 +15,8 @@ from runs.checkpoint import load_checkpoint
 from runs.folder import RunFolder
 
 _TIMES = {"seconds", "data_wait", "wall_seconds", "step_seconds", "windows_per_second", "frames_per_second"}
-# A name by chance, and what depends on the start.
-_OTHERS = {"run", "command", "commit", "peak_memory_mb", "device"}
+# A name by chance, and what depends on the start or is measured.
+_OTHERS = {"run", "command", "commit", "peak_memory_mb", "bytes_per_window", "device"}
 
 
 def left_by(root: Path, data: Path, order: Path) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def left_by(root: Path, data: Path, order: Path) -> dict[str, Any]:
         "metrics": [_plain(json.loads(line)) for line in run.metrics.read_text().splitlines()],
         "scores": _plain(json.loads(run.summary.read_text())),
         "order of data": _order(order),
-        "files": sorted(str(path.relative_to(root)) for path in root.rglob("*")),
+        "files": {str(path.relative_to(root)): True for path in sorted(root.rglob("*"))},
         "data": {str(path.relative_to(data)): path.read_bytes() for path in sorted(data.rglob("*.mp4"))},
     }
 

@@ -21,7 +21,12 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from config.data import DataConfig
 from data_utils.batches.frame_reader import FrameReader, reader_for
 from data_utils.batches.plan import Plan, Window
-from data_utils.batches.worker_limits import require_shared_memory, shorten_socket_paths
+from data_utils.batches.worker_limits import (
+    own_socket_folder,
+    remove_socket_folders_at_end,
+    require_shared_memory,
+    shorten_socket_paths,
+)
 from data_utils.catalog.catalog import Catalog
 from data_utils.video_files.decoding import VideoError
 
@@ -146,6 +151,7 @@ class Loader:
             here = math.ceil(batch_size / share[1]) if training else batch_size
             require_shared_memory(data, here, len(self._plan), second_window)
             shorten_socket_paths()
+            remove_socket_folders_at_end()
         self._batches = _Batches(len(self._plan))
         self._loader: DataLoader[Any] = DataLoader(
             _Windows(reader or reader_for(catalog, data), size),
@@ -277,4 +283,5 @@ def _prepare_process(_number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Slurm's warning reaches every process of a job
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    own_socket_folder()
     torch.set_num_threads(1)

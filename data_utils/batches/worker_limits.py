@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import secrets
 import shutil
 import tempfile
 from multiprocessing import util
@@ -19,7 +20,8 @@ from config.errors import InputError
 
 SHARED = Path("/dev/shm")
 _PER_WORKER = 2  # batches that torch's DataLoader asks a process for ahead
-_LONGEST_FOLDER = 75  # bytes; a socket's path may have 107, of which multiprocessing takes 32
+_LONGEST_FOLDER = 66  # bytes; a socket's path may have 107, of which the names below it take 41
+_PREFIX = "socket_folders"  # a setting of a process
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
@@ -84,6 +86,33 @@ def shorten_socket_paths() -> None:
         settings["tempdir"] = made  # where multiprocessing's own get_temp_dir looks first; its processes inherit it
         return
     raise InputError(f"TMPDIR={usual} is too long a path for the sockets of loader processes; set TMPDIR=/tmp")
+
+
+def remove_socket_folders_at_end() -> None:
+    """Makes this process remove, when it ends, the folders of loader processes that were killed."""
+    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if _PREFIX not in settings:
+        settings[_PREFIX] = f"pymp-{secrets.token_hex(4)}-"  # loader processes inherit it
+        folders = (tempfile.gettempdir(), settings[_PREFIX])
+        util.Finalize(None, _remove_socket_folders, args=folders, exitpriority=-100)
+
+
+def own_socket_folder() -> None:
+    """Gives this loader process a folder for its sockets, which it removes, or after a kill the one that started it.
+
+    Each removes what the other one, killed, cannot; multiprocessing's own folders bear no name to find them by.
+    """
+    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if settings.get("tempdir") is not None or _PREFIX not in settings:  # that of the process that started it
+        return
+    made = tempfile.mkdtemp(prefix=settings[_PREFIX])
+    util.Finalize(None, shutil.rmtree, args=(made,), kwargs={"ignore_errors": True}, exitpriority=-100)
+    settings["tempdir"] = made
+
+
+def _remove_socket_folders(folder: str, prefix: str) -> None:
+    for left in Path(folder).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _megabytes(number: int) -> str:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from multiprocessing import util
@@ -85,3 +90,38 @@ def test_too_little_shared_memory_is_told(
 def test_what_is_free(tmp_path: Path) -> None:
     assert (free_bytes(tmp_path) or 0) > 0
     assert free_bytes(tmp_path / "missing") is None
+
+
+SOCKETS = """
+import os, signal, sys, time
+from torch.utils.data import DataLoader
+from multiprocessing import util
+from data_utils.batches.worker_limits import own_socket_folder, remove_socket_folders_at_end
+
+class Items:
+    def __len__(self): return 4
+    def __getitem__(self, index):
+        util.get_temp_dir()
+        if index == 2: os.kill(os.getpid() if sys.argv[1] == "worker" else os.getppid(), signal.SIGKILL)
+        return index
+
+remove_socket_folders_at_end()
+list(DataLoader(Items(), num_workers=1, worker_init_fn=lambda number: own_socket_folder()))
+"""
+
+
+@pytest.mark.parametrize("killed", ["worker", "program"])
+def test_whichever_process_is_killed_no_folder_of_sockets_stays(tmp_path: Path, killed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SOCKETS, killed],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path.parent / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (1 if killed == "worker" else -signal.SIGKILL), done.stderr
+    until = time.monotonic() + 60  # a loader process looks every few seconds whether its program lives
+    while (left := [path.name for path in tmp_path.glob("pymp-*")]) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not left
