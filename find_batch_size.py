@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -46,6 +47,8 @@ def keep_found_sizes(stages: Sequence[LoadedConfig], first: int, checkpoint: Map
 def with_batch_size_that_fits(experiment: Experiment, task: Task) -> Experiment:
     """The experiment with the largest `batch_size` that fits, where its config asks for that.
 
+    Of several processes, the first one looks for the largest share of a batch that fits.
+
     The run's config.yaml has the number, too, where the run has no stages. The task, and the random numbers of the
     process, stay as they are.
 
@@ -60,22 +63,23 @@ def with_batch_size_that_fits(experiment: Experiment, task: Task) -> Experiment:
     if not config.find_batch_size:
         return experiment
     devices = [experiment.device] if experiment.device.type == "cuda" else []
+    processes = joined().size
     with torch.random.fork_rng(devices=devices):
-        trials = Trials(task, config, *_first_windows(experiment, task), experiment.device)
-        found = largest(trials.fits, config.batch_size, trials.most)
-    # A step of one process was tried, and a batch is divided among all of them.
-    found = min(found * joined().size, trials.most)
-    if not found:
+        batch, windows = _first_windows(experiment, task)
+        trials = Trials(task, config, batch, windows // processes, experiment.device, processes)
+        share = largest(trials.fits, math.ceil(config.batch_size / processes), trials.most)
+    if not share:
         raise InputError(
             f"find_batch_size: the memory that is free ({_megabytes(trials.limit)}) does not take a step with a single "
             "window; a smaller frame_size or window.length takes less"
         )
+    found = share * processes
     logger.info(
         "find_batch_size: batch_size=%d (%s) is the largest that fits into %s, %s; optimizer.lr stays %g",
         found,
-        f"{_megabytes(taken)} beside the model" if (taken := trials.taken.get(found)) else "not measured",
+        f"{_megabytes(taken)} beside the model" if (taken := trials.taken.get(share)) else "not measured",
         _megabytes(trials.limit),
-        "all windows of an epoch" if found == trials.most else f"to a part in {_FINE}",
+        "all windows of an epoch" if share == trials.most else f"to a part in {_FINE}",
         config.optimizer.lr,
     )
     loaded = experiment.loaded.changed(_ORIGIN, batch_size=found)
@@ -121,16 +125,19 @@ class Trials:
         task: stays as it is.
         config: of the training.
         batch: windows that a batch of any size is filled up with.
-        most: windows of an epoch.
+        most: windows of an epoch, or of a process's share in it.
         device: that computes.
+        processes: of the run; on a CPU they divide its memory.
     """
 
-    def __init__(self, task: Task, config: Config, batch: Batch, most: int, device: torch.device) -> None:
+    def __init__(
+        self, task: Task, config: Config, batch: Batch, most: int, device: torch.device, processes: int = 1
+    ) -> None:
         self.task, self.batch, self.most, self.device = task, batch, most, device
         # All levels at once, which no step of a training that takes turns exceeds.
         turns = {"alternating_interval": None, "explicit_freeze": False, "always_compute_loss": False}
         self._config = config.model_copy(update={"num_iters_grad_accum": 1, "num_epochs": 1, **turns})
-        self.limit = int(_SHARE * free_memory(device))
+        self.limit = int(_SHARE * free_memory(device) / (1 if device.type == "cuda" else processes))
         self.taken: dict[int, int | None] = {}
         """Bytes by size, of those that were tried and could be measured."""
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.command_line import end_without_experiment, read_command_line, split_visualize
+from config.command_line import end_without_experiment, read_command_line, split_dump_index, split_visualize
 from parallel.environment import is_follower
 from runs.process.caches import give_caches_a_place
 from runs.reporting.console import (
@@ -44,6 +44,7 @@ from config.validation_schedule import validates_after
 from curriculum import check_stages, end_stage, stages_of
 from data_utils.batches.few_videos import OTHER_VIDEOS, TRAINING_STEPS
 from data_utils.batches.loader import Loader
+from data_utils.batches.state_index import dump_index
 from data_utils.catalog.catalog import Catalog
 from eval import (
     FinalTest,
@@ -67,12 +68,14 @@ from protocols.encoded_split import EncodedSplit
 from protocols.evaluation import Plan
 from protocols.prediction_files import write_predictions
 from runs.checkpoint import save_encoder
+from runs.compiler import compile_task
 from runs.completing import complete
 from runs.data_fingerprint import check_same_data, data_fingerprint
 from runs.folder import RunFolder
 from runs.history import History
 from runs.lock import RunLock
 from runs.metrics import MetricLog
+from runs.precision import set_tf32
 from runs.process.atomic import write_json
 from runs.process.clock import seconds_since_start
 from runs.process.determinism import deterministic
@@ -127,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _, drawing = split_visualize(sys.argv[1:] if arguments is None else arguments)
                 if drawing is not None:
                     return draw_instead(loaded.config, drawing)
+                _, folder = split_dump_index(sys.argv[1:] if arguments is None else arguments)
+                if folder is not None:
+                    return dump_states(complete(loaded).config, folder)
                 group = joined_with(loaded)
                 if group.rank:
                     return follow(group, torch.device("cuda" if torch.cuda.is_available() else "cpu"), loaded)
@@ -160,6 +166,12 @@ def draw_instead(config: Config, options: list[str]) -> int:
     return draw(read_draw_request([str(run), *options]))
 
 
+def dump_states(config: Config, folder: str) -> int:
+    """Writes which frames each epoch takes of each video, for other programs; returns the exit status."""
+    dump_index(config, config.seed, config.num_epochs, list(config.groups), place(folder, "--dump-index"))
+    return 0
+
+
 def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: MemoryWatch, tracking: Tracking) -> int:
     """Config, data, task, [train, validate]*, evaluations, figures; of a curriculum, every stage up to the training.
 
@@ -168,6 +180,7 @@ def run_experiment(loaded: LoadedConfig, run: RunFolder, lock: RunLock, memory: 
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logger.info("run %s on %s (%s)", run.root, device.type, device_name(device))
+    set_tf32(loaded.config)
     for note in loaded.notes():
         logger.info("config: %s", note)
     stages = stages_of(loaded, run)
@@ -324,7 +337,10 @@ def initial_task(config: Config, catalogs: dict[str, Catalog], device: torch.dev
     seed_everything(config.seed)
     if not pretrained:
         config = config.model_copy(update={"encoder_checkpoint": None})
-    return build_task(config, catalogs["train"]).to(device)
+    task = build_task(config, catalogs["train"]).to(device)
+    if config.compile:
+        compile_task(task, device)
+    return task
 
 
 def train_and_validate(
@@ -423,7 +439,7 @@ def train_epochs(
     at_init = Validation.restored(history.at_init, plan.own.own)
     can_choose = why_no_choice(plan, config) is None
     steps = StepLog(log, config.log_interval, trainer.steps_per_epoch, history.unlogged)
-    memory = WindowMemory(config, experiment.device, history)
+    memory = WindowMemory(config, experiment.device, history, group.size)
 
     def on_failed(failed: list[tuple[int, str]]) -> None:
         experiment.bad_videos.add(train.failures(failed))

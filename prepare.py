@@ -19,6 +19,7 @@ import joblib
 
 from config.errors import InputError
 from data_utils.catalog.dataset_card import Format
+from data_utils.prepare.conversion.dry_run import SAMPLED, estimate
 from data_utils.prepare.conversion.engine import Outcome, prepare
 from data_utils.prepare.conversion.preparation import Preparation
 from data_utils.prepare.conversion.results import shown, unused_lines
@@ -85,6 +86,9 @@ def _prepare(options: argparse.Namespace) -> int:
     for line in unused_lines(listing.unused):
         logger.info("%s", line)
     with _workers(options.dask):
+        if options.dry_run:
+            print("\n".join(estimate(listing, plan, options.dry_run).lines()))
+            return 0
         outcome = prepare(listing, plan)
     return _tell(outcome, options)
 
@@ -118,7 +122,9 @@ def _tell(outcome: Outcome, options: argparse.Namespace) -> int:
 
 def _is_generated(options: argparse.Namespace) -> bool:
     """Whether the generator's files are all that is asked for."""
-    return options.dataset == "moving_digits" and options.format == "video" and options.size is None
+    return (
+        options.dataset == "moving_digits" and options.format == "video" and options.size is None and not options.square
+    )
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -136,13 +142,14 @@ def _generate(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> Preparation:
     if options.raw is None:
         raise InputError("--raw is missing: the folder for the generated videos, which are converted into --out")
-    as_they_are = options.format == "video" and options.size is None
+    as_they_are = options.format == "video" and options.size is None and not options.square
     size = DEFAULT_SIZE if options.size is None else options.size
     return Preparation(
         raw=options.raw,
         out=options.out,
         format=options.format,
         size=None if size == ORIGINAL else size,
+        square=options.square,
         convert=not as_they_are,
         workers=options.workers,
         shard=options.shard,
@@ -181,6 +188,16 @@ def _add_common(parser: argparse.ArgumentParser, generated: bool) -> None:
         help=f"shorter side of the frames, pixels; smaller ones are not enlarged; `{ORIGINAL}` keeps all as they are "
         f"(default: {DEFAULT_SIZE})",
     )
+    parser.add_argument("--square", action="store_true", help="store only the square in the middle of each frame")
+    parser.add_argument(
+        "--dry-run",
+        nargs="?",
+        type=_videos,
+        const=SAMPLED,
+        metavar="VIDEOS",
+        help="convert a sample of so many videos (%(const)s), say what all will take in bytes, frames and time, and "
+        "keep nothing",
+    )
     parser.add_argument("--workers", type=_workers_number, default=joblib.cpu_count(), help="processes (all cores)")
     parser.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="do the I-th of N parts, for array jobs"
@@ -204,6 +221,12 @@ def _size(text: str) -> int | str:
 def _workers_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise InputError(f"--workers {text}: at least 1 process must convert; leave it out to use all cores")
+    return int(text)
+
+
+def _videos(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--dry-run {text}: give a number of videos, such as {SAMPLED}, or none")
     return int(text)
 
 

@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 OnFailed = Callable[[list[tuple[int, str]]], object]
 
 
+Measures = dict[str, list[Tensor]]
+"""What was measured beside losses, of every batch of a step."""
+
+
 @dataclass(frozen=True)
 class StepReport:
     """The record of one step."""
@@ -53,6 +57,8 @@ class StepReport:
     """Duration of the whole step, including the wait for data."""
     data_wait: float
     """Seconds of them spent waiting for data."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """What the task measured beside its losses, the mean over the step's batches; of several processes, the first's."""
     skipped: bool = False
     """A loss or a gradient was not finite, so that nothing but the step counter moved."""
 
@@ -68,6 +74,7 @@ class _Step:
     """Windows of the first batch. It counts 1, every other one in proportion to its windows."""
     loss: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """Sums over the batches, detached."""
+    measures: Measures = field(default_factory=dict)
 
 
 class Trainer:
@@ -175,7 +182,7 @@ class Trainer:
         share = windows / step.first * (here.weight if here else 1)
         # With gradient or without, resting levels stay: it is dropped before the step. Without, they cost less.
         with frozen(p for level in without_gradient for p in self.groups[level]):
-            losses = self._descend(views, part, active if resting else None, share)
+            losses = self._descend(views, part, active if resting else None, share, step.measures)
         if resting and config.always_compute_loss:
             losses |= self._losses_of_resting(views, part, resting)
             losses = {level: losses[level] for level in self.groups if level in losses}
@@ -184,14 +191,16 @@ class Trainer:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + share * term.detach().float()
 
-    def _descend(self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float) -> Losses:
+    def _descend(
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, share: float, measures: Measures
+    ) -> Losses:
         """Adds the gradients of the losses of `levels`, or of all: level by level as they come, or of their sum.
 
         Level by level, what one level has computed is freed before the next is computed.
         """
         losses: Losses = {}
         trained = False
-        for level, terms in self._losses(views, part, levels):
+        for level, terms in self._losses(views, part, levels, measures):
             losses[level] = terms
             if self._early and (total := _total([terms])) is not None:
                 self.scaler.scale(share * total).backward(retain_graph=self.task.levels_share_graph)
@@ -208,19 +217,23 @@ class Trainer:
         return losses
 
     def _losses(
-        self, views: TrainingViews, part: int, levels: Sequence[str] | None
+        self, views: TrainingViews, part: int, levels: Sequence[str] | None, measures: Measures | None = None
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """The losses of `levels`, or of all, one level after the other; the same draws whichever are asked for."""
         generator = torch_generator(self.config.seed, self.step, part, 1)
         asked = None if levels is None else frozenset(levels)
-        by_level = self.task.losses_by_level(views, StepContext(generator, self.step / self.total_steps, asked))
+        context = StepContext(generator, self.step / self.total_steps, asked)
+        by_level = self.task.losses_by_level(views, context)
         while True:
             with self.autocast:  # and not around the whole loop: backward, which comes in between, is not for it
                 found = next(by_level, None)
             if found is None:
-                return
+                break
             if asked is None or found[0] in asked:
                 yield found
+        if measures is not None:
+            for name, value in context.measures.items():
+                measures.setdefault(name, []).append(value.float())
 
     def _losses_of_resting(self, views: TrainingViews, part: int, resting: Sequence[str]) -> Losses:
         """To be logged, by a pass of their own that leaves no trace in running statistics."""
@@ -242,10 +255,20 @@ class Trainer:
         # Before the step: one number that is not finite spoils the weights, and Adam's running means for good.
         bad = self._not_finite(losses, norm_values)
         lr = self.pace.learning_rate(self.step)
+        measures = {name: torch.stack(values).mean().item() for name, values in step.measures.items()}
         self._move(live, bad)
         seconds = perf_counter() - step.began
         return StepReport(
-            self.step, batch, losses, norm_values, lr, step.windows, seconds, step.waited, skipped=bool(bad)
+            self.step,
+            batch,
+            losses,
+            norm_values,
+            lr,
+            step.windows,
+            seconds,
+            step.waited,
+            measures=measures,
+            skipped=bool(bad),
         )
 
     def _mean_gradients(self, active: Sequence[str], parts: float) -> list[torch.optim.Optimizer]:

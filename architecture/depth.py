@@ -7,6 +7,8 @@ from typing import cast
 
 from torch import nn
 
+from architecture.conditioned_transformer import ConditionedTransformer
+from architecture.frame_encoder import FrameEncoder, FrameResNet
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.joint_transformer import JointTransformer
 from architecture.level import Level
@@ -45,6 +47,7 @@ def depth_of(encoder: nn.Module, level: str) -> Depth:
       positions, summary token) counts with its first block, its norms with its last one; those of this level are
       `last_norm`.
     * A joint transformer: its embedding with the CLS token, then its blocks; its norm is `last_norm`.
+    * A joint transformer that reads captions: the same, and what puts words beside patches is with its embedding.
     * A network of torchvision: what comes before its stages, then every stage.
     * Any other network: a single layer.
     """
@@ -52,6 +55,12 @@ def depth_of(encoder: nn.Module, level: str) -> Depth:
         return _of_hierarchy(encoder, level)
     if isinstance(encoder, JointTransformer):
         return _of_joint(encoder)
+    if isinstance(encoder, ConditionedTransformer):
+        return _of_conditioned(encoder)
+    if isinstance(encoder, FrameEncoder):
+        return depth_of(encoder.network, level)
+    if isinstance(encoder, FrameResNet):
+        return _of_stages(encoder.layers)
     if isinstance(encoder, TorchvisionNetwork):
         return _of_stages(encoder.network)
     return Depth([list(encoder.parameters())], [])
@@ -76,6 +85,14 @@ def _of_hierarchy(encoder: HierarchicalTransformer, level: str) -> Depth:
 def _of_joint(encoder: JointTransformer) -> Depth:
     before = [*encoder.embedding.parameters(), *([] if encoder.cls_D is None else [encoder.cls_D])]
     return Depth([before, *(list(block.parameters()) for block in encoder.blocks)], list(encoder.norm.parameters()))
+
+
+def _of_conditioned(encoder: ConditionedTransformer) -> Depth:
+    inside = _of_joint(encoder.joint)
+    parts = [encoder.joint] if encoder.decoder is None else [encoder.joint, encoder.decoder]
+    known = {id(parameter) for part in parts for parameter in part.parameters()}
+    beside = [parameter for parameter in encoder.parameters() if id(parameter) not in known]  # of the words
+    return Depth([inside.layers[0] + beside, *inside.layers[1:]], inside.last_norm)
 
 
 def _parameters_of(modules: nn.ModuleDict, name: str) -> list[nn.Parameter]:

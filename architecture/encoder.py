@@ -20,8 +20,9 @@ class Inputs:
 
     frames: int
     """Frames of a window."""
-    sampling: Literal["dense", "uniform"]
-    """Whether a window takes frames `frequency` apart, or one from each of `frames` equal segments of the video."""
+    sampling: Literal["dense", "uniform", "states"]
+    """Whether a window takes frames `frequency` apart, one from each of `frames` equal segments of the video, or
+    `frames` of five states from its beginning to its end."""
     frequency: int
     """Distance of two frames of a dense window, in frames of the video; `frequency_fps`, where given, replaces it."""
     frequency_fps: float | None

@@ -183,6 +183,7 @@ class HierarchicalTransformer(nn.Module):
         for name in self.levels:
             if windows is not None:
                 inside_BGND, summaries_BUD = inside_BGND[: windows[name]], summaries_BUD[: windows[name]]
+                keep_BTK = None if keep_BTK is None else keep_BTK[: windows[name]]
                 if not windows[name]:
                     return
             if below in self.groups:

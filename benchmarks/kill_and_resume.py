@@ -33,7 +33,7 @@ def outcomes(folder: Path, kills: int, seed: int, kinds: tuple[str, ...] = _KIND
         seed: of the random moments.
         kinds: which of the three kinds.
     """
-    whole, seconds = uninterrupted(folder / "whole")
+    whole, seconds = uninterrupted(folder / "run")
     if "random" in kinds:
         imports = importing()
         for delay in delays(kills, imports + seconds, seed):

@@ -11,6 +11,7 @@ from config.load import LoadedConfig, load_config, render_config
 from config.places import check_run_name
 
 VISUALIZE = "--visualize"
+DUMP_INDEX = "--dump-index"
 
 
 def split_visualize(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -28,6 +29,22 @@ def split_visualize(arguments: Sequence[str]) -> tuple[list[str], list[str] | No
     return before, after
 
 
+def split_dump_index(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """A command line without --dump-index and its folder, and that folder; None without it.
+
+    Raises:
+        InputError: no folder follows.
+    """
+    given = list(arguments)
+    if DUMP_INDEX not in given:
+        return given, None
+    place = given.index(DUMP_INDEX)
+    folder = given[place + 1 : place + 2]
+    if not folder or folder[0].startswith("-"):
+        raise InputError(f"{DUMP_INDEX}: a folder for the index must follow")
+    return given[:place] + given[place + 2 :], folder[0]
+
+
 def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | None:
     """The config that the command line asks for; None after --print-config or --print-name: they ask for no experiment.
 
@@ -39,6 +56,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | 
         SystemExit: after --help, and where arguments are missing.
     """
     arguments, _ = split_visualize(sys.argv[1:] if arguments is None else arguments)
+    arguments, _ = split_dump_index(arguments)
     parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate what CONFIG describes.")
     parser.add_argument("config", metavar="CONFIG", help="a name in config/, such as quickstart.yaml, or a path")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="e.g. optimizer.lr=3e-4 num_epochs=50")
@@ -49,6 +67,11 @@ def read_command_line(arguments: Sequence[str] | None = None) -> LoadedConfig | 
         f"{VISUALIZE} ...",
         action="store_true",
         help="draw the figures of the run that CONFIG names instead of training; options of visualization.py follow",
+    )
+    parser.add_argument(
+        f"{DUMP_INDEX} FOLDER",
+        action="store_true",
+        help="write which frames each epoch takes of each video (window.sampling=states) for other programs; end",
     )
     options = parser.parse_intermixed_args(arguments)
     loaded = load_config(options.config, options.overrides)

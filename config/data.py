@@ -50,7 +50,7 @@ class Dataset(Section):
     annotations: dict[str, AnnotationKind] = Field(
         default={},
         description="further columns to read, by name: their kind; `boxes` are read from `<name>.csv` beside the CSV "
-        "files of the splits",
+        "files of the splits, and so are `captions` that are no column",
     )
 
 
@@ -91,11 +91,18 @@ class WindowConfig(Section):
     """Which frames of a video the model sees at once."""
 
     length: Positive = Field(description="frames of a window")
-    sampling: Literal["dense", "uniform"] = Field(
+    sampling: Literal["dense", "uniform", "states"] = Field(
         default="dense",
         description="dense: frames are `frequency` apart, wherever the window begins; uniform: a window spans all of "
         "the video, its frames evenly spread, for short clips that show one thing; `frequency` counts for nothing; "
+        "states: of five frames drawn each epoch from the beginning of the video to its end, a window is each one "
+        "(`length: 1`), the first with each other (2) or all (5); neither `frequency` nor `max_seq_per_video` counts; "
         "`spread: true` is another spelling of uniform, `spread: false` of dense",
+    )
+    end_share: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.2,
+        description="`sampling: states`: share of the video, at its beginning and at its end, that the initial and the "
+        "final state come from",
     )
     frequency: Positive = Field(description="distance of two frames of a window, in frames of the video")
     frequency_fps: AboveZero | None = Field(

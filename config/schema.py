@@ -45,10 +45,10 @@ S = TypeVar("S", bound=Section)
 class ArchConfig(Section):
     """`arch_config.yaml`: the model."""
 
-    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t"] = Field(
+    encoder: Literal["hierarchical", "joint", "s3d", "r2plus1d_18", "mvit_v2_s", "swin3d_t", "resnet50"] = Field(
         description="what is trained; `hierarchical` has the section `hierarchy`; `joint`, a ViT of space and time, "
-        "has the section `joint`; the others are torchvision's. All but `hierarchical` go with the tasks that train an "
-        "encoder end to end"
+        "has the section `joint`; the others are torchvision's, `resnet50` on single frames. All but `hierarchical` go "
+        "with the tasks that train an encoder end to end"
     )
     encoder_checkpoint: str | None = Field(
         description="file of weights that the encoder starts from: a run's encoder.safetensors, or torchvision's .pth"
@@ -119,6 +119,15 @@ class TrainConfig(Section):
     use_mixed_precision: bool = Field(description="autocast")
     mixed_precision: Literal["auto", "bfloat16", "float16"] = Field(
         description="of autocast; auto: bfloat16 where the GPU has it, else none; float16 scales the loss"
+    )
+    tf32: bool = Field(
+        default=False,
+        description="on a GPU, products of float32 matrices and float32 convolutions keep 10 bits of each factor's "
+        "mantissa (TensorFloat-32): several times as fast, where autocast is off or leaves them",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile for the transformer blocks of all levels; the first step takes a minute or more",
     )
     max_bad_steps: Positive = Field(
         description="steps in a row whose loss or gradient is not finite, and which are skipped, that end the run"

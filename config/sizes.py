@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from config.schema import Config
     from tasks.joint_settings import JointSettings
 
+STATE_LENGTHS = (1, 2, 5)  # frames of windows of states, see data_utils/batches/states.py, which needs NumPy
 _SMALLEST_PATCH = 4  # that a hint names
 
 
@@ -105,11 +106,21 @@ def _check_unscaled(config: Config) -> None:
 
 def check_window(config: Config) -> None:
     """Raises ValueError where a window's frames cannot be chosen as asked, or the levels cannot be made of them."""
+    sampling = config.window.sampling
+    if sampling == "states" and config.window.length not in STATE_LENGTHS:
+        refuse(
+            config,
+            f"window.sampling and window.length disagree: windows of states have 1, 2 or 5 frames, not "
+            f"{config.window.length}",
+            *({"window.length": length} for length in STATE_LENGTHS),
+            {"window.sampling": "uniform"},
+        )
     for key in ("frequency_fps", "step"):
-        if config.window.sampling == "uniform" and getattr(config.window, key) is not None:
+        if sampling != "dense" and getattr(config.window, key) is not None:
+            what = "a uniform window spans" if sampling == "uniform" else "states are of"
             refuse(
                 config,
-                f"window.sampling and window.{key} disagree: a uniform window spans the whole video",
+                f"window.sampling and window.{key} disagree: {what} the whole video",
                 {f"window.{key}": None},
                 {"window.sampling": "dense"},
             )

@@ -99,7 +99,11 @@ def card(encoder: ScoredEncoder, licence: str) -> str:
     """The model card, Markdown."""
     config = encoder.config
     frequency = config.window.frequency_fps
-    dense = f"{frequency:g} a second" if frequency else f"each {config.window.frequency} frames after the last"
+    samplings = {
+        "dense": f"{frequency:g} a second" if frequency else f"each {config.window.frequency} frames after the last",
+        "uniform": "one from each of as many equal segments of the video",
+        "states": "of five from its beginning to its end",
+    }
     return _CARD.format(
         licence=licence,
         name=encoder.name,
@@ -107,7 +111,7 @@ def card(encoder: ScoredEncoder, licence: str) -> str:
         dataset=config.dataset.name if config.dataset.name != "catalog" else Path(config.dataset.root).name,
         levels=", ".join(f"`{level}`" for level in config.levels),
         frames=config.window.length,
-        sampling=dense if config.window.sampling == "dense" else "one from each of as many equal segments of the video",
+        sampling=samplings[config.window.sampling],
         read_size=" x ".join(map(str, config.read_size)),
         frame_size=" x ".join(map(str, config.frame_size)),
         scores=_scores(encoder),

@@ -12,7 +12,7 @@ from protocols.protocol import Protocol, Score, Subject
 if TYPE_CHECKING:
     from config.schema import Config
 
-WITHOUT_BLOCKS = ("s3d", "r2plus1d_18")  # encoders with nothing that drop path could skip
+WITHOUT_BLOCKS = ("s3d", "r2plus1d_18", "resnet50")  # encoders with nothing that drop path could skip
 _BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -7,6 +7,12 @@ import torch
 from config.schema import Config
 
 
+def set_tf32(config: Config) -> None:
+    """Has products of float32 matrices and float32 convolutions computed as `tf32` says; for a GPU alone."""
+    torch.backends.cuda.matmul.allow_tf32 = config.tf32
+    torch.backends.cudnn.allow_tf32 = config.tf32
+
+
 def autocast_dtype(config: Config, device: torch.device) -> torch.dtype | None:
     """The dtype that `mixed_precision` computes in on `device`; None: float32."""
     if not config.use_mixed_precision:

@@ -32,5 +32,8 @@ class StepLog:
         self._unlogged |= latest
         ends = report.step % self._steps_per_epoch == 0
         if ends or report.skipped or report.step % self._interval == 0:
-            self._log.write("step", **(asdict(report) | latest | {"epoch": epoch}))
+            values = asdict(report) | latest | {"epoch": epoch}
+            if not report.measures:
+                del values["measures"]
+            self._log.write("step", **values)
             self._unlogged.clear()

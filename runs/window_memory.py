@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,11 @@ class WindowMemory:
         config: of the training.
         device: that computes.
         history: is told the bytes of a window.
+        processes: among which each batch is divided.
     """
 
-    def __init__(self, config: Config, device: torch.device, history: History) -> None:
-        self._config, self._device, self._history = config, device, history
+    def __init__(self, config: Config, device: torch.device, history: History, processes: int = 1) -> None:
+        self._config, self._device, self._history, self._processes = config, device, history, processes
         self._peak = PeakMemory(device)
         self._left = _MEASURED_STEPS
 
@@ -50,7 +52,7 @@ class WindowMemory:
             if report is None:
                 return
             if self._left:
-                self._note(min(self._config.batch_size, report.windows))
+                self._note(math.ceil(min(self._config.batch_size, report.windows) / self._processes))
             yield report
 
     def _note(self, windows: int) -> None:

@@ -19,6 +19,7 @@ class Ascent:
         videos: normalised windows [B, T, C, H, W] by look, as many of each.
         height: by look, the number of the level in `groups` that it goes up to.
         gradient: whether for training; else no graph is built.
+        kept_BTK: the patches that `space` sees of each frame of all looks, those that go farthest first; None: all.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Ascent:
         height: Mapping[Look, int],
         *,
         gradient: bool = True,
+        kept_BTK: Tensor | None = None,
     ) -> None:
         self._height, self._groups, self._gradient = height, hierarchy.groups, gradient
         # Those that go farthest first, so that the looks of every level are the first windows of the batch.
@@ -37,7 +39,7 @@ class Ascent:
         }
         self.units: dict[Look, Units] = {}
         """By look, the units of the levels that it has reached."""
-        self._levels = hierarchy.climb(torch.cat([videos[look] for look in self._order]), windows)
+        self._levels = hierarchy.climb(torch.cat([videos[look] for look in self._order]), windows, kept_BTK)
         self._reached: set[str] = set()
 
     def reach(self, level: str) -> dict[Look, Units]:

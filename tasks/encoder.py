@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from architecture.conditioned_transformer import ConditionedTransformer
+from architecture.frame_encoder import RESNET_DIM, FrameEncoder, FrameResNet
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.joint_transformer import JointTransformer
 from architecture.stem import build_stem
@@ -18,7 +20,7 @@ from tasks.joint_settings import JointSettings
 
 logger = logging.getLogger(__name__)
 
-Network = HierarchicalTransformer | JointTransformer | TorchvisionNetwork
+Network = HierarchicalTransformer | JointTransformer | TorchvisionNetwork | FrameEncoder | ConditionedTransformer
 """What is trained, from normalised windows to features and tokens (an `Encoder` without its `inputs`)."""
 
 
@@ -74,7 +76,9 @@ def build_network(config: Config) -> Network:
     if config.encoder == "hierarchical":
         return build_hierarchy(config)
     if config.encoder == "joint":
-        return build_joint(config)
+        return cast(Network, config.task_settings.around(build_joint(config), config))
+    if config.encoder == "resnet50":
+        return FrameEncoder(FrameResNet(config.levels[-1], config.batchnorm_momentum), RESNET_DIM)
     return TorchvisionNetwork(config.encoder, config.levels[-1], config.batchnorm_momentum)
 
 
@@ -95,6 +99,7 @@ def check_start(config: Config) -> None:
     Raises:
         InputError: see `load_encoder_checkpoint`.
     """
+    config.task_settings.check_start(config)
     if config.encoder_checkpoint is not None:
         with torch.device("meta"):  # shapes, without numbers
             network = build_network(config)
@@ -105,4 +110,6 @@ def feature_dim(config: Config, level: str) -> int:
     """Width of the features of `level`, for any encoder."""
     if config.encoder == "hierarchical":
         return config.dim(level)
+    if config.encoder == "resnet50":
+        return RESNET_DIM
     return config.section(JointSettings).dim if config.encoder == "joint" else FEATURE_DIM[config.encoder]

@@ -102,12 +102,12 @@ class HierarchicalTask(Task):
     def losses_by_level(self, batch: TrainingViews, step: StepContext) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """See `Task.losses_by_level`: a level is encoded when it, or the level below it, is asked for."""
         videos = dict(zip(self.looks, batch.videos, strict=True))
-        student = followed = self._ascent(self.hierarchy, videos)
-        if self.teacher is not None:
-            followed = self._ascent(self.teacher, videos, gradient=False)
         # A generator per level: what is drawn for one does not depend on which others are asked for.
         limit = torch.iinfo(torch.int64).max
         seeds = torch.randint(limit, (len(self.objectives),), generator=step.generator).tolist()
+        student = followed = self._ascent(self.hierarchy, videos, kept_BTK=self._kept(batch, step.generator))
+        if self.teacher is not None:  # which sees all patches
+            followed = self._ascent(self.teacher, videos, gradient=False)
         targets: dict[Look, UnitTargets] = {}
         for (name, objective), seed in zip(self.objectives.items(), seeds, strict=True):
             # Predicting up takes one level more than the level itself: its target is the unit above.
@@ -125,14 +125,33 @@ class HierarchicalTask(Task):
         predicts_up = "up" in cast(LevelObjective, self.objectives[level]).predictors
         return self.config.groups[number + predicts_up]
 
-    def _ascent(self, hierarchy: HierarchicalTransformer, videos: dict[Look, Tensor], gradient: bool = True) -> Ascent:
+    def _kept(self, batch: TrainingViews, generator: torch.Generator) -> Tensor | None:
+        """The patches that `space` sees of each frame of every look [looks * B, T, K], in order; None: all of them.
+
+        (Dropped at random in training, as in PatchDropout, Liu et al., 2023, arXiv 2208.07220.)
+        """
+        patches = self.config.geometry.patches
+        count = max(1, round(self.settings.token_keep * patches))
+        if count == patches or not self.training:
+            return None
+        shape = (len(self.looks) * len(batch.rows_B), self.config.geometry.frames, patches)
+        drawn_BTP = torch.rand(shape, generator=generator)
+        return drawn_BTP.argsort(dim=-1)[..., :count].sort(dim=-1).values.to(batch.videos[0].device)
+
+    def _ascent(
+        self,
+        hierarchy: HierarchicalTransformer,
+        videos: dict[Look, Tensor],
+        gradient: bool = True,
+        kept_BTK: Tensor | None = None,
+    ) -> Ascent:
         """The way of every look as far up as any level needs it."""
         groups = self.config.groups
         height: dict[Look, int] = {}
         for name, looks in self.looks_of_levels.items():
             for look in looks:
                 height[look] = max(height.get(look, 0), groups.index(self._top_of(name)))
-        return Ascent(hierarchy, videos, height, gradient=gradient)
+        return Ascent(hierarchy, videos, height, gradient=gradient, kept_BTK=kept_BTK)
 
     def _views_of(self, level: str, units: dict[Look, Units], targets: dict[Look, UnitTargets]) -> list[LevelView]:
         """The views that `level` learns from: its units in each of them, and what they predict there."""

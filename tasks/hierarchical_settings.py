@@ -80,6 +80,11 @@ class HierarchicalSettings(TaskSettings):
     second_view: Literal["augmentation", "window"] = Field(
         description="the second of two views: the same window augmented anew, or another window of the video"
     )
+    token_keep: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="share of the patches of a frame that `space` sees in training, drawn for every frame of every "
+        "view; it predicts those that it has not seen, too, and a teacher and evaluation see all",
+    )
     predict_across_views: bool = Field(
         description="a unit of one view predicts units of the other view (patches always those of its own)"
     )
@@ -117,6 +122,14 @@ class HierarchicalSettings(TaskSettings):
         self._check_that_every_level_learns(config)
         self._check_targets(config)
         self._check_views(config)
+        if self.token_keep < 1 and config.causal("space"):
+            refuse(
+                config,
+                "hierarchical.token_keep and hierarchy.space.causal_mask disagree: a causal level predicts the next "
+                "patch, so none may be left out",
+                {"hierarchical.token_keep": 1.0},
+                {"hierarchy.space.causal_mask": False},
+            )
 
     def _check_that_every_level_learns(self, config: Config) -> None:
         """Raises ValueError where a level would stay as it is."""

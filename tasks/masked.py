@@ -44,8 +44,15 @@ class MaskedTask(Task):
         self.view = View(augmentation=config.augmentation if self.settings.augment else None)
         self.network = cast(JointTransformer, build_encoder(config))
         self.targets = pixel_targets(config, numbers.tubelet, numbers.patch_size)
-        pixels = 3 * numbers.tubelet * numbers.patch_size**2
-        self.decoder = build_decoder(self.settings.decoder, numbers.dim, self.network.grid, pixels, 3 * numbers.tubelet)
+        self.group = config.task
+        self.decoder = self.make_decoder(config)
+
+    def make_decoder(self, config: Config) -> MaskedDecoder:
+        """What predicts the pixels of hidden tubelets."""
+        numbers = config.section(JointSettings)
+        channels = 3 * numbers.tubelet
+        pixels = channels * numbers.patch_size**2
+        return build_decoder(self.settings.decoder, numbers.dim, self.network.grid, pixels, channels)
 
     @property
     def encoder(self) -> nn.Module:
@@ -73,7 +80,7 @@ class MaskedTask(Task):
             window_numbers(batch),
         )
         predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM)
-        return {"masked": {"pixels": masked_loss(predicted_BMD, take(self.targets.of(video_BTCHW), mask.masked_BM))}}
+        return {self.group: {"pixels": masked_loss(predicted_BMD, take(self.targets.of(video_BTCHW), mask.masked_BM))}}
 
     def _grid(self, video_BTCHW: Tensor) -> tuple[int, int, int]:
         """That of these windows: one time for images."""
@@ -91,7 +98,7 @@ class MaskedTask(Task):
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:
         """One group: the encoder; its predictor is the decoder."""
-        return {"masked": ParameterGroup(list(self.network.parameters()), list(self.decoder.parameters()))}
+        return {self.group: ParameterGroup(list(self.network.parameters()), list(self.decoder.parameters()))}
 
     @torch.no_grad()
     def prediction_errors(

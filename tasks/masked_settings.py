@@ -81,8 +81,8 @@ class MaskedSettings(TaskSettings):
         if self.decoder.dim % self.decoder.heads:
             refuse(
                 config,
-                f"masked.decoder: {self.decoder.heads} heads cannot share a width of {self.decoder.dim}",
-                *({"masked.decoder.heads": heads} for heads in (4, 2, 1)),
+                f"{config.task}.decoder: {self.decoder.heads} heads cannot share a width of {self.decoder.dim}",
+                *({f"{config.task}.decoder.heads": heads} for heads in (4, 2, 1)),
             )
         if config.encoder == "hierarchical":
             self._check_hierarchy(config)
@@ -92,10 +92,10 @@ class MaskedSettings(TaskSettings):
             things = {"random": "tubelets", "tube": "places"}.get(self.mask, "times")
             refuse(
                 config,
-                f"masked.mask and masked.mask_ratio disagree: of {number} {things}, {self.mask_ratio:g} is {hidden}, "
-                "and some must be hidden, and some shown",
-                *({"masked.mask_ratio": ratio} for ratio in (0.75, 0.5)),
-                {"masked.mask": "random"},
+                f"{config.task}.mask and {config.task}.mask_ratio disagree: of {number} {things}, {self.mask_ratio:g} "
+                f"is {hidden}, and some must be hidden, and some shown",
+                *({f"{config.task}.mask_ratio": ratio} for ratio in (0.75, 0.5)),
+                {f"{config.task}.mask": "random"},
             )
 
     def _check_hierarchy(self, config: Config) -> None:

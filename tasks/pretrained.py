@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from architecture.conditioned_transformer import ConditionedTransformer
 from architecture.encoder import Features, Inputs, Tokens
 from config.errors import InputError
 from config.load import restore_config
@@ -40,6 +41,10 @@ def load_encoder(run: str | Path) -> TrainedEncoder:
     with torch.random.fork_rng(devices=[]):
         network = build_network(config)
     load_weights(network, weights, weights_file, _KEY)
+    if isinstance(network, ConditionedTransformer):
+        from tasks.pretrained_language import LanguageEncoder  # it builds on this module
+
+        return LanguageEncoder(network, config).eval()
     return TrainedEncoder(network, config).eval()
 
 

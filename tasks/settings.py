@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from config.section import Section
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from architecture.joint_transformer import JointTransformer
     from config.schema import Config
     from data_utils.catalog.catalog import Catalog
     from tasks.task import Task
@@ -41,6 +44,24 @@ class TaskSettings(Section, ABC):
         Raises:
             InputError: `encoder_checkpoint` cannot be read, or is not of this encoder.
         """
+
+    def check_start(self, config: Config) -> None:
+        """Looks whether what the task needs beside the data is there, before anything that takes long.
+
+        Raises:
+            InputError: it is not.
+        """
+        del config
+
+    def around(self, network: JointTransformer, config: Config) -> nn.Module:
+        """The network that is trained and evaluated, where the task puts something around a joint transformer.
+
+        Args:
+            network: the joint transformer that the config describes.
+            config: the whole config.
+        """
+        del config
+        return network
 
     def check(self, config: Config) -> None:
         """Refuses values of the section that cannot work together, or with the rest of `config`.

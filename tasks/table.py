@@ -8,7 +8,9 @@ from pydantic import Field, create_model
 
 from config.section import Section
 from tasks.hierarchical_settings import HierarchicalSettings
+from tasks.language_settings import DualSettings, GenerativeSettings, LanguageMaskedSettings
 from tasks.masked_settings import MaskedSettings
+from tasks.r3m_settings import R3MSettings
 from tasks.settings import TaskSettings
 from tasks.supervised_settings import SupervisedSettings
 from tasks.svt_settings import SVTSettings
@@ -20,6 +22,10 @@ TASKS: dict[str, type[TaskSettings]] = {
     "vicreg": VICRegSettings,
     "svt": SVTSettings,
     "masked": MaskedSettings,
+    "language_masked": LanguageMaskedSettings,
+    "dual": DualSettings,
+    "generative": GenerativeSettings,
+    "r3m": R3MSettings,
 }
 
 

@@ -34,6 +34,12 @@ class StepContext:
     """Share of the training that is done, in [0, 1)."""
     levels: frozenset[str] | None = None
     """The parameter groups whose losses are asked for; None: all. What is not asked for may be left out."""
+    measures: dict[str, Tensor] = field(default_factory=dict)
+    """Numbers that are logged beside the losses and train nothing, by name; see `measure`."""
+
+    def measure(self, name: str, value: Tensor) -> None:
+        """Logs a scalar, such as an accuracy, beside the losses: the mean over the batches of a step."""
+        self.measures[name] = value.detach()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import find_batch_size
 from config.load import load_config
 from config.schema import Config
 from find_batch_size import Trials, largest
+from parallel.group import Group
 from tasks.hierarchical import HierarchicalTask
 from tests.short_runs import ShortRuns, same
 
@@ -121,3 +122,18 @@ def test_on_a_cpu_nothing_is_tried_that_cannot_fit(
     trials.stepped = []
     assert 85 <= largest(trials.fits, 8, trials.most) <= 90
     assert all(size <= 90 for size in trials.stepped)
+
+
+def test_of_several_processes_each_has_a_share(
+    runs: ShortRuns, monkeypatch: pytest.MonkeyPatch, tiny_config: Callable[..., Config]
+) -> None:
+    several = Group()
+    several.size = 2
+    monkeypatch.setattr(find_batch_size, "joined", lambda: several)
+    sizes = limited(monkeypatch, 5, no_memory)
+    assert runs("shares", "find_batch_size=true") == 1  # there is only this process, for which 10 windows are too many
+    assert sizes == [4, 4, 8, 6, 5, 5, 10]  # from half of the batch on
+    assert "batch_size=10 (" in runs.out
+    assert load_config(str(runs.run("shares").config)).config.batch_size == 10
+    monkeypatch.setattr(find_batch_size, "free_memory", lambda _: 1000)
+    assert Trials(cast("Any", None), tiny_config(), cast("Any", None), 1000, CPU, processes=2).limit == 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 import main
+from benchmarks.interruptions.program import fork
 from config.schema import Config
 from optimizers import Pace
 from runs.checkpoint import load_checkpoint
@@ -169,6 +171,71 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(program: Program, wh
     assert program("resume=true") == 0
     assert left_by(program.run()) == whole
     assert not program.run().error.exists()
+
+
+def killed(program: Program, moment: str, *overrides: str) -> str:
+    """Starts the run in a process that is killed at a moment; returns what it has said."""
+    log = program.folder.parent / "log"
+    arguments = [str(program.file), f'save_path="{program.folder}"', "model_name=run", *overrides]
+    child = fork(moment, program.folder.parent / "order", arguments, log, {})
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, log.read_text()
+    return log.read_text()
+
+
+def test_a_run_that_is_killed_and_whose_last_checkpoint_is_damaged_ends_as_if_nothing_had_happened(
+    program: Program, whole: dict[str, Any]
+) -> None:
+    often = ("resume=auto", "checkpoint={every_steps: 2, keep_last: 2}")
+    killed(program, "between the parts of a step", *often)
+    last = program.run().last
+    assert load_checkpoint(last)["history"]["step"] == 4
+    last.write_bytes(last.read_bytes()[:-1000])
+    said = killed(program, "a checkpoint is half written", *often)
+    damaged = f"warning: checkpoint {last} is damaged, or is none: going on from step 2, which last_2.pt holds\n"
+    assert said.count(damaged) == 1
+    assert program(*often) == 0
+    assert left_by(program.run()) == whole
+    names = {path.name for path in program.run().checkpoints.iterdir()}
+    assert names == {"last.pt", "last_10.pt", "best.pt", "encoder.safetensors", "encoder.json"}
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(program: Program, whole: dict[str, Any]) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # From step 4 on, over the first validation, to step 8.
+        fill = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (2000, limits[1]))
+        clear = partial(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        patch(monkeypatch, "TrainingProgress.update", 8, clear, after=True)
+        patch(monkeypatch, "TrainingProgress.update", 4, fill, after=True)
+        try:
+            assert program("checkpoint.every_steps=2") == 0
+        finally:
+            clear()
+    run = program.run()
+    assert f"warning: cannot write {run.best}: File too large" in program.out
+    assert f"warning: cannot write {run.last}: File too large" in program.out
+    assert "the run goes on, and tries again with the next checkpoint" in program.out
+    assert left_by(run) == whole
+
+
+def test_a_job_that_reaches_its_time_limit_is_queued_again_and_goes_on(
+    program: Program, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, notes = program.folder.parent / "bin/scontrol", program.folder.parent / "notes"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\necho "$@" >> "{notes}"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    job = ("resume=auto", "auto_requeue=true")
+    with pytest.MonkeyPatch.context() as patched:
+        patch(patched, "TrainingProgress.update", 4, partial(signal.raise_signal, signal.SIGUSR1), after=True)
+        assert program(*job) == 138
+    assert "stopped at step 4 of 12; resume=true continues it" in program.out
+    assert "auto_requeue: job 4711 is queued again" in program.out
+    assert program(*job) == 0
+    assert notes.read_text() == "requeue 4711\n"
+    assert left_by(program.run()) == whole
 
 
 def test_a_loader_process_that_is_killed_costs_nothing(program: Program, whole: dict[str, Any]) -> None:

@@ -20,7 +20,15 @@ from runs.folder import RunFolder
 from runs.reporting.console import TrainingProgress
 
 # 24 training videos in batches of 8: three epochs of 3 steps.
-OVERRIDES = ("num_epochs=3", "log_interval=1", "figures=[]", "figure_videos=4", "figure_epochs=2", "pixel_floors=false")
+OVERRIDES = (
+    "num_epochs=3",
+    "log_interval=1",
+    "figures=[]",
+    "figure_videos=4",
+    "figure_epochs=2",
+    "pixel_floors=false",
+    "evaluations.linear_probe=null",
+)
 STOPPED_AT = 7  # in the third epoch
 
 

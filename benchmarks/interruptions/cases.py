@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import psutil
 
-from benchmarks.interruptions.left import left_by
+from benchmarks.interruptions.left import differences, left_by
 from benchmarks.interruptions.moments import MOMENTS
 from benchmarks.interruptions.program import fork
 from runs.process.seeds import numpy_generator
@@ -47,7 +47,7 @@ SETTINGS = (
 )
 _CACHE = "torchinductor_"  # torch's own, for other programs of the user, too
 _MARK = "HVT_INTERRUPTED_RUN"  # a variable of the environment that all processes of a case inherit
-_SECONDS = 30  # within which processes end that have lost their parent
+_SECONDS = 120  # within which processes end that have lost their parent
 
 
 @dataclass
@@ -210,8 +210,7 @@ def interrupted(
         behind = case.left_behind()
         went_on = _finish(case) if status != 0 else "it had ended"
         behind += case.left_behind()
-        found = case.left()
-        differs = [key for key in whole if found[key] != whole[key]]
+        differs = differences(whole, case.left())
         return Outcome(name, hit, went_on, differs, behind, time.monotonic() - begun)
 
 

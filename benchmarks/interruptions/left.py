@@ -15,7 +15,8 @@ from runs.checkpoint import load_checkpoint
 from runs.folder import RunFolder
 
 _TIMES = {"seconds", "data_wait", "wall_seconds", "step_seconds", "windows_per_second", "frames_per_second"}
-_OTHERS = {"run", "command", "peak_memory_mb", "device"}  # a name by chance, and what depends on the start
+# A name by chance, and what depends on the start.
+_OTHERS = {"run", "command", "commit", "peak_memory_mb", "device"}
 
 
 def left_by(root: Path, data: Path, order: Path) -> dict[str, Any]:
@@ -62,3 +63,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return "nan"  # which is not equal to itself
     return value
+
+
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Where two values differ, as dotted names; of lists, the first item that does."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted(one.keys() | other.keys())
+        return [found for name in names for found in differences(one.get(name), other.get(name), f"{place}.{name}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        parts = [differences(*pair, f"{place}.{number}") for number, pair in enumerate(zip(one, other, strict=True))]
+        return next((part for part in parts if part), [])
+    return [] if one == other else [place.lstrip(".")]

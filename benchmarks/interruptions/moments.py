@@ -63,8 +63,9 @@ class Moment:
     """Whether the run has to be started again to come to its end."""
 
 
+MAKING = "data is being made"
 KILLS = {
-    "data is being made": Moment("data_utils.prepare.moving_digits:_make", after=True),
+    MAKING: Moment("data_utils.prepare.moving_digits:tqdm", after=True),
     "data is being opened": Moment("main:open_experiment"),
     "validation before training": Moment("main:announce"),
     "the first checkpoint": Moment("runs.saving:save_checkpoint"),

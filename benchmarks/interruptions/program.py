@@ -7,8 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import joblib
 
 
 def note_order(file: Path) -> None:
@@ -37,12 +40,14 @@ def run(moment: str, order: Path, arguments: Sequence[str]) -> int:
     """
     sys.argv = ["main.py", *arguments]
     import main
-    from benchmarks.interruptions.moments import MOMENTS, set_trap
+    from benchmarks.interruptions.moments import MAKING, MOMENTS, set_trap
 
     note_order(order)
     if moment:
         set_trap(MOMENTS[moment])
-    return main.main(arguments)
+    # A few small videos: processes that write them would take longer to start than the rest of the run takes.
+    with nullcontext() if moment == MAKING else joblib.parallel_config(backend="sequential"):
+        return main.main(arguments)
 
 
 def fork(moment: str, order: Path, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.data import DataConfig
+from data_utils.batches.states import video_numbers
 from data_utils.batches.windows import (
     epoch_order,
     evaluation_starts,
@@ -16,6 +17,7 @@ from data_utils.batches.windows import (
     num_evaluation_windows,
     num_training_windows,
     second_start,
+    training_frames,
     training_starts,
 )
 from data_utils.catalog.catalog import Catalog
@@ -60,6 +62,8 @@ class Plan:
         self._paths = catalog.stored.astype(np.dtypes.StringDType())
         self._frames = catalog.table["frames"].to_numpy(np.int64)
         self._fps = catalog.table["fps"].to_numpy(np.float64)
+        by_states = training and data.window.sampling == "states"
+        self._videos = video_numbers(catalog.table["path"].to_numpy(object)) if by_states else None
         count = num_training_windows if training else num_evaluation_windows
         per_video = count(self._frames, self._fps, data.window, data.short_videos)
         self._ends = np.cumsum(per_video)
@@ -97,9 +101,17 @@ class Plan:
         else:
             starts = evaluation_starts(num_frames, fps, window, short_videos)
         start = starts[number - int(self._ends[row])]  # counted from the video's last window
-        frames = frame_indices(start, num_frames, fps, window, short_videos)
+        frames = self._frames_of(start, row, epoch)
         other = None
         if self._second_window:
             second = second_start(start, num_frames, fps, window, self._seed, epoch, row)
-            other = frame_indices(second, num_frames, fps, window, short_videos)
+            other = self._frames_of(second, row, epoch)
         return Window(row, str(self._root / self._paths[row]), frames, other)
+
+    def _frames_of(self, start: int, row: int, epoch: int) -> NDArray[np.int64]:
+        """The frames of the window of video `row` that begins at `start`."""
+        of_video = int(self._frames[row]), float(self._fps[row]), self._data.window, self._data.short_videos
+        if not self._training:
+            return frame_indices(start, *of_video)
+        video = int(self._videos[row]) if self._videos is not None else 0
+        return training_frames(start, *of_video, self._seed, epoch, video)

@@ -9,6 +9,9 @@ Networks, Wang et al. 2016, arXiv 1608.00859); a window takes the frame at one p
 so that its frames are evenly far apart. Windows differ in that place, which is their start: it is counted from the
 beginning of a segment in frames / `length`, which has as many places as the video has frames. A video with fewer frames
 than `length` shows some of them twice.
+
+`states` sampling: a window is one, two or all of five frames between the beginning and the end of the video, see
+`states.py`. Its start is its number among the windows of the video, of which there are always as many.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.data import WindowConfig
+from data_utils.batches.states import WINDOWS, drawn_states, fixed_states, state_window
 
 ShortVideos = Literal["skip", "loop", "pad"]
 Numbers = int | NDArray[np.int64]
@@ -68,10 +72,10 @@ def _dense_offset(frame: Numbers, fps: Rates, window: WindowConfig) -> NDArray[n
 def frames_needed(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
     """Frames that a video needs for a window: one number per frame rate.
 
-    With dense sampling these are the frames from a window's first to its last, both included; with uniform sampling
+    With dense sampling these are the frames from a window's first to its last, both included; with any other
     one frame will do.
     """
-    if window.sampling == "uniform":
+    if window.sampling != "dense":
         return np.ones(np.shape(fps), np.int64)
     return _dense_offset(window.length - 1, fps, window) + 1
 
@@ -93,6 +97,8 @@ def _step(fps: Rates, window: WindowConfig) -> NDArray[np.int64]:
 
 def num_windows(num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos) -> NDArray[np.int64]:
     """How many windows, `step` apart, fit into videos of `num_frames` frames: one number per video."""
+    if window.sampling == "states":
+        return np.full(np.shape(num_frames), WINDOWS[window.length], np.int64)
     fitting: NDArray[np.int64] = _last_start(num_frames, fps, window) // _step(fps, window) + 1
     return np.maximum(fitting, 0 if short_videos == "skip" else 1)
 
@@ -101,7 +107,8 @@ def num_training_windows(
     num_frames: Numbers, fps: Rates, window: WindowConfig, short_videos: ShortVideos
 ) -> NDArray[np.int64]:
     """How many windows `training_starts` draws from videos of `num_frames` frames: one number per video."""
-    return np.minimum(num_windows(num_frames, fps, window, short_videos), window.max_seq_per_video)
+    most = WINDOWS[window.length] if window.sampling == "states" else window.max_seq_per_video
+    return np.minimum(num_windows(num_frames, fps, window, short_videos), most)
 
 
 def num_evaluation_windows(
@@ -116,7 +123,7 @@ def window_starts(num_frames: int, fps: float, window: WindowConfig, short_video
 
     A video shorter than the window has none (`skip`) or one (`loop`, `pad`).
     """
-    step = int(_step(fps, window))
+    step = 1 if window.sampling == "states" else int(_step(fps, window))
     return range(0, int(num_windows(num_frames, fps, window, short_videos)) * step, step)
 
 
@@ -126,7 +133,7 @@ def training_starts(
     """The starts of the windows that one epoch takes from a video, ascending, at least `step` apart.
 
     Every start at which a window fits can be drawn, and every set of starts that lie `step` apart is equally likely.
-    There are `max_seq_per_video` of them, or as many as fit.
+    There are `max_seq_per_video` of them, or as many as fit. Of states there are all, numbered from 0.
 
     Args:
         num_frames: frames of the video.
@@ -138,6 +145,8 @@ def training_starts(
         index: the video's row in its catalog.
     """
     count = int(num_training_windows(num_frames, fps, window, short_videos))
+    if window.sampling == "states":
+        return list(range(count))
     last = int(_last_start(num_frames, fps, window))
     if count == 0 or last < 0:
         return [0] * count
@@ -164,7 +173,8 @@ def second_start(
         epoch: number of the epoch.
         index: the video's row in its catalog.
     """
-    last = int(_last_start(num_frames, fps, window))
+    states = window.sampling == "states"
+    last = WINDOWS[window.length] - 1 if states else int(_last_start(num_frames, fps, window))
     if last <= 0:
         return first
     start = int(np.random.default_rng([seed, epoch, index, first, _SECOND]).integers(last))
@@ -175,21 +185,25 @@ def evaluation_starts(num_frames: int, fps: float, window: WindowConfig, short_v
     """The starts of at most `eval_windows` windows of a video, evenly spread; a single one lies in the middle."""
     starts = window_starts(num_frames, fps, window, short_videos)
     count = min(len(starts), window.eval_windows)
-    if count == 1:
+    if count == 1 and window.sampling != "states":
         return [max(0, int(_last_start(num_frames, fps, window))) // 2]
+    if count == 1:
+        return [starts[len(starts) // 2]]
     return [starts[round(position)] for position in np.linspace(0, len(starts) - 1, count)] if count else []
 
 
 def frame_indices(
     start: int, num_frames: int, fps: float, window: WindowConfig, short_videos: ShortVideos
 ) -> NDArray[np.int64]:
-    """The frames of the window that begins at `start`: [T], positions in presentation order.
+    """The frames of the window that begins at `start`: [T], positions in presentation order; of states, the fixed ones.
 
     Behind the end of a video that is too short for dense sampling `loop` begins again and `pad` repeats the last frame.
 
     Raises:
         ValueError: the window does not fit and `short_videos` is `skip`, or its frame rate is needed and not known.
     """
+    if window.sampling == "states":
+        return state_window(fixed_states(num_frames, window.end_share), window.length, start)
     numbers = np.arange(window.length, dtype=np.int64)
     if window.sampling == "uniform":
         return (start + numbers * num_frames) // window.length
@@ -199,6 +213,34 @@ def frame_indices(
     if short_videos == "skip":
         raise ValueError(f"a window from frame {start} to {indices[-1]} does not fit into {num_frames} frames")
     return indices % num_frames if short_videos == "loop" else np.minimum(indices, num_frames - 1)
+
+
+def training_frames(
+    start: int,
+    num_frames: int,
+    fps: float,
+    window: WindowConfig,
+    short_videos: ShortVideos,
+    seed: int,
+    epoch: int,
+    video: int,
+) -> NDArray[np.int64]:
+    """The frames of a training window: [T]; those of `frame_indices`, but states are drawn anew each epoch.
+
+    Args:
+        start: of the window, see `training_starts`.
+        num_frames: frames of the video.
+        fps: its frames per second.
+        window: the config's window.
+        short_videos: what becomes of a video shorter than the window.
+        seed: the run's seed, >= 0.
+        epoch: number of the epoch.
+        video: the video's number, see `states.video_numbers`; it counts for nothing in other sampling.
+    """
+    if window.sampling != "states":
+        return frame_indices(start, num_frames, fps, window, short_videos)
+    states_5 = drawn_states(num_frames, window.end_share, seed, epoch, video)
+    return state_window(states_5, window.length, start)
 
 
 def epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ def write_part(part: Path, frames: Iterable[NDArray[np.uint8]], fps: object) -> 
             shape = shape or frame.shape
             if frame.shape != shape:
                 raise ValueError(f"a frame of {frame.shape} among frames of {shape}")
-            (temporary / _file_name(number)).write_bytes(_with_comment(encode(frame), number, frame.shape[:2]))
+            (temporary / frame_file(number)).write_bytes(_with_comment(encode(frame), number, frame.shape[:2]))
         if shape is None:
             raise VideoError("no frames")
         temporary.rename(part)
@@ -142,7 +142,8 @@ def _plain(name: str) -> str:
     return _NOT_PLAIN.sub("_", name).strip("._")[:_LONGEST_NAME]
 
 
-def _file_name(index: int) -> str:
+def frame_file(index: int) -> str:
+    """The name of the file of a frame, in the folder of its video."""
     return f"{index:06d}.jpg"
 
 
@@ -173,7 +174,7 @@ def _frame(folder: str | Path, index: int) -> tuple[bytes, tuple[int, int]]:
     Raises:
         VideoError: it is not there, cannot be read, or is damaged.
     """
-    name = _file_name(index)
+    name = frame_file(index)
     try:
         data = Path(folder, name).read_bytes()
     except FileNotFoundError as error:
@@ -195,4 +196,4 @@ def _decoded(data: bytes, index: int, stored: tuple[int, int], size: tuple[int, 
     try:
         return decode(data, stored, size)
     except VideoError as error:
-        raise VideoError(f"damaged: {_file_name(index)} is {error}") from error
+        raise VideoError(f"damaged: {frame_file(index)} is {error}") from error

@@ -16,4 +16,7 @@ def make_missing(dataset: AnyDataset) -> None:
         from data_utils.prepare import moving_digits  # its generator's imports take seconds
 
         videos = {str(split): count for split, count in dataset.videos.items()}
-        moving_digits.prepare(place(dataset.root, "dataset.root"), videos, dataset.seed, dataset.difficulty)
+        root = place(dataset.root, "dataset.root")
+        moving_digits.prepare(root, videos, dataset.seed, dataset.difficulty)
+        if "captions" in dataset.annotations.values():
+            moving_digits.add_captions(root, videos, dataset.seed, dataset.difficulty)

@@ -16,6 +16,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_args
@@ -35,9 +36,11 @@ from config.files import CONFIG_FOLDER, read_file
 from data_utils.catalog.catalog_file import read_csv
 from data_utils.prepare.early_end import expect_early_end
 from data_utils.prepare.listing import Listing
+from data_utils.prepare.moving_digits_captions import CAPTIONS_FILE, caption, captions_csv
 from data_utils.prepare.moving_digits_easy import STEPS, render
 from data_utils.prepare.moving_digits_hard import render_hard
 from data_utils.prepare.whole_folder import is_empty, remove_unfinished, whole_folder
+from runs.process.atomic import replaced_file
 
 # Of the videos that a seed gives; a change makes old folders stale.
 VERSIONS: dict[Difficulty, int] = {"easy": 1, "hard": 1}
@@ -56,14 +59,14 @@ _CARD = {
     "flip": 0.0,
     "labels": {"space": "digit", "time": "motion", "clip": "program"},
 }
-_PARTS = (*SPLITS, *(f"{split}.csv" for split in SPLITS), SPEC_FILE)
+_PARTS = (*SPLITS, *(f"{split}.csv" for split in SPLITS), CAPTIONS_FILE, SPEC_FILE)
 
 
 def prepare(root: Path, videos: Mapping[str, int], seed: int, difficulty: Difficulty = "easy") -> None:
     """Makes the dataset in `root`, or finds that it is there already.
 
     Args:
-        root: folder to make; holds `<split>.csv`, `<split>/*.mp4` and `dataset.json` afterwards.
+        root: folder to make; holds `<split>.csv`, `<split>/*.mp4`, `caption.csv` and `dataset.json` afterwards.
         videos: videos per split.
         seed: the files are a pure function of it, of `videos` and of `difficulty`.
         difficulty: of all videos.
@@ -87,6 +90,28 @@ def prepare(root: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
         raise InputError(f"moving_digits cannot be written to {root}: {error.strerror}; set dataset.root") from error
 
 
+def add_captions(root: Path, videos: Mapping[str, int], seed: int, difficulty: Difficulty) -> None:
+    """Gives a folder that an earlier version made its captions; one that cannot be written does without.
+
+    Args:
+        root: holds what `prepare` makes of the other arguments.
+        videos: videos per split.
+        seed: of the videos.
+        difficulty: of all videos.
+    """
+    file = root / CAPTIONS_FILE
+    if file.exists():
+        return
+    with suppress(OSError), replaced_file(file) as written:
+        written.write(_captions(videos, seed, difficulty))
+
+
+def _captions(videos: Mapping[str, int], seed: int, difficulty: Difficulty) -> bytes:
+    """The captions of all videos, as a file of annotations."""
+    names = [(split, index) for split in SPLITS for index in range(videos[split])]
+    return captions_csv((_name(*name), caption_of(seed, difficulty, *name)) for name in names)
+
+
 def _make(folder: Path, videos: Mapping[str, int], seed: int, difficulty: Difficulty) -> None:
     """Writes all videos and the catalogs."""
     for split in SPLITS:
@@ -103,6 +128,7 @@ def _make(folder: Path, videos: Mapping[str, int], seed: int, difficulty: Diffic
     get_reusable_executor().shutdown()  # else they stay as long as the program, and longer where it is killed
     for split in SPLITS:
         pd.DataFrame(rows[split]).to_csv(folder / f"{split}.csv", index=False)
+    (folder / CAPTIONS_FILE).write_bytes(_captions(videos, seed, difficulty))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -183,18 +209,36 @@ def _scans() -> dict[str, list[NDArray[np.float32]]]:
 
 def _write_video(folder: Path, seed: int, difficulty: Difficulty, split: str, index: int) -> dict[str, str]:
     """Writes one video and returns its row of the catalog."""
+    program, digit, (scan, other_scan), rng = _cast(seed, difficulty, split, index)
+    frames = render(scan, program, rng) if other_scan is None else render_hard(scan, other_scan, program, rng)
+    name = _name(split, index)
+    _encode(frames, folder / name)
+    return {"path": name, "program": "-".join(program), "motion": "|".join(program), "digit": str(digit)}
+
+
+def _name(split: str, index: int) -> str:
+    """The file of a video, relative to the dataset."""
+    return f"{split}/{index:05d}.mp4"
+
+
+def _cast(
+    seed: int, difficulty: Difficulty, split: str, index: int
+) -> tuple[tuple[str, str], int, tuple[NDArray[np.float32], NDArray[np.float32] | None], np.random.Generator]:
+    """A video's program, its digit, its scan and that of another digit where one is shown, and what draws the rest."""
     rng = np.random.default_rng([seed, list(SPLITS).index(split), index])
     # Walking through all 120 pairs keeps digits and programs balanced and independent of each other.
     program, digit = PROGRAMS[index % 12], index // 12 % 10
     scan = _any_scan(split, digit, rng)
     if difficulty == "easy":
-        frames = render(scan, program, rng)
-    else:
-        other_digit = (digit + int(rng.integers(1, 10))) % 10
-        frames = render_hard(scan, _any_scan(split, other_digit, rng), program, rng)
-    name = f"{split}/{index:05d}.mp4"
-    _encode(frames, folder / name)
-    return {"path": name, "program": "-".join(program), "motion": "|".join(program), "digit": str(digit)}
+        return program, digit, (scan, None), rng
+    other_digit = (digit + int(rng.integers(1, 10))) % 10
+    return program, digit, (scan, _any_scan(split, other_digit, rng)), rng
+
+
+def caption_of(seed: int, difficulty: Difficulty, split: str, index: int) -> str:
+    """What a video shows, in words: "a small 7 moves left, then up"."""
+    program, digit, _, rng = _cast(seed, difficulty, split, index)
+    return caption(digit, program, difficulty, rng)
 
 
 def _any_scan(split: str, digit: int, rng: np.random.Generator) -> NDArray[np.float32]:

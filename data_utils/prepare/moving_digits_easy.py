@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 SIZE, FRAMES = 36, 16
+SIDE = (11.0, 14.0)  # of the square that a digit fills, pixels; the first number that is drawn
 STEPS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 
 
@@ -24,7 +25,7 @@ def render(scan: NDArray[np.float32], program: tuple[str, str], rng: np.random.G
     Returns:
         [FRAMES, SIZE, SIZE, 3] uint8.
     """
-    side = rng.uniform(11.0, 14.0)
+    side = rng.uniform(*SIDE)
     path = _path(program, SIZE - side, rng)
     contrast = rng.uniform(0.45, 0.65)
     background = _texture(rng)

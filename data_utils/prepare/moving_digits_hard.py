@@ -20,7 +20,7 @@ from data_utils.prepare.moving_digits_easy import FRAMES, SIZE, STEPS
 FloatArray = NDArray[np.float32]
 _HALF = FRAMES // 2
 # Bounds of what is drawn evenly. Lengths in pixels, speeds in pixels per frame, brightness from 0, black, to 1, white.
-_SIDE, _OTHER_SIDE = (12.5, 14.5), (9.0, 11.0)
+SIDE, _OTHER_SIDE = (12.5, 14.5), (9.0, 11.0)
 _INK, _OTHER_INK = (0.85, 1.0), (0.55, 0.7)
 _DISTANCE = (7.5, 10.0)  # of the labelled digit in half a video
 _SPEED = (0.8, 1.6)  # of all else while it moves, the mean
@@ -90,7 +90,7 @@ def render_hard(
 
 def draw_scene(scan: FloatArray, other_scan: FloatArray, program: tuple[str, str], rng: np.random.Generator) -> Scene:
     """Draws what a video shows; arguments as for `render_hard`."""
-    side, other_side = rng.uniform(*_SIDE), rng.uniform(*_OTHER_SIDE)
+    side, other_side = rng.uniform(*SIDE), rng.uniform(*_OTHER_SIDE)
     room = SIZE - other_side
     course = rng.uniform(0, 2 * room, size=2) + _wander(_TURN, rng)
     return Scene(

@@ -95,10 +95,12 @@ def make_views(batch: Batch, views: tuple[View, ...], data: DataConfig, seed: in
     """
     drawn = any(view.augmentation is not None or view.time_scale != (1.0, 1.0) for view in views)
     # One look at the device's memory for all views, as it waits for the device.
-    items = torch.stack([batch.row_B, batch.frames_BT[:, 0]], dim=1).tolist() if drawn else []
+    # Pairs of states begin with the same frame: their last one tells them apart.
+    ends = (0, -1) if data.window.sampling == "states" else (0,)
+    items = torch.stack([batch.row_B, *(batch.frames_BT[:, end] for end in ends)], dim=1).tolist() if drawn else []
     videos, frames, geometry = [], [], []
     for number, view in enumerate(views):
-        keys = [(seed, epoch, row, first, number) for row, first in items]
+        keys = [(seed, epoch, *item, number) for item in items]
         video, positions = _frames(batch, view, keys)
         draws = _draws(video, view, keys, data)
         geometry.append(_geometry(draws, video, data))

@@ -80,7 +80,7 @@ def _ways_to_more(train: Catalog, config: Config, windows: int) -> list[str]:
     frames, fps = (train.table[name].to_numpy() for name in ("frames", "fps"))
     fitting = num_windows(frames.astype(np.int64), fps.astype(np.float64), config.window, config.short_videos)
     each = int(np.median(fitting))
-    if each > config.window.max_seq_per_video:
+    if each > config.window.max_seq_per_video and config.window.sampling != "states":
         taken = int(np.minimum(fitting, each).sum())
         ways.append(f"window.max_seq_per_video={each} takes {taken} windows an epoch from the same videos")
     return ways

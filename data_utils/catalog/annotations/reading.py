@@ -13,7 +13,7 @@ from config.data import AnnotationKind, AnyDataset, LabelColumn
 from config.errors import InputError
 from data_utils.catalog.annotations.annotation import Annotation
 from data_utils.catalog.annotations.boxes import boxes_of
-from data_utils.catalog.annotations.captions import captions_of
+from data_utils.catalog.annotations.captions import captions_beside, captions_of
 from data_utils.catalog.annotations.classes import LabelSet, label_sets
 from data_utils.catalog.annotations.level_columns import USUAL, level_columns
 from data_utils.catalog.annotations.multi import multi_label_sets
@@ -57,7 +57,9 @@ def read_annotations(
     present = {column for table in tables.values() for column in table.columns}
     columns = level_columns(dataset, card, levels, present)
     kinds = _kinds(columns, dataset.annotations)
-    require_columns(tables, folder, [column for column, kind in kinds.items() if kind != "boxes"])
+    beside = captions_beside([name for name, kind in kinds.items() if kind == "captions"], tables, folder)
+    columns_needed = [name for name, kind in kinds.items() if kind != "boxes" and name not in beside]
+    require_columns(tables, folder, columns_needed)
     known = Known({level: chosen.column for level, chosen in columns.items()})
     files = {split: folder / f"{split}.csv" for split in tables}
     for name, kind in kinds.items():
@@ -66,7 +68,7 @@ def read_annotations(
             if sets:
                 known.labels[name] = sets
             continue
-        others = _read_other(name, kind, tables, folder)
+        others = dict(beside[name]) if name in beside else _read_other(name, kind, tables, folder)
         if others:
             known.others[name] = others
     if not known.labels:

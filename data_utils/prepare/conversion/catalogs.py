@@ -47,6 +47,7 @@ def of_stored(listing: Listing, results: Results, plan: Preparation, made_by: di
     table = _with_facts(listing.table, facts).assign(stored=results.places[rows])
     bad = _bad(listing, results.reasons[rows])
     size = "size as it was" if plan.size is None else f"shorter side at most {plan.size}"
+    size += ", the square in the middle" if plan.square else ""
     summary = _summary(listing, f"{plan.format}, {size}", table, bad, plan)
     summary.bytes = int(results.facts["bytes"].sum())
     good = table[~table["path"].isin({path for _, path, _ in bad})]

@@ -53,6 +53,8 @@ class ChunkJob:
     """Starts a process that speaks like `converter.py`; None: that, by the worker's own Python."""
     folder_fps: float = 0.0
     """Frames per second of folders of frames; 0: not known."""
+    square: bool = False
+    """Only the square in the middle of each frame."""
 
 
 def cut(paths: Sequence[str]) -> list[range]:
@@ -112,7 +114,7 @@ def _convert(converter: HelperProcess, job: ChunkJob, path: str, part: Path) -> 
         "format": job.format,
         "size": job.size,
     }
-    request["folder_fps"] = job.folder_fps
+    request |= {"folder_fps": job.folder_fps, "square": job.square}
     answer = _ask(converter, job, path, {"do": "convert", **request})
     if "reason" in answer:
         remove(part)

@@ -46,7 +46,13 @@ def answer(request: dict[str, Any], voice: Voice) -> dict[str, Any]:
 
 
 def _convert(
-    voice: Voice, source: str, part: str, format: str, size: int | None, folder_fps: float = 0.0
+    voice: Voice,
+    source: str,
+    part: str,
+    format: str,
+    size: int | None,
+    folder_fps: float = 0.0,
+    square: bool = False,
 ) -> dict[str, Any]:
     """Writes the video as a part; nothing is left of it where the video turns out to be bad."""
     sums, frames, shape = PixelSums(), 0, (0, 0)
@@ -65,12 +71,12 @@ def _convert(
 
     try:
         if Path(source).is_dir():
-            folder = FolderPictures(source, size, voice.alive, folder_fps)
+            folder = FolderPictures(source, size, voice.alive, folder_fps, square)
             pictures, fps = folder.frames(), folder.fps
         elif is_image(source):
-            pictures = iter([image(source, size)])
+            pictures = iter([image(source, size, square)])
         else:
-            video = VideoPictures(source, size, voice.alive)
+            video = VideoPictures(source, size, voice.alive, square)
             pictures, fps = video.frames(), (lambda: video.fps)
             if format == "video":  # its header comes before its frames
                 fps = expected_rate(source)

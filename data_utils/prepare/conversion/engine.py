@@ -153,7 +153,7 @@ class _Work:
         paths = tuple(self._paths[row] for row in self._chunks[number])
         again = number in self._stale
         common = (plan.raw, plan.out, self._spec, plan.format, plan.size, again, plan.patience, plan.command)
-        return ChunkJob(number, paths, *common, folder_fps=plan.folder_fps)
+        return ChunkJob(number, paths, *common, folder_fps=plan.folder_fps, square=plan.square)
 
     def _check(self) -> list[tuple[str, str]]:
         """Reads this shard's chunks back; wrong ones are open again."""
@@ -229,6 +229,7 @@ def _spec(listing: Listing, table: pd.DataFrame, plan: Preparation) -> dict[str,
         "size": plan.size if plan.convert else None,
         "flip": listing.flip,
         **({"fps": plan.folder_fps} if plan.folder_fps else {}),
+        **({"square": True} if plan.square else {}),
         "videos": {str(split): int(count) for split, count in sorted(counts.items())},
         "listing": hashlib.sha256(rows).hexdigest()[:16],
     }

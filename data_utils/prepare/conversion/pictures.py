@@ -23,12 +23,15 @@ _LARGEST = 65_535  # pixels of a side, in JPEG
 _SAMPLED = (1 / 6, 1 / 2, 5 / 6)
 
 
-def stored_size(height: int, width: int, shorter_side: int | None) -> tuple[int, int]:
-    """Height and width to store; never larger than they are.
+def stored_size(height: int, width: int, shorter_side: int | None, square: bool = False) -> tuple[int, int]:
+    """Height and width to store; never larger than they are. `square`: of the square in the middle.
 
     Where frames shrink, the longer side becomes even: video codecs share colour among two by two pixels, and odd sizes
     would cost them the larger format without.
     """
+    if square:
+        side = min(height, width, shorter_side or height)
+        return side, side
     if shorter_side is None or min(height, width) <= shorter_side:
         return height, width
     longer = max(shorter_side, 2 * round(max(height, width) * shorter_side / min(height, width) / 2))
@@ -38,10 +41,12 @@ def stored_size(height: int, width: int, shorter_side: int | None) -> tuple[int,
 class VideoPictures:
     """The frames of a video file, all of one size, with the checks of a full decode."""
 
-    def __init__(self, path: str | Path, shorter_side: int | None, alive: Callable[[], None]) -> None:
-        """Opens nothing yet; `alive` is called after every packet."""
+    def __init__(
+        self, path: str | Path, shorter_side: int | None, alive: Callable[[], None], square: bool = False
+    ) -> None:
+        """Opens nothing yet; `alive` is called after every packet, `square`: see `stored_size`."""
         self._video = CheckedVideo(path, alive, seek_points=False)
-        self._shorter_side = shorter_side
+        self._shorter_side, self._square = shorter_side, square
 
     @property
     def fps(self) -> float:
@@ -54,7 +59,7 @@ class VideoPictures:
         size: tuple[int, int] | None = None
         for frame in self._video.frames():
             if size is None:
-                size = stored_size(*_upright(frame), self._shorter_side)
+                size = stored_size(*_upright(frame), self._shorter_side, self._square)
                 if max(size) > _LARGEST:
                     raise VideoError(f"{size[1]} x {size[0]} pixels are more than can be stored; give a --size")
             yield _rgb(frame, size, reformatter)
@@ -63,9 +68,12 @@ class VideoPictures:
 class FolderPictures:
     """The pictures of a folder as the frames of one video, all of one size."""
 
-    def __init__(self, path: str | Path, shorter_side: int | None, alive: Callable[[], None], fps: float) -> None:
+    def __init__(
+        self, path: str | Path, shorter_side: int | None, alive: Callable[[], None], fps: float, square: bool = False
+    ) -> None:
         """Opens nothing yet; `alive` is called after every picture, `fps` is what the user says (0: nothing)."""
         self._path, self._shorter_side, self._alive = Path(path), shorter_side, alive
+        self._square = square
         self.fps = fps
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
@@ -79,10 +87,9 @@ class FolderPictures:
                 raise VideoError(f"damaged: its frame {name}: {error}") from error
             if stored is None:
                 shape = picture.shape[:2]
-                stored = stored_size(*shape, self._shorter_side)
-            yield (
-                scaled(picture, stored) if picture.shape[:2] == shape else np.ascontiguousarray(cover(picture, stored))
-            )
+                stored = stored_size(*shape, self._shorter_side, self._square)
+            as_it_is = picture.shape[:2] == shape and not self._square
+            yield scaled(picture, stored) if as_it_is else np.ascontiguousarray(cover(picture, stored))
             self._alive()
 
     def _names(self) -> list[str]:
@@ -92,7 +99,7 @@ class FolderPictures:
             raise VideoError((error.strerror or str(error)).lower()) from error
 
 
-def image(path: str | Path, shorter_side: int | None) -> NDArray[np.uint8]:
+def image(path: str | Path, shorter_side: int | None, square: bool = False) -> NDArray[np.uint8]:
     """The upright picture [H, W, 3] of an image file; grey, palettes, CMYK and 16 bit become RGB, alpha is dropped.
 
     Raises:
@@ -112,7 +119,8 @@ def image(path: str | Path, shorter_side: int | None) -> NDArray[np.uint8]:
         raise VideoError(text if Path(path).stat().st_size else "empty file") from error
     except (Image.DecompressionBombError, ValueError, SyntaxError, EOFError) as error:  # what its readers may raise
         raise VideoError(f"damaged or no image: {error}") from error
-    return scaled(pixels, stored_size(pixels.shape[0], pixels.shape[1], shorter_side))
+    size = stored_size(pixels.shape[0], pixels.shape[1], shorter_side, square)
+    return np.ascontiguousarray(cover(pixels, size)) if square else scaled(pixels, size)
 
 
 def sampled(path: str | Path, shorter_side: int) -> Iterator[NDArray[np.uint8]]:

@@ -18,6 +18,8 @@ class Preparation:
     format: Format = "packed"
     size: int | None = 256
     """Shorter side of what is stored, pixels; smaller videos are not enlarged. None: as they are."""
+    square: bool = False
+    """Only the square in the middle of each frame."""
     convert: bool = True
     """False, with the format `video`: the files stay where and as they are, only catalogs are written."""
     workers: int = 1

@@ -113,7 +113,7 @@ class Summary:
     def _table(self) -> list[str]:
         rows = [[split, f"{self.videos[split]:,} videos", *self._extent([split])] for split in SPLITS]
         rows.append(["all", f"{sum(self.videos.values()):,} videos", *self._extent(list(SPLITS))])
-        rows[-1].append(_bytes(self.bytes))
+        rows[-1].append(bytes_text(self.bytes))
         widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[-1]))]
         return [
             "  "
@@ -189,7 +189,8 @@ def _triple(values: Triple) -> str:
     return "[" + ", ".join(f"{value:.3f}" for value in values) + "]"
 
 
-def _bytes(number: float) -> str:
+def bytes_text(number: float) -> str:
+    """A number of bytes for people: three digits and a unit."""
     units = ("bytes", "kB", "MB", "GB", "TB")
     power = 0
     while number >= 1000 and power < len(units) - 1:
