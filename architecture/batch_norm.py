@@ -44,6 +44,20 @@ class BatchNorm3d(nn.BatchNorm3d):
         return over_processes(self, maps_BCTHW)
 
 
+_KINDS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: BatchNorm1d,
+    nn.BatchNorm2d: BatchNorm2d,
+    nn.BatchNorm3d: BatchNorm3d,
+}
+
+
+def of_whole_batches(network: nn.Module) -> nn.Module:
+    """A network of a library, whose BatchNorms become those of this file; they hold the same tensors."""
+    for module in network.modules():
+        module.__class__ = _KINDS.get(type(module), type(module))
+    return network
+
+
 def over_processes(norm: _BatchNorm, maps: Tensor, *, update: bool = True) -> Tensor:
     """What `norm` makes in training of its share of a batch; running statistics follow as torch's do.
 

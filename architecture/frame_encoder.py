@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from architecture.batch_norm import of_whole_batches
 from architecture.encoder import Features, Tokens
 from architecture.joint_transformer import JointTransformer
 
@@ -57,7 +58,7 @@ class FrameResNet(nn.Module):
 
         super().__init__()
         self.level = level
-        network = resnet50()
+        network = of_whole_batches(resnet50())
         names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
         self.layers = nn.Sequential(OrderedDict((name, getattr(network, name)) for name in names))
         for module in self.modules():

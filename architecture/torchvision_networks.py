@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from architecture.batch_norm import BatchNorm3d
+from architecture.batch_norm import of_whole_batches
 from architecture.encoder import Features, Tokens
 from architecture.swin_windows import give_small_windows_their_positions
 
@@ -57,9 +57,9 @@ class TorchvisionNetwork(nn.Module):
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm3d):
                 module.momentum = batchnorm_momentum
-                module.__class__ = BatchNorm3d  # over all processes; it adds no state
             elif isinstance(module, nn.MaxPool3d) and module.padding == (0, 0, 0):
                 module.ceil_mode = True
+        of_whole_batches(self.network)
         if name == "swin3d_t":
             give_small_windows_their_positions(self.network)
 

@@ -12,6 +12,7 @@ from config.errors import InputError
 from config.schema import Config
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews
+from parallel.batch_share import summed
 from tasks.dual import DualTask
 from tasks.language_masked import chosen
 from tasks.language_settings import GenerativeSettings
@@ -58,8 +59,8 @@ class GenerativeTask(DualTask):
         states_BLT, shown_BL, ids_BL = (
             each.to(device) for each in (captions.states_BLT, captions.shown_BL, captions.ids_BL)
         )
-        writes_B = chosen(settings.gen_ratio, len(ids_BL), step.generator).to(device)
-        dropped_B = chosen(settings.dropout, len(ids_BL), step.generator).to(device)
+        writes_B = chosen(settings.gen_ratio, len(ids_BL), step.generator, len(batch.videos)).to(device)
+        dropped_B = chosen(settings.dropout, len(ids_BL), step.generator, len(batch.videos)).to(device)
         read = self._without(states_BLT, shown_BL, writes_B | dropped_B)
         encoded = self.network.encode(video_BTCHW, *read, mask.keep_BK)
         words_BLT = self.captions.cache.encoder.embed(captions.ids_BL).to(device)
@@ -68,7 +69,7 @@ class GenerativeTask(DualTask):
         nll_B = caption_nll(scores_BLV, ids_BL, shown_BL)
         # Its weight is 0 where nothing is written, not undefined; a caption of no words has no next one to write.
         weight_B = (writes_B & (shown_BL.sum(dim=1) > 1)).float()
-        nll = (nll_B * weight_B).sum() / weight_B.sum().clamp(min=1)
+        nll = summed((nll_B * weight_B).sum()) / summed(weight_B.sum()).clamp(min=1)
         if weight_B.any():
             step.measure("perplexity", nll.detach().exp())
         return {self.group: terms | {"caption": settings.language_weight * nll}}

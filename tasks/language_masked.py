@@ -16,6 +16,7 @@ from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews
 from language.caption_cache import CaptionBatch
 from language.training_captions import TrainingCaptions, open_captions, texts_of
+from parallel.batch_share import batch_windows, own_windows
 from tasks.language_settings import LanguageMaskedSettings, TextSettings
 from tasks.masked import MaskedTask, drawn_key, window_numbers
 from tasks.masked_targets import masked_loss
@@ -57,7 +58,7 @@ class LanguageMaskedTask(MaskedTask):
         captions = self.captions.of_rows(batch.rows_B.repeat(len(batch.videos)))
         device = video_BTCHW.device
         states_BLT, shown_BL = captions.states_BLT.to(device), captions.shown_BL.to(device)
-        without_B = chosen(self.settings.dropout, len(shown_BL), step.generator).to(device)
+        without_B = chosen(self.settings.dropout, len(shown_BL), step.generator, len(batch.videos)).to(device)
         states_BLT, shown_BL = self._without(states_BLT, shown_BL, without_B)
         predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM, states_BLT, shown_BL)
         return {self.group: self._pixel_terms(predicted_BMD, video_BTCHW, mask)}
@@ -135,11 +136,13 @@ def frames_decoder(config: Config, network: JointTransformer) -> FramesDecoder:
     return FramesDecoder(network.dim, network.grid, 3 * network.patch_size**2, **numbers)
 
 
-def chosen(share: float, number: int, generator: torch.Generator) -> Tensor:
+def chosen(share: float, number: int, generator: torch.Generator, copies: int = 1) -> Tensor:
     """Which of `number` things, drawn at random, make up `share` of them: bool [number].
 
     A share that is no whole number of things is rounded up or down, at random, so that it is right on average.
     """
-    count = int(share * number + float(torch.rand((), generator=generator)))
-    order = torch.randperm(number, generator=generator)
-    return order < count
+    whole = copies * batch_windows(number // copies)
+    count = int(share * whole + float(torch.rand((), generator=generator)))
+    order = torch.randperm(whole, generator=generator)
+    # Copies follow one another, and of each of them a process has its windows.
+    return own_windows((order < count).unflatten(0, (copies, -1)).T).T.flatten()

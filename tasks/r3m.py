@@ -12,6 +12,7 @@ from architecture.frame_encoder import FrameEncoder
 from config.schema import Config
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.views import TrainingViews, View
+from parallel.batch_share import batch_windows, gathered, own_windows
 from tasks.contrast import Contrast, contrast, of_others
 from tasks.encoder import build_encoder
 from tasks.language_masked import training_captions
@@ -86,7 +87,9 @@ class R3MTask(Task):
         captions = self.captions.of_rows(batch.rows_B)
         shown_BL1 = captions.shown_BL[..., None]
         caption_BT = ((captions.states_BLT * shown_BL1).sum(dim=1) / shown_BL1.sum(dim=1)).to(video_BTCHW.device)
-        others_NB = of_others(len(features_BTD), settings.negatives, step.generator).to(video_BTCHW.device)
+        # Videos of other processes are others, too; each contrasts its own.
+        drawn_NB = of_others(batch_windows(len(features_BTD)), settings.negatives, step.generator)
+        others_NB = own_windows(drawn_NB.T).T.to(video_BTCHW.device)
         time, reward = self._time(features_BTD, others_NB), self._reward(features_BTD, caption_BT, others_NB)
         step.measure("time_accuracy", time.accuracy)
         step.measure("reward_accuracy", reward.accuracy)
@@ -101,25 +104,25 @@ class R3MTask(Task):
     def _time(self, features_BTD: Tensor, others_NB: Tensor) -> Contrast:
         """Of the inner frames i, j and k: j is near to i, and to k; the far end and other videos' are not."""
         i_BD, j_BD, k_BD = features_BTD[:, 1:4].unbind(dim=1)
+        all_i, _, all_k = gathered(features_BTD)[:, 1:4].unbind(dim=1)
         return contrast(
             [
-                (-distance(i_BD, j_BD), [-distance(i_BD, k_BD), *(-distance(i_BD, k_BD[o]) for o in others_NB)]),
-                (-distance(k_BD, j_BD), [-distance(k_BD, i_BD), *(-distance(k_BD, i_BD[o]) for o in others_NB)]),
+                (-distance(i_BD, j_BD), [-distance(i_BD, k_BD), *(-distance(i_BD, all_k[o]) for o in others_NB)]),
+                (-distance(k_BD, j_BD), [-distance(k_BD, i_BD), *(-distance(k_BD, all_i[o]) for o in others_NB)]),
             ]
         )
 
     def _reward(self, features_BTD: Tensor, caption_BT: Tensor, others_NB: Tensor) -> Contrast:
         """A later frame earns more than an earlier one: the last than the first, j than i, k than j."""
-        first_BD = features_BTD[:, 0]
+        whole_BTD = gathered(features_BTD)
 
-        def earned(frame_BD: Tensor, by_B: Tensor | None = None) -> Tensor:
-            """The reward of a frame; `by_B`: of other videos' frames, from their own first one."""
-            if by_B is None:
-                return cast(Tensor, self.reward(first_BD, frame_BD, caption_BT))
-            return cast(Tensor, self.reward(first_BD[by_B], frame_BD[by_B], caption_BT))
+        def earned(frame: int, by_B: Tensor | None = None) -> Tensor:
+            """The reward of frame number `frame`; `by_B`: of other videos' frames, from their own first one."""
+            own_BTD = features_BTD if by_B is None else whole_BTD[by_B]
+            return cast(Tensor, self.reward(own_BTD[:, 0], own_BTD[:, frame], caption_BT))
 
-        i_BD, j_BD, k_BD, last_BD = features_BTD[:, 1:].unbind(dim=1)
-        pairs = [(last_BD, first_BD), (j_BD, i_BD), (k_BD, j_BD)]
+        first, i, j, k, last = range(5)
+        pairs = [(last, first), (j, i), (k, j)]
         return contrast(
             [(earned(later), [earned(earlier), *(earned(later, o) for o in others_NB)]) for later, earlier in pairs]
         )

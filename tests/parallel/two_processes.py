@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,17 @@ from torch import Tensor
 
 from config.load import restore_config
 from config.schema import Config
+from data_utils.catalog.bad_videos import BadVideos
 from data_utils.catalog.catalog import Catalog
 from parallel.group import ALONE, Group, join
+from protocols.encoded import EncodedData
+from protocols.encoded_split import EncodedSplit
+from protocols.encoding import encode_share
+from protocols.encoding_in_shares import EncodeRequest
+from protocols.window_memory import WindowMemory
 from runs.process.seeds import seed_everything
 from tasks import build_task
+from tasks.encoder import build_hierarchy
 from train import StepReport, Trainer, training_loader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +78,15 @@ def train(config: Config, train_split: Catalog, group: Group = ALONE) -> Trained
     return Trained(reports, task.state_dict())
 
 
+def encoded(values: dict[str, Any], catalog: Catalog, bad_videos: Path) -> EncodedSplit:
+    """A split as the initial encoder of a config sees it."""
+    config = restore_config(values, "encoding")
+    seed_everything(config.seed)
+    encoder, bad = build_hierarchy(config), BadVideos(bad_videos, 48, 1.0, "tiny")
+    data = EncodedData(encoder, "tiny", {"val": catalog}, config, torch.device("cpu"), bad, WindowMemory(10))
+    return data.split("val")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,13 +121,19 @@ def main(cases: Path, out: Path) -> None:
     """Trains all cases as one of the processes."""
     torch.set_num_threads(1)
     group = join()
-    given: dict[str, tuple[dict[str, Any], Catalog]] = pickle.loads(cases.read_bytes())
-    with in_double_precision():
-        found = {name: train(restore_config(config, name), catalog, group) for name, (config, catalog) in given.items()}
+    given: dict[str, tuple[dict[str, Any], Catalog, bool]]
+    given, encoding = pickle.loads(cases.read_bytes())
+    found = {}
+    for name, (config, catalog, double) in given.items():
+        with in_double_precision() if double else nullcontext():
+            found[name] = train(restore_config(config, name), catalog, group)
     if group.rank == 0:
-        out.write_bytes(pickle.dumps(found))
+        seen = [encoded(*encoding, bad_videos=out.with_suffix(".csv")) for _ in range(2)]
+        out.write_bytes(pickle.dumps((found, seen)))
     else:
-        group.asked()  # until the first one leaves, too
+        memory = WindowMemory(10)
+        while isinstance(request := group.asked(), EncodeRequest):
+            encode_share(request, group, torch.device("cpu"), memory)
     group.leave()
 
 
