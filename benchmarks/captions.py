@@ -115,7 +115,7 @@ def choosing(opened: Opened, task: GenerativeTask) -> list[str]:
     """How often a video's own caption is scored highest, and how well its words are foreseen."""
     labels = next(iter(opened.catalogs["test"].labels.values()))
     train = opened.catalogs["train"].labels[labels.name]
-    candidates = nearest_captions(opened, train.values, len(labels.classes))
+    candidates = nearest_captions(opened, train.values[:, 0], len(labels.classes))
     scores: list[Tensor] = []
     rows: list[Tensor] = []
     for views in windows(opened):
@@ -123,7 +123,7 @@ def choosing(opened: Opened, task: GenerativeTask) -> list[str]:
         scores.append(caption_scores(task, views.video_BTCHW, [candidates[row] for row in views.rows_B.tolist()]))
     scores_NK = np.stack([per_video(column, torch.cat(rows)) for column in torch.cat(scores).unbind(dim=1)], axis=1)
     seen = np.unique(torch.cat(rows).numpy())
-    own = labels.values[seen]
+    own = labels.values[seen, 0]
     right = scores_NK.argmax(axis=1) == own
     perplexity = float(np.exp(-scores_NK[np.arange(len(own)), own].mean()))
     return [
@@ -140,7 +140,7 @@ def nearest_captions(opened: Opened, train_classes: NDArray[np.int64], number: i
         known[int(label)].setdefault(str(text), set(str(text).split()))
     test = next(iter(opened.catalogs["test"].labels.values()))
     found = []
-    for text, label in zip(opened.texts["test"], test.values, strict=True):
+    for text, label in zip(opened.texts["test"], test.values[:, 0], strict=True):
         words = set(str(text).split())
         row = [nearest(words, of_class) for of_class in known]
         row[int(label)] = str(text)

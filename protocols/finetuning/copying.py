@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from architecture.blocks import Block
+from architecture.conditioned_transformer import ConditionedTransformer
+from architecture.frame_encoder import FrameEncoder
 from architecture.hierarchy import HierarchicalTransformer
 from architecture.joint_transformer import JointTransformer
 from architecture.vit_blocks import ViTBlock
@@ -47,6 +49,10 @@ def _set_drop_path(network: nn.Module, level: str, rate: float) -> None:
     Raises:
         InputError: the network has no blocks to skip.
     """
+    if isinstance(network, ConditionedTransformer):
+        network = network.joint  # and not its decoder, which the features do not pass
+    if isinstance(network, FrameEncoder):
+        network = network.network
     if isinstance(network, HierarchicalTransformer | JointTransformer):
         modules = network.modules()
         if isinstance(network, HierarchicalTransformer):

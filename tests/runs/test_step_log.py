@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from runs.step_log import StepLog
@@ -37,3 +38,13 @@ def test_a_resumed_run_writes_what_was_not_written_yet() -> None:
         {"time": {"side": 3.0}, "space": {"side": 4.0}},
         {"time": {"side": 7.0}, "space": {"side": 8.0}},
     ]
+
+
+def test_what_a_task_measures_is_written_where_it_measures_something() -> None:
+    lines = Lines()
+    log: Any = lines
+    steps = StepLog(log, 1, 100, {})
+    steps.add(report(1, "time"), epoch=0)
+    steps.add(replace(report(2, "time"), measures={"perplexity": 2.5}), epoch=0)
+    assert "measures" not in lines.written[0]
+    assert lines.written[1]["measures"] == {"perplexity": 2.5}
