@@ -149,7 +149,7 @@ CASES = {
     "stop in last validation": Case("Validator.run", 3, stop, False, 12, "step 12 of 12; resume=true scores it"),
     "stop in the test": Case("final_test", 1, stop, True, 12, SAVED),
     "error after a step": Case("TrainingProgress.update", 4, fail, True, 4, SAVED),
-    "error in a step": Case("Trainer._total", 4, fail, True, 3, SAVED),
+    "error in a step": Case("Trainer._descend", 4, fail, True, 3, SAVED),
     "error in validation": Case("Validator.run", 2, fail, False, 6, SAVED),
     "error after validation": Case("announce", 3, fail, True, 12, SAVED),
     "error in the test": Case("final_test", 1, fail, True, 12, SAVED),

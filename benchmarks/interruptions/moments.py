@@ -69,7 +69,7 @@ KILLS = {
     "data is being opened": Moment("main:open_experiment"),
     "validation before training": Moment("main:announce"),
     "the first checkpoint": Moment("runs.saving:save_checkpoint"),
-    "in the middle of a step": Moment("train:Trainer._total", 6),
+    "in the middle of a step": Moment("train:Trainer._descend", 6, after=True),
     "between the parts of a step": Moment("train:Trainer._accumulate", 5, after=True),
     "while weights move": Moment("optimizers:Pace.set", 4, after=True),
     "a checkpoint is half written": Moment("runs.checkpoint:_read_back", 3),
@@ -95,11 +95,16 @@ SIGNALS = {
 MOMENTS = KILLS | SIGNALS
 
 
+def function_at(place: str) -> tuple[Any, str]:
+    """What holds the function that `Moment.place` names, and its name there."""
+    module_name, _, name = place.partition(":")
+    *owners, last = name.split(".")
+    return reduce(getattr, owners, importlib.import_module(module_name)), last
+
+
 def set_trap(moment: Moment) -> None:
     """Makes `moment` happen in this process."""
-    module_name, _, name = moment.place.partition(":")
-    *owners, last = name.split(".")
-    owner: Any = reduce(getattr, owners, importlib.import_module(module_name))
+    owner, last = function_at(moment.place)
     function, calls = getattr(owner, last), 0
 
     def trapped(*arguments: Any, **named: Any) -> Any:

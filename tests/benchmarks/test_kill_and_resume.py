@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.interruptions.cases import delays
 from benchmarks.interruptions.left import differences
+from benchmarks.interruptions.moments import MOMENTS, Moment, function_at, set_trap
 from benchmarks.kill_and_resume import outcomes, row
 
 
@@ -22,6 +23,14 @@ def test_every_difference_is_found() -> None:
     assert differences(one, {"a": {"b": [1, {"c": b"x"}]}, "d": 2}) == []
     assert differences(one, {"a": {"b": [1, {"c": b"y"}]}}) == ["a.b.1.c", "d"]
     assert differences(one, {"a": {"b": [1]}, "d": 2}) == ["a.b"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_every_moment_is_one_of_the_program(moment: Moment, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, last = function_at(moment.place)
+    monkeypatch.setattr(owner, last, getattr(owner, last))  # is put back
+    set_trap(moment)
+    assert getattr(owner, last).__name__ == "trapped"
 
 
 @pytest.mark.slow
