@@ -122,13 +122,13 @@ def main(cases: Path, out: Path) -> None:
     torch.set_num_threads(1)
     group = join()
     given: dict[str, tuple[dict[str, Any], Catalog, bool]]
-    given, encoding = pickle.loads(cases.read_bytes())
+    given, (values, split) = pickle.loads(cases.read_bytes())
     found = {}
     for name, (config, catalog, double) in given.items():
         with in_double_precision() if double else nullcontext():
             found[name] = train(restore_config(config, name), catalog, group)
     if group.rank == 0:
-        seen = [encoded(*encoding, bad_videos=out.with_suffix(".csv")) for _ in range(2)]
+        seen = [encoded(values, split, out.with_suffix(".csv")) for _ in range(2)]
         out.write_bytes(pickle.dumps((found, seen)))
     else:
         memory = WindowMemory(10)
