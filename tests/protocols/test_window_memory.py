@@ -25,9 +25,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The splits that were read, each time that one was."""
     splits: list[str] = []
 
-    def read(catalog: Catalog, *more: Any) -> Any:
+    def read(catalog: Catalog, *more: Any, **settings: Any) -> Any:
         splits.append(catalog.split)
-        return evaluation_batches(catalog, *more)
+        return evaluation_batches(catalog, *more, **settings)
 
     monkeypatch.setattr(window_memory, "evaluation_batches", read)
     return splits

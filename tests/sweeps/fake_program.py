@@ -40,6 +40,8 @@ if do == "wait" and given["resume"] == "false":
     print("training", flush=True)
     while (run.parent / "hold").exists():
         time.sleep(0.05)
+while len((run.parent / "starts.jsonl").read_text().splitlines()) < int(variables["WORLD_SIZE"] or 1):
+    time.sleep(0.05)  # the processes of a run end together
 with (run.parent / "ends.txt").open("a") as file:
     file.write(run.name + "\\n")
 (run / "summary.json").write_text("{}")
