@@ -168,7 +168,10 @@ def test_a_classifier_is_not_asked_for_classes_that_it_has_not_learned(program: 
         (program.folder / "other" / f"{split}.csv").replace(program.folder / "catalog" / f"{split}.csv")
     text = (program.folder / "catalog" / "train.csv").read_text().replace(",c", ",d", 1)
     (program.folder / "catalog" / "train.csv").write_text(text)
-    assert program("task=supervised", f"dataset={own}", same, "resume=true", "num_epochs=2") == 2
+    again = ("task=supervised", f"dataset={own}", same, "resume=true", "num_epochs=2")
+    assert program(*again) == 2
+    assert program.err.startswith("error: the data is not that of ")
+    assert program(*again, "checkpoint.other_data=true") == 2
     assert ".weight is [2, 16] there and [3, 16] here): the training videos have other classes than then" in program.err
 
 

@@ -266,7 +266,7 @@ def test_an_override_that_is_no_yaml_is_told(pinned: str) -> None:
             "hierarchical.loss_weights.time.up?",
         ),
         ("dataset.catalog=x", "unknown key dataset.catalog (command line); it belongs to dataset.name=catalog"),
-        ("window.zzz=1", "unknown key window.zzz (command line); window has length, sampling, frequency, "),
+        ("window.zzz=1", "unknown key window.zzz (command line); window has length, sampling, end_share, frequency, "),
         ("zzzzz.y=1", "unknown key zzzzz (command line); docs/config.md lists all keys"),
     ],
 )

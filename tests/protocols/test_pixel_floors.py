@@ -136,9 +136,9 @@ def test_no_window_is_read_twice_where_memory_holds_them_and_the_scores_are_the_
 ) -> None:
     reads: list[int] = []
 
-    def read(catalog: Catalog, *more: Any) -> Any:
+    def read(catalog: Catalog, *more: Any, **named: Any) -> Any:
         reads.append(len(catalog.table))
-        return encoding.evaluation_batches(catalog, *more)
+        return encoding.evaluation_batches(catalog, *more, **named)
 
     for module in (window_memory, pixel_floors):
         monkeypatch.setattr(module, "evaluation_batches", read)
