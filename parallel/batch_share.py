@@ -106,6 +106,24 @@ def gathered(vectors: Tensor) -> Tensor:
     return placed
 
 
+def next_windows(of_windows: Tensor) -> Tensor:
+    """For each window here what the next one of the whole batch has; for the last one, the first.
+
+    Args:
+        of_windows: [B, ...], a row for each window here; without gradient.
+    """
+    share = _current
+    if share is None:
+        return of_windows.roll(-1, dims=0)
+    first_PX = of_windows.new_zeros(len(share.sizes), *of_windows.shape[1:])
+    if not share.is_empty:
+        first_PX[share.rank] = of_windows[0]
+    first_PX = _all_reduced(first_PX)
+    others = [(share.rank + step) % len(share.sizes) for step in range(1, len(share.sizes) + 1)]
+    following = next(rank for rank in others if share.sizes[rank])
+    return torch.cat([of_windows[1:], first_PX[following][None]])
+
+
 class _Sum(torch.autograd.Function):
     """The sum over all processes. What each makes of it weighs on the values of all: so its gradient is a sum, too."""
 

@@ -15,7 +15,7 @@ from data_utils.catalog.annotations.classes import UNKNOWN
 from data_utils.catalog.catalog import Catalog
 from data_utils.views.mixing import Mix, draw_mix
 from data_utils.views.views import TrainingViews, View
-from parallel.batch_share import summed
+from parallel.batch_share import batch_windows, next_windows, summed
 from tasks.encoder import build_encoder, feature_dim
 from tasks.lessons import Lesson, lessons_of
 from tasks.supervised_settings import SupervisedSettings
@@ -88,7 +88,8 @@ class SupervisedTask(Task):
         """
         (video_BTCHW,), (frames_BT,) = batch.videos, batch.frames
         windows, *_, height, width = video_BTCHW.shape
-        mix = draw_mix(self.settings.mixup, self.settings.cutmix, (windows, height, width), step.generator)
+        shape = batch_windows(windows), height, width
+        mix = draw_mix(self.settings.mixup, self.settings.cutmix, shape, step.generator)
         units = self.network(video_BTCHW if mix is None else mix.pixels(video_BTCHW))
         name = batch.dataset or OWN
         lesson = cast(Lesson, self.lessons[name])
@@ -117,7 +118,7 @@ def _mixed_loss(
     own = _cross_entropy(scores_NC, labels_BU.flatten(), smoothing, partly_labelled)
     if mix is None:
         return own
-    others = _cross_entropy(scores_NC, labels_BU.roll(-1, dims=0).flatten(), smoothing, partly_labelled)
+    others = _cross_entropy(scores_NC, next_windows(labels_BU).flatten(), smoothing, partly_labelled)
     return torch.lerp(others, own, mix.own)
 
 

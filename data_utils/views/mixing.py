@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parallel.batch_share import next_windows
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -20,7 +22,7 @@ class Mix:
 
     def pixels(self, video_BTCHW: Tensor) -> Tensor:
         """The mixed windows; those that came in stay as they are."""
-        others_BTCHW = video_BTCHW.roll(-1, dims=0)
+        others_BTCHW = next_windows(video_BTCHW)
         if self.box is None:
             return torch.lerp(others_BTCHW, video_BTCHW, self.own)
         top, bottom, left, right = self.box

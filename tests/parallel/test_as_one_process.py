@@ -51,6 +51,8 @@ EXTRA = {
     "norms of units": ("output_batchnorm=true", "isolation=overlap"),
     "end to end": ("isolation=end2end", "detach_targets=false"),
     "causal": ("architecture_time.causal_mask=true", "groups=[backbone,space,time,clip]"),
+    "mixed": ("task=supervised", "supervised.mixup=0.8", "batch_size=7"),
+    "cut and mixed": ("task=supervised", "supervised.cutmix=1.0", "supervised.label_smoothing=0.1"),
     "convolutions": ("stem=cnn",),
     "teacher": ("targets=ema",),
     "parts and turns": (
