@@ -325,11 +325,17 @@ def test_every_loss_is_chosen_by_its_name_alone() -> None:
 # --------------------------------------------------------------------------------------------------- sections
 
 
+# Windows of the tasks that do not train the hierarchy.
+FRAMES_OF_JOINT = {"language_masked": 1, "dual": 2, "generative": 2, "r3m": 5}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_config_holds_the_sections_that_it_uses_and_no_others(task: str) -> None:
-    loaded = load_config("quickstart", [f"task={task}"])
-    held = {name for name in (*TASKS, "hierarchy") if name in loaded.merged}
-    assert held == {task, "hierarchy"}
+    frames = FRAMES_OF_JOINT.get(task)
+    joint = [] if frames is None else ["encoder=joint", "joint.tubelet=1", f"window.length={frames}"]
+    loaded = load_config("quickstart", [f"task={task}", *joint])
+    held = {name for name in (*TASKS, "hierarchy", "joint") if name in loaded.merged}
+    assert held == {task, "joint" if joint else "hierarchy"}
     assert loaded.config.model_dump().keys() == loaded.merged.keys()
     assert {key.partition(".")[0] for key in loaded.source} == loaded.merged.keys()
     assert Config.model_validate(loaded.config.model_dump()) == loaded.config

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from multiprocessing import util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -112,16 +113,17 @@ list(DataLoader(Items(), num_workers=1, worker_init_fn=lambda number: own_socket
 
 @pytest.mark.parametrize("killed", ["worker", "program"])
 def test_whichever_process_is_killed_no_folder_of_sockets_stays(tmp_path: Path, killed: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SOCKETS, killed],
-        cwd=Path(__file__).parents[3],
-        env=os.environ | {"TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path.parent / "cache")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == (1 if killed == "worker" else -signal.SIGKILL), done.stderr
-    until = time.monotonic() + 60  # a loader process looks every few seconds whether its program lives
-    while (left := [path.name for path in tmp_path.glob("pymp-*")]) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert not left
+    with TemporaryDirectory(dir="/tmp") as folder:  # `tmp_path` is too long for sockets
+        done = subprocess.run(
+            [sys.executable, "-c", SOCKETS, killed],
+            cwd=Path(__file__).parents[3],
+            env=os.environ | {"TMPDIR": folder, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == (1 if killed == "worker" else -signal.SIGKILL), done.stderr
+        until = time.monotonic() + 60  # a loader process looks every few seconds whether its program lives
+        while (left := [path.name for path in Path(folder).glob("pymp-*")]) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert not left
