@@ -113,7 +113,7 @@ def check_files(run: Path) -> None:
         "summary.json",
         "report.html",
         "bad_videos.csv",
-        *(f"checkpoints/{name}" for name in ("last.pt", "best.pt", "encoder.safetensors", "encoder.json")),
+        *(f"checkpoints/{name}" for name in ("last.pt", "last_6.pt", "best.pt", "encoder.safetensors", "encoder.json")),
         *(f"figures/{name}" for name in FIGURES),
         *(f"epoch_features/stage-00-epoch-00000{epoch}.npz" for epoch in range(3)),
         *(f"figures/{name}" for name in ("scatter.json", "scatter_0.webp", "scatter_1.webp")),
