@@ -115,7 +115,10 @@ def rows_of(root: Path) -> dict[str, list[dict[str, str]]]:
     [
         (
             ["optimizer.learning_rate=1"],
-            ["unknown key optimizer.learning_rate", "optimizer has lr, base_lr, nominal_batch, weight_decay, final_weight_decay, name"],
+            [
+                "unknown key optimizer.learning_rate",
+                "optimizer has lr, base_lr, nominal_batch, weight_decay, final_weight_decay, name",
+            ],
         ),
         (["num_epoch=3"], ["unknown key num_epoch ", "num_epochs"]),
         (["num_epochs=many"], ["num_epochs", "many"]),
