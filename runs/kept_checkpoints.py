@@ -36,6 +36,7 @@ def keep(path: Path, step: int) -> None:
     except OSError:  # a file system without links
         shutil.copyfile(path, temporary)
     temporary.replace(kept)
+    temporary.unlink(missing_ok=True)  # where both are the same file, as after a kill right here, it was not renamed
 
 
 def drop_others(path: Path, steps: Collection[int]) -> None:
