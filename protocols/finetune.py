@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,7 +17,7 @@ WITHOUT_BLOCKS = ("s3d", "r2plus1d_18", "resnet50")  # encoders with nothing tha
 _BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
-class LearningSettings(Section):
+class LearningSettings(Section, ABC):
     """How labels are learned on top of an encoder, from the windows of training videos."""
 
     epochs: Positive = Field(default=30, description="passes over the training videos that have a label")
@@ -56,9 +57,9 @@ class LearningSettings(Section):
     )
 
     @property
+    @abstractmethod
     def rates(self) -> tuple[float, float]:
         """The highest learning rates of what is trained of the encoder, and of the classifier."""
-        raise NotImplementedError
 
 
 class FinetuneSettings(LearningSettings):

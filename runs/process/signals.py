@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -24,7 +25,7 @@ class Ended(KeyboardInterrupt):
         self.signal = number
 
 
-class _Handled:
+class _Handled(ABC):
     """Context manager (main thread only) that handles SIGINT, SIGTERM, SIGUSR1 and, unless `nohup` ignores it, SIGHUP.
 
     Processes that are forked inside take over the handlers: they leave Ctrl-C to their parent and die of the others.
@@ -51,8 +52,9 @@ class _Handled:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    @abstractmethod
     def _react(self, number: int) -> None:
-        raise NotImplementedError
+        """Does what the signal asks for."""
 
 
 class EndOnSignal(_Handled):
