@@ -67,11 +67,12 @@ def test_a_single_frame_has_no_rate(tmp_path: Path) -> None:
     assert inspect_video(record(tmp_path / "a.webm", [0])).fps == 0
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.mov", "a.mpg"])
-@pytest.mark.parametrize("rate", [12, 25, 30])
+# MPEG-1 has no rate of 12.
+RATES = [(name, rate) for name in ("a.mp4", "a.mkv", "a.avi", "a.ts", "a.mov") for rate in (12, 25, 30)]
+
+
+@pytest.mark.parametrize(("name", "rate"), [*RATES, ("a.mpg", 25), ("a.mpg", 30)])
 def test_a_header_that_is_right_is_kept(tmp_path: Path, write_video: Callable[..., Path], name: str, rate: int) -> None:
-    if name == "a.mpg" and rate == 12:
-        pytest.skip("MPEG-1 has no such rate")
     codec = {"a.avi": "mpeg4", "a.mpg": "mpeg1video"}.get(name, "libx264")
     path = write_video(tmp_path / name, 40, codec=codec, rate=rate)
     assert inspect_video(path).fps == rate
