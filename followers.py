@@ -46,9 +46,9 @@ class TrainRequest:
     config: dict[str, Any]
     catalog: Catalog
     sizes: dict[str, int]
-    """Of the files that the catalog is read from, see `file_sizes`."""
+    """Sizes of the files that the catalog is read from, see `file_sizes`."""
     state: bytes
-    """Of task and trainer, by torch.save."""
+    """The state of task and trainer, by torch.save."""
 
     @classmethod
     def of(cls, config: Config, catalog: Catalog, task: Task, trainer: Trainer) -> TrainRequest:

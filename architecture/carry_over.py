@@ -39,9 +39,9 @@ class CarryOver:
     carried: list[str] = field(default_factory=list)
     resampled: list[Change] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
-    """Without a counterpart: random init."""
+    """Tensors without a counterpart: random init."""
     reshaped: list[Change] = field(default_factory=list)
-    """Of another shape than before: random init."""
+    """Tensors of another shape than before: random init."""
     left: list[str] = field(default_factory=list)
     """Tensors of the old network that the new one has no use for."""
     old_names: dict[str, str] = field(default_factory=dict)

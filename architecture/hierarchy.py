@@ -43,9 +43,9 @@ class Reached(NamedTuple):
     """A level that an encoder has come to: see `HierarchicalTransformer.climb`."""
 
     name: str
-    """The level's."""
+    """The level's name."""
     summaries_BUD: Tensor
-    """Of its units."""
+    """The summaries of its units."""
     tokens_BGND: Tensor
     """What became of the tokens of each unit; of `backbone`, the patches [B, T, P, D]."""
     is_causal: bool = False

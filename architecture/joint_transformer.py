@@ -23,9 +23,9 @@ class JointTokens:
     cls_B1D: Tensor | None
     """The CLS token, where there is one."""
     tokens_BKD: Tensor
-    """Those of the tubelets that were shown, in the order in which they came."""
+    """The tokens of the tubelets that were shown, in the order in which they came."""
     extra_BLD: Tensor | None = None
-    """Those that stood beside them, where some did."""
+    """The tokens that stood beside them, where some did."""
 
 
 class JointTransformer(nn.Module):

@@ -27,7 +27,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 0.02
-"""Of memory, to either side."""
+"""Share by which memory may change, to either side."""
 FIRST_EPOCHS = 4  # in which libraries are loaded, caches are filled and the heap finds its size
 SMALL = (
     *("dataset.videos={train: 48, val: 16, test: 16}", "batch_size=8", "num_workers=2", "log_interval=1"),

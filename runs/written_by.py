@@ -15,7 +15,7 @@ from config.errors import InputError
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Of what a checkpoint holds. It grows where an earlier program could not go on from it; 1: those without a number."""
+"""The number of the checkpoints' format; it grows where an earlier program could not go on from one. 1: not given."""
 
 
 def written_by(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class LanguageMaskedSettings(MaskedSettings):
 
     takes_any_encoder: ClassVar[bool] = True
     frames: ClassVar[int] = 1
-    """Of a window."""
+    """Frames of a window."""
 
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.75, description="share of the patches that is hidden, rounded down"

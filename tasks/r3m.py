@@ -102,7 +102,7 @@ class R3MTask(Task):
         return {"r3m": terms}
 
     def _time(self, features_BTD: Tensor, others_NB: Tensor) -> Contrast:
-        """Of the inner frames i, j and k: j is near to i, and to k; the far end and other videos' are not."""
+        """The contrast in time of inner frames i, j, k: j is near to i and to k; the far end, other videos are not."""
         i_BD, j_BD, k_BD = features_BTD[:, 1:4].unbind(dim=1)
         all_i, _, all_k = gathered(features_BTD)[:, 1:4].unbind(dim=1)
         return contrast(

@@ -51,7 +51,7 @@ class ShortRuns:
         return RunFolder(self.folder / name)
 
     def weights(self, name: str) -> dict[str, torch.Tensor]:
-        """Those of last.pt."""
+        """The weights of last.pt."""
         found: dict[str, torch.Tensor] = load_checkpoint(self.run(name).last)["task"]
         return found
 

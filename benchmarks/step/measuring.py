@@ -25,11 +25,11 @@ class Cost:
     seconds: float
     """Wall time, the median."""
     cpu_seconds: float
-    """Of all threads, the median; what counts where other programs share the machine."""
+    """CPU time of all threads, the median; what counts where other programs share the machine."""
     peak_mb: float
     """Most memory at a time, beyond what the process had before the network was made; on a GPU, of its allocator."""
     flops: float
-    """Of matrix products and convolutions, forward and backward; a multiply-add is two."""
+    """Operations of matrix products and convolutions, forward and backward; a multiply-add is two."""
     level_seconds: dict[str, float] = field(default_factory=dict)
     """CPU seconds (on a GPU, seconds) from the end of one level's backward to that of the next; where there is one
     backward for all, it is in none of them."""

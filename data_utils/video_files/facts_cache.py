@@ -151,7 +151,7 @@ def _load(place: Path) -> VerifiedVideos:
             index = pd.Index(content["paths"], dtype=object)
             return VerifiedVideos(pd.DataFrame(columns, index), dict(content["reasons"]), points)
     except FileNotFoundError:
-        pass
+        pass  # nothing has been verified yet
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         logger.warning("%s cannot be used, so videos are verified again: %s", place, error)
     return VerifiedVideos(pd.DataFrame({name: np.array([], dtype) for name, dtype in _TYPES.items()}, index=[]))

@@ -121,8 +121,8 @@ def is_video(path: str | Path) -> bool:
             for packet in islice(packets(container, stream), _TRIED_PACKETS):
                 if packet.decode():
                     return True
-    except VideoError:
-        pass
+    except VideoError:  # that is the answer
+        return False
     return False
 
 

@@ -153,7 +153,7 @@ def test_validation_masks_are_fixed_and_errors_tell_windows_apart(tiny_config: M
 
 
 def test_it_learns_to_complete_what_it_is_shown(tiny_config: MakeConfig) -> None:
-    """Of two patterns, what is shown says what is hidden: the error falls far below that against the other one."""
+    """What is shown of two patterns says what is hidden: the error falls far below that against the other one."""
     task = make_task(tiny_config, "masked.augment=false")
     video = torch.randn(2, 1, 3, 8, 8).repeat(1, 6, 1, 2, 3)
     optimizer = torch.optim.AdamW(task.parameters(), lr=1e-2)

@@ -30,14 +30,14 @@ class Estimate:
     """A sample, and what it says of all videos."""
 
     videos: int
-    """That are listed."""
+    """Number of videos that are listed."""
     sampled: int
     good: int
     frames: int
-    """Of the sample's good videos."""
+    """Number of frames of the sample's good videos."""
     bytes: int
     seconds: float
-    """That converting the sample took, with `workers` processes."""
+    """Time that converting the sample took, with `workers` processes."""
     workers: int
     free: int
     """Bytes on the disk of the result."""

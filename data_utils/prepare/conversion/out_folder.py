@@ -86,7 +86,7 @@ def claim(out: Path, spec: Mapping[str, Any], made_by: Mapping[str, Any]) -> dic
         _refuse_other(out, found["spec"], spec)
         return dict(found["made_by"])
     except FileNotFoundError:
-        pass
+        pass  # a new folder
     except OSError as error:
         raise InputError(
             f"{file} cannot be read: {error.strerror}; fix its permissions or choose another --out"
