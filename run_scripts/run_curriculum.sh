@@ -14,36 +14,18 @@ usage: run_scripts/run_curriculum.sh GPU_ID CONFIG [key=value ...]
 example: run_scripts/run_curriculum.sh 0 curriculum.yaml save_path=outputs/by_stage
 END
 }
-say() { echo "run_curriculum: $*" >&2; }
-
-for argument in "${@:1:2}"; do
-    case $argument in -h | --help) usage; exit 0 ;; esac
-done
-if (($# < 2)); then
-    say "GPU_ID and CONFIG are needed"
-    usage >&2
-    exit 2
-fi
-
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+program=run_curriculum
+# shellcheck source=run_scripts/arguments.sh
+. "$root/run_scripts/arguments.sh"
+# shellcheck source=run_scripts/starting.sh
+. "$root/run_scripts/starting.sh"
+
+help_if_asked "$@"
+(($# >= 2)) || refuse "GPU_ID and CONFIG are needed"
 python=$("$root/run_scripts/setup_environment.sh")
 # The configs of all stages, each of which continues from the run of the one before it.
 stages=$(PYTHONPATH=$root "$python" -m config.stage_files "${@:2}")
-
-# In the background, so that a signal to this script alone reaches the run, which then saves what it has reached.
-start() {
-    local status=0
-    "$root/launcher.sh" "$@" </dev/null &
-    child=$!
-    trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM HUP
-    wait "$child" || status=$?
-    while kill -0 "$child" 2>/dev/null; do # `wait` returns when a signal comes
-        status=0
-        wait "$child" || status=$?
-    done
-    trap - INT TERM HUP
-    return "$status"
-}
 
 number=0
 while IFS=$'\t' read -r config run; do
@@ -52,10 +34,10 @@ while IFS=$'\t' read -r config run; do
         say "stage $number has ended: $run"
     elif [[ -f $run/checkpoints/last.pt ]]; then
         say "stage $number goes on: $run"
-        start "$1" "$config" resume=true
+        start "$root/launcher.sh" "$1" "$config" resume=true
     else
         say "stage $number begins: $run"
-        start "$1" "$config"
+        start "$root/launcher.sh" "$1" "$config"
     fi
 done <<<"$stages"
 say "all $number stages have ended; the last one's report: $run/report.html"

@@ -2,36 +2,15 @@
 # Trains linear classifiers on a frozen encoder, on one or several datasets.
 set -euo pipefail
 
-usage() {
-    cat <<'END'
-usage: run_scripts/run_downstream_lp.sh GPU_ID RUN [DATASET ...] [key=value ...] [options of eval.py]
-
-  GPU_ID     number of the GPU, as nvidia-smi counts, cpu, or slurm (SBATCH_OPTIONS says what the job gets)
-  RUN        folder of the run whose encoder is scored
-  DATASET    YAML file with keys of data_config.yaml, or the folder of a prepared dataset. Where CATALOG names a catalog
-             of .npy lists and VIDEOS the folder of its videos: names in it, by default
-             ucf101 hmdb51 diving48 ikea uav mini_ssv2
-  key=value  changes a value of the run's config: evaluations.linear_probe.settings.epochs=50
-
-One table has all datasets; docs/datasets.md describes it.
-
-example: CATALOG=catalog.yaml VIDEOS=/data run_scripts/run_downstream_lp.sh 0 outputs/aligned ucf101 hmdb51
-END
-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-program=run_downstream_lp
-# shellcheck source=run_scripts/arguments.sh
-. "$root/run_scripts/arguments.sh"
-# shellcheck source=run_scripts/starting.sh
-. "$root/run_scripts/starting.sh"
+program=run_downstream_lp protocol=linear_probe
+example="CATALOG=catalog.yaml VIDEOS=/data run_scripts/$program.sh 0 outputs/aligned ucf101 hmdb51"
+# shellcheck source=run_scripts/downstream.sh
+. "$root/run_scripts/downstream.sh"
 
 help_if_asked "$@"
 (($# >= 2)) || refuse "GPU_ID and RUN are needed"
 slurm_if_asked "${BASH_SOURCE[0]}" "$@"
 check_gpu_id "$1"
 split_arguments "${@:3}"
-read_datasets ${names[@]+"${names[@]}"}
-find_gpu "$1"
-python=$("$root/run_scripts/setup_environment.sh")
-evaluate "$2" --protocol linear_probe "${datasets[@]}" ${options[@]+"${options[@]}"} \
-    --set window.eval_windows=2 eval_crop=three ${values[@]+"${values[@]}"}
+score_downstream "$1" "$2"
