@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("architecture", "config", "data_utils", "language", "parallel", "protocols", "runs", "tasks")
+FOLDERS = (
+    *("architecture", "config", "data_utils", "evaluation", "figures", "language", "parallel", "protocols", "runs"),
+    *("sweeps", "tasks"),
+)
 
 
 def files_of(recipe: str, name: str) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -29,16 +31,28 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pyte
     assert free_memory.free_memory(CPU) == 0
 
 
+PEAKS = """
+import torch
+from runs.process.peak_memory import PeakMemory
+
+peak = PeakMemory(torch.device("cpu"))
+assert peak.bytes() is None
+for megabytes in (200, 40):
+    peak.start()
+    for _ in range(3):
+        torch.ones(megabytes * 250_000).add_(1)
+    print(peak.bytes())
+"""
+
+
 def test_the_peak_is_that_since_the_start() -> None:
-    peak = PeakMemory(CPU)
-    assert peak.bytes() is None
-    for size in (100 * MB, 20 * MB):
-        peak.start()
-        for _ in range(3):
-            torch.ones(size // 4).add_(1)
-        taken = peak.bytes()
-        assert taken is not None
-        assert size - 2 * MB < taken < size + 15 * MB
+    # In a process of its own: of a large one, the system may take back pages meanwhile.
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", PEAKS], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    high, low = map(int, done.stdout.split())
+    assert 180 * MB < high < 240 * MB
+    assert 30 * MB < low < 60 * MB
 
 
 def test_where_it_cannot_be_reset_it_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
