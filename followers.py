@@ -142,6 +142,7 @@ def ended_by(error: BaseException, run: RunFolder | None) -> int:
         if group.size == 1:
             raise
         status, line = 1, "".join(traceback.format_exception(error))
+    traceback.clear_frames(error.__traceback__)  # they keep the connections open that `failed` closes
     return group.failed(status, line)
 
 

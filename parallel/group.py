@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +28,8 @@ from parallel.batch_share import BatchShare
 _STEP = timedelta(minutes=20)
 # Between two requests the first process may fine-tune a network; where it dies, its connections close at once.
 _REQUEST = timedelta(days=30)
+# The first process keeps the place where the others read why all of them end.
+_LAST_WORDS = 15  # seconds
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _FAILED = "the process that failed first"
 _CPU = torch.device("cpu")
@@ -158,7 +161,29 @@ class _Several(Group):
             line = f"error: process 0 has gone; process {self.rank} ends. {line.removeprefix('error: ')}"
         if first == self.rank:
             print(f"{line} (in process {self.rank} of {self.size}, on {socket.gethostname()})", file=sys.stderr)
+        self._close(last=_told(self.rank))
         return known
+
+    def _close(self, last: str) -> None:
+        """Ends the connections, so that those who wait for this process learn of it; the first one goes last.
+
+        The threads of a group that is not closed end with the interpreter, and abort the process where one of them
+        lets go of a tensor at that moment.
+        """
+        del self._requests
+        if not torch.cuda.is_available():  # NCCL waits for the others, with which it goes when the process does
+            dist.destroy_process_group()
+        with suppress(RuntimeError):  # they were killed, or the first one was
+            self._store.set(last, "yes")
+            others = [_told(other) for other in range(1, self.size)] if self.rank == 0 else []
+            until = time.monotonic() + _LAST_WORDS
+            while others and not self._store.check(others) and time.monotonic() < until:
+                time.sleep(0.1)  # `wait` would warn of those who never come
+
+
+def _told(rank: int) -> str:
+    """The name of what a process keeps in the store once it knows which one failed first."""
+    return f"process {rank} knows"
 
 
 def is_of_a_lost_process(error: BaseException) -> bool:

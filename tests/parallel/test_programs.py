@@ -75,12 +75,21 @@ def run(tmp_path: Path, tiny_config: Callable[..., Config], tiny_dataset: Path) 
 def test_processes_that_were_given_other_configs_are_refused_once(run: Run) -> None:
     processes = run.start(run.command(), run.command("seed=4"))
     statuses, told = run.ended(processes)
-    assert statuses == [2, 2]
+    assert statuses == [2, 2], told
     lines = [line for text in told for line in text.splitlines()]
     assert len(lines) == 1, lines
     assert "error: the processes disagree: seed is 3 for process 0" in lines[0]
     assert "4 for process 1" in lines[0]
     assert not run.run.exists()
+
+
+def test_what_the_first_process_alone_finds_is_told_once_and_ends_both(run: Run) -> None:
+    processes = run.start(*(run.command(f"dataset.root={run.folder}") for _ in range(2)))
+    statuses, told = run.ended(processes)
+    assert statuses == [2, 2], told
+    assert told[1] == ""
+    assert len(told[0].splitlines()) == 1, told
+    assert "in process 0 of 2" in told[0]
 
 
 def test_a_signal_at_any_process_saves_once_and_one_process_goes_on(run: Run) -> None:
