@@ -25,7 +25,7 @@ _MEMORY = 500_000_000  # bytes of entries that are kept in memory once they were
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """Captions as tensors, on the CPU, padded to one length L."""
+    """Captions as tensors, padded to one length L; as the cache gives them, on the CPU."""
 
     ids_BL: Tensor
     """int64 numbers of tokens."""
@@ -33,6 +33,10 @@ class CaptionBatch:
     """bool, False for padding."""
     states_BLT: Tensor
     """float32, the encoder's last hidden states; 0 for padding."""
+
+    def to(self, device: torch.device) -> CaptionBatch:
+        """The same captions on another device."""
+        return CaptionBatch(self.ids_BL.to(device), self.shown_BL.to(device), self.states_BLT.to(device))
 
 
 class CaptionCache:

@@ -56,12 +56,11 @@ class GenerativeTask(DualTask):
         video_BTCHW = torch.cat(batch.videos)
         mask = self._drawn_mask(batch, video_BTCHW, step)
         captions = self.captions.of_rows(batch.rows_B.repeat(len(batch.videos)))
-        states_BLT, shown_BL, ids_BL = (
-            each.to(device) for each in (captions.states_BLT, captions.shown_BL, captions.ids_BL)
-        )
+        there = captions.to(device)
+        ids_BL, shown_BL = there.ids_BL, there.shown_BL
         writes_B = chosen(settings.gen_ratio, len(ids_BL), step.generator, len(batch.videos)).to(device)
         dropped_B = chosen(settings.dropout, len(ids_BL), step.generator, len(batch.videos)).to(device)
-        read = self._without(states_BLT, shown_BL, writes_B | dropped_B)
+        read = self._without(there, writes_B | dropped_B)
         encoded = self.network.encode(video_BTCHW, *read, mask.keep_BK)
         words_BLT = self.captions.cache.encoder.embed(captions.ids_BL).to(device)
         pixels_BND, scores_BLV = self.writer(encoded.tokens_BKD, mask.keep_BK, mask.hidden().shape[1], words_BLT)

@@ -18,7 +18,8 @@ from language.caption_cache import CaptionBatch
 from language.training_captions import TrainingCaptions, open_captions, texts_of
 from parallel.batch_share import batch_windows, own_windows
 from tasks.language_settings import LanguageMaskedSettings, TextSettings
-from tasks.masked import MaskedTask, drawn_key, window_numbers
+from tasks.masked import MaskedTask
+from tasks.masked_pixels import drawn_key, window_numbers
 from tasks.masked_targets import masked_loss
 from tasks.task import Losses, StepContext, evaluating
 
@@ -55,12 +56,10 @@ class LanguageMaskedTask(MaskedTask):
         """See `Task.losses`; the terms are the mean squared errors of hidden pixels."""
         video_BTCHW = torch.cat(batch.videos)
         mask = self._drawn_mask(batch, video_BTCHW, step)
-        captions = self.captions.of_rows(batch.rows_B.repeat(len(batch.videos)))
-        device = video_BTCHW.device
-        states_BLT, shown_BL = captions.states_BLT.to(device), captions.shown_BL.to(device)
-        without_B = chosen(self.settings.dropout, len(shown_BL), step.generator, len(batch.videos)).to(device)
-        states_BLT, shown_BL = self._without(states_BLT, shown_BL, without_B)
-        predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM, states_BLT, shown_BL)
+        captions = self.captions.of_rows(batch.rows_B.repeat(len(batch.videos))).to(video_BTCHW.device)
+        without_B = chosen(self.settings.dropout, len(video_BTCHW), step.generator, len(batch.videos))
+        read = self._without(captions, without_B.to(video_BTCHW.device))
+        predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM, *read)
         return {self.group: self._pixel_terms(predicted_BMD, video_BTCHW, mask)}
 
     @torch.no_grad()
@@ -87,11 +86,11 @@ class LanguageMaskedTask(MaskedTask):
         settings = self.settings
         return draw_mask(settings.mask, self._grid(video_BTCHW), settings.mask_ratio, drawn_key(step), numbers)
 
-    def _without(self, states_BLT: Tensor, shown_BL: Tensor, without_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Captions, some of which become that of no words; in tensors of their own."""
-        no_words_BLT, first_BL = self.network.no_words(len(states_BLT))
-        states_BLT = torch.where(without_B[:, None, None], no_words_BLT, states_BLT)
-        return states_BLT, torch.where(without_B[:, None], first_BL, shown_BL)
+    def _without(self, captions: CaptionBatch, without_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The states and shown words of captions, some of which become that of no words; in tensors of their own."""
+        no_words_BLT, first_BL = self.network.no_words(len(without_B))
+        states_BLT = torch.where(without_B[:, None, None], no_words_BLT, captions.states_BLT)
+        return states_BLT, torch.where(without_B[:, None], first_BL, captions.shown_BL)
 
     def _predicted(
         self,

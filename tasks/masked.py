@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +10,21 @@ from torch import Tensor, nn
 from architecture.joint_transformer import JointTransformer
 from architecture.masked_decoder import MaskedDecoder
 from architecture.masking import Mask, draw_mask
-from architecture.tubelets import from_tubelets, take
+from architecture.tubelets import from_tubelets
 from config.schema import Config
-from data_utils.views.views import TrainingViews, View
+from data_utils.views.views import TrainingViews
 from tasks.encoder import build_encoder
-from tasks.joint_settings import DecoderSettings, JointSettings
-from tasks.masked_settings import MaskedSettings
-from tasks.masked_targets import PixelTargets, masked_loss
-from tasks.task import MEANS, SHOWN, Losses, ParameterGroup, StepContext, Task, evaluating
-
-_LIMIT = 2**62  # of a step's number
+from tasks.joint_settings import JointSettings
+from tasks.masked_pixels import MaskedPixelsTask, build_decoder, drawn_key, window_numbers
+from tasks.masked_targets import masked_loss
+from tasks.task import Losses, ParameterGroup, StepContext
 
 
-class MaskedTask(Task):
+class MaskedTask(MaskedPixelsTask):
     """MAE (He et al., 2022, arXiv 2111.06377) on windows of one frame or of several.
 
-    With `repeats`, a window is decoded once and seen in several copies, each with its own crop and its own mask
-    (repeated augmentation; Hoffer et al., 2020, arXiv 1901.09335). The mask of a window is a pure function of (seed,
-    step, row, first frame, copy); where the task is asked to predict outside of training, it is always the same.
+    The mask of a window is a pure function of (seed, step, row, first frame, copy); where the task is asked to predict
+    outside of training, it is always the same.
 
     Args:
         config: the whole config.
@@ -38,12 +34,10 @@ class MaskedTask(Task):
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        numbers, self.settings = config.section(JointSettings), config.section(MaskedSettings)
+        numbers = config.section(JointSettings)
+        super().__init__(config, numbers.tubelet, numbers.patch_size)
         self.level = config.levels[-1]
-        self.view = View(augmentation=config.augmentation if self.settings.augment else None)
         self.network = cast(JointTransformer, build_encoder(config))
-        self.targets = pixel_targets(config, numbers.tubelet, numbers.patch_size)
         self.group = config.task
         self.decoder = self.make_decoder(config)
 
@@ -59,16 +53,6 @@ class MaskedTask(Task):
         """The encoder without the decoder."""
         return self.network
 
-    @property
-    def views(self) -> tuple[View, ...]:
-        """As many copies of the window as are asked for."""
-        return (self.view,) * self.settings.repeats
-
-    @property
-    def view_names(self) -> tuple[str, ...]:
-        """The numbers of the copies."""
-        return tuple(f"copy {number}" for number in range(1, self.settings.repeats + 1))
-
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """See `Task.losses`; the term is the mean squared error of hidden pixels."""
         video_BTCHW = torch.cat(batch.videos)
@@ -80,7 +64,7 @@ class MaskedTask(Task):
             window_numbers(batch),
         )
         predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM)
-        return {self.group: {"pixels": masked_loss(predicted_BMD, take(self.targets.of(video_BTCHW), mask.masked_BM))}}
+        return {self.group: {"pixels": masked_loss(predicted_BMD, self.hidden_targets(video_BTCHW, mask))}}
 
     def _grid(self, video_BTCHW: Tensor) -> tuple[int, int, int]:
         """That of these windows: one time for images."""
@@ -100,46 +84,17 @@ class MaskedTask(Task):
         """One group: the encoder; its predictor is the decoder."""
         return {self.group: ParameterGroup(list(self.network.parameters()), list(self.decoder.parameters()))}
 
-    @torch.no_grad()
-    def prediction_errors(
-        self, video_BTCHW: Tensor, generator: torch.Generator
-    ) -> dict[str, dict[str, tuple[float, float]]]:
-        """See `Task.prediction_errors`: of hidden pixels, which are inside, so that the direction is down."""
-        del generator  # the same mask at every validation, else its noise would hide what training changes
-        if len(video_BTCHW) < 2:
-            return {}
-        mask = self._fixed_mask(video_BTCHW)
-        with evaluating(self):
-            predicted_BMD = self._predicted(video_BTCHW, mask, mask.masked_BM)
-        targets_BND = self.targets.of(video_BTCHW)
-        aims = (take(each, mask.masked_BM) for each in (targets_BND, targets_BND.roll(1, dims=0)))
-        own, other = (float(masked_loss(predicted_BMD, aim)) for aim in aims)
-        return {self.level: {"down": (own, other)}}
+    def predicted(self, video_BTCHW: Tensor, mask: Mask, *, hidden_alone: bool) -> dict[str, Tensor]:
+        """See `MaskedPixelsTask.predicted`."""
+        return {self.level: self._predicted(video_BTCHW, mask, mask.masked_BM if hidden_alone else None)}
 
-    @torch.no_grad()
-    def predicted_pixels(self, video_BTCHW: Tensor) -> Tensor | None:
-        """See `Task.predicted_pixels`: hidden pixels as they are predicted, between those that were shown."""
-        mask = self._fixed_mask(video_BTCHW)
-        with evaluating(self):
-            predicted_BND = self._predicted(video_BTCHW, mask, None)
-        return self._between_shown(self.targets.inverted(predicted_BND, video_BTCHW), video_BTCHW, mask)
-
-    @torch.no_grad()
-    def pixels_beside(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
-        """See `Task.pixels_beside`: what was shown, and the hidden patches' means alone."""
-        mask = self._fixed_mask(video_BTCHW)
-        blank_BND = torch.zeros_like(self.targets.of(video_BTCHW))
-        means = self._between_shown(self.targets.inverted(blank_BND, video_BTCHW), video_BTCHW, mask)
-        shown = self._between_shown(torch.full_like(blank_BND, torch.nan), video_BTCHW, mask)
-        return {SHOWN: shown, MEANS: means}
-
-    def _fixed_mask(self, video_BTCHW: Tensor) -> Mask:
-        """A mask of each window that depends on its number in the batch alone."""
+    def fixed_mask(self, video_BTCHW: Tensor) -> Mask:
+        """See `MaskedPixelsTask.fixed_mask`."""
         rows_B = torch.arange(len(video_BTCHW), device=video_BTCHW.device)
         return draw_mask(self.settings.mask, self._grid(video_BTCHW), self.settings.mask_ratio, (), rows_B)
 
-    def _between_shown(self, found_BND: Tensor, video_BTCHW: Tensor, mask: Mask) -> Tensor:
-        """Windows whose hidden pixels are `found_BND`: [B, T, C, H, W]."""
+    def between_shown(self, found_BND: Tensor, video_BTCHW: Tensor, mask: Mask) -> Tensor:
+        """See `MaskedPixelsTask.between_shown`."""
         grid, (tubelet, patch_size) = self._grid(video_BTCHW), (self.network.tubelet, self.network.patch_size)
         frames_BTCHW = from_tubelets(found_BND, grid, tubelet, patch_size)
         width = found_BND.shape[-1]
@@ -147,32 +102,3 @@ class MaskedTask(Task):
         hidden_BTCHW = from_tubelets(hidden_BND, grid, tubelet, patch_size)
         length = video_BTCHW.shape[1]
         return torch.where(hidden_BTCHW[:, :length], frames_BTCHW[:, :length], video_BTCHW)
-
-
-def pixel_targets(config: Config, tubelet: int, patch_size: int) -> PixelTargets:
-    """The targets that a config of `task: masked` asks for."""
-    settings = config.section(MaskedSettings)
-    undone = config.pixels if settings.undo_normalisation else None
-    return PixelTargets(tubelet, patch_size, settings.normalise, undone)
-
-
-def build_decoder(
-    settings: DecoderSettings, in_dim: int, grid: tuple[int, int, int], out_dim: int, channels: int
-) -> MaskedDecoder:
-    """The decoder that a section asks for; see `MaskedDecoder` for the other arguments."""
-    numbers: Mapping[str, Any] = settings.model_dump()
-    return MaskedDecoder(in_dim, grid, out_dim, channels=channels, **numbers)
-
-
-def drawn_key(step: StepContext) -> tuple[int]:
-    """A number of the step for masks, as its generator draws it."""
-    return (int(torch.randint(_LIMIT, (), generator=step.generator)),)
-
-
-def window_numbers(batch: TrainingViews) -> Tensor:
-    """What tells the windows of all views apart: [views * B, 3], the row, the first frame and the view's number."""
-    numbers = [
-        torch.stack([batch.rows_B, frames_BT[:, 0], torch.full_like(batch.rows_B, number)], dim=1)
-        for number, frames_BT in enumerate(batch.frames)
-    ]
-    return torch.cat(numbers)

@@ -9,17 +9,15 @@ from architecture.hierarchy import Units
 from architecture.masked_decoder import MaskedDecoder
 from architecture.masking import Mask, draw_mask
 from architecture.stem import unpatchify
-from architecture.tubelets import take
 from architecture.vit_blocks import init_xavier
 from config.schema import Config
-from data_utils.views.views import TrainingViews, View
+from data_utils.views.views import TrainingViews
 from tasks.encoder import build_hierarchy
 from tasks.encoder_checkpoint import load_encoder_checkpoint
 from tasks.encoder_settings import HierarchySettings
-from tasks.masked import build_decoder, drawn_key, pixel_targets, window_numbers
-from tasks.masked_settings import MaskedSettings
+from tasks.masked_pixels import MaskedPixelsTask, build_decoder, drawn_key, window_numbers
 from tasks.masked_targets import masked_loss
-from tasks.task import MEANS, SHOWN, Losses, ParameterGroup, StepContext, Task, evaluating
+from tasks.task import Losses, ParameterGroup, StepContext
 
 
 class FrameDecoder(nn.Module):
@@ -55,7 +53,7 @@ class FrameDecoder(nn.Module):
         return predicted_FMD
 
 
-class MaskedHierarchyTask(Task):
+class MaskedHierarchyTask(MaskedPixelsTask):
     """Masked pixels as what every level learns from, as its own network or end to end.
 
     Every level has a decoder that predicts the hidden patches of each frame, from the tokens of those that were shown,
@@ -74,14 +72,11 @@ class MaskedHierarchyTask(Task):
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.settings, self.geometry = config.section(MaskedSettings), config.geometry
-        numbers = config.section(HierarchySettings)
-        self.view = View(augmentation=config.augmentation if self.settings.augment else None)
+        patch_size = config.section(HierarchySettings).patch_size
+        super().__init__(config, 1, patch_size)
+        self.geometry, self.patch_size = config.geometry, patch_size
         self.hierarchy = build_hierarchy(config, self.settings.isolation)
         load_encoder_checkpoint(self.hierarchy, config)
-        self.patch_size = numbers.patch_size
-        self.targets = pixel_targets(config, 1, self.patch_size)
         decoder, pixels = self.settings.decoder, 3 * self.patch_size**2
         self.decoders = nn.ModuleDict(
             {
@@ -101,22 +96,12 @@ class MaskedHierarchyTask(Task):
         """The hierarchy without the decoders."""
         return self.hierarchy
 
-    @property
-    def views(self) -> tuple[View, ...]:
-        """As many copies of the window as are asked for."""
-        return (self.view,) * self.settings.repeats
-
-    @property
-    def view_names(self) -> tuple[str, ...]:
-        """The numbers of the copies."""
-        return tuple(f"copy {number}" for number in range(1, self.settings.repeats + 1))
-
     def losses(self, batch: TrainingViews, step: StepContext) -> Losses:
         """See `Task.losses`; the term of each level is the mean squared error of hidden pixels."""
         video_BTCHW = torch.cat(batch.videos)
         mask = self._mask(drawn_key(step), window_numbers(batch))
-        predicted = self._predicted(video_BTCHW, mask, hidden_alone=True)
-        targets_FMD = take(self.targets.of(_one_by_one(video_BTCHW)), mask.masked_BM)
+        predicted = self.predicted(video_BTCHW, mask, hidden_alone=True)
+        targets_FMD = self.hidden_targets(video_BTCHW, mask)
         return {level: {"pixels": masked_loss(values_FMD, targets_FMD)} for level, values_FMD in predicted.items()}
 
     def _mask(self, key: tuple[int, ...], windows_BW: Tensor) -> Mask:
@@ -128,12 +113,16 @@ class MaskedHierarchyTask(Task):
             words_FW = torch.cat([words_FW, number_F1], dim=1)
         return draw_mask("random", (1, *self.geometry.grid), self.settings.mask_ratio, key, words_FW)
 
-    def _fixed_mask(self, video_BTCHW: Tensor) -> Mask:
-        """A mask of each window that depends on its number in the batch alone."""
+    def masked_windows(self, video_BTCHW: Tensor) -> Tensor:
+        """Every frame as a window of its own: [B * T, 1, C, H, W]."""
+        return video_BTCHW.flatten(0, 1)[:, None]
+
+    def fixed_mask(self, video_BTCHW: Tensor) -> Mask:
+        """See `MaskedPixelsTask.fixed_mask`."""
         return self._mask((), torch.arange(len(video_BTCHW), device=video_BTCHW.device)[:, None])
 
-    def _predicted(self, video_BTCHW: Tensor, mask: Mask, *, hidden_alone: bool) -> dict[str, Tensor]:
-        """By level, what it predicts of the patches of each frame, in the order of windows and time: [F, M, D]."""
+    def predicted(self, video_BTCHW: Tensor, mask: Mask, *, hidden_alone: bool) -> dict[str, Tensor]:
+        """See `MaskedPixelsTask.predicted`: of each frame, in the order of windows and time, [F, M, D]."""
         keep_BTK = mask.keep_BK.unflatten(0, (len(video_BTCHW), -1))
         units = self.hierarchy.encode(video_BTCHW, tokens=True, keep_BTK=keep_BTK)
         asked_FM = mask.masked_BM if hidden_alone else None
@@ -160,53 +149,11 @@ class MaskedHierarchyTask(Task):
             for name, parameters in self.hierarchy.level_parameters().items()
         }
 
-    @torch.no_grad()
-    def prediction_errors(
-        self, video_BTCHW: Tensor, generator: torch.Generator
-    ) -> dict[str, dict[str, tuple[float, float]]]:
-        """See `Task.prediction_errors`: of hidden pixels, which are inside, so that the direction is down."""
-        del generator  # the same mask at every validation, else its noise would hide what training changes
-        if len(video_BTCHW) < 2:
-            return {}
-        mask = self._fixed_mask(video_BTCHW)
-        with evaluating(self):
-            predicted = self._predicted(video_BTCHW, mask, hidden_alone=True)
-        videos = (video_BTCHW, video_BTCHW.roll(1, dims=0))
-        own_FMD, other_FMD = (take(self.targets.of(_one_by_one(each)), mask.masked_BM) for each in videos)
-        return {
-            level: {"down": (float(masked_loss(values, own_FMD)), float(masked_loss(values, other_FMD)))}
-            for level, values in predicted.items()
-        }
-
-    @torch.no_grad()
-    def predicted_pixels(self, video_BTCHW: Tensor) -> Tensor | None:
-        """See `Task.predicted_pixels`: hidden pixels as the last level predicts them, between those that were shown."""
-        mask = self._fixed_mask(video_BTCHW)
-        with evaluating(self):
-            predicted_FPD = list(self._predicted(video_BTCHW, mask, hidden_alone=False).values())[-1]
-        return self._between_shown(self.targets.inverted(predicted_FPD, _one_by_one(video_BTCHW)), video_BTCHW, mask)
-
-    @torch.no_grad()
-    def pixels_beside(self, video_BTCHW: Tensor) -> dict[str, Tensor]:
-        """See `Task.pixels_beside`: what was shown, and the hidden patches' means alone."""
-        mask = self._fixed_mask(video_BTCHW)
-        blank_FPD = torch.zeros_like(self.targets.of(_one_by_one(video_BTCHW)))
-        means_FPD = self.targets.inverted(blank_FPD, _one_by_one(video_BTCHW))
-        return {
-            SHOWN: self._between_shown(torch.full_like(blank_FPD, torch.nan), video_BTCHW, mask),
-            MEANS: self._between_shown(means_FPD, video_BTCHW, mask),
-        }
-
-    def _between_shown(self, found_FPD: Tensor, video_BTCHW: Tensor, mask: Mask) -> Tensor:
-        """Windows whose hidden pixels are `found_FPD`: [B, T, C, H, W]."""
+    def between_shown(self, found_BND: Tensor, video_BTCHW: Tensor, mask: Mask) -> Tensor:
+        """See `MaskedPixelsTask.between_shown`: of each frame, [F, P, D]."""
         rows, shape = self.geometry.grid[0], (len(video_BTCHW), -1)
-        hidden_FPD = mask.hidden()[..., None].expand_as(found_FPD)
+        hidden_BND = mask.hidden()[..., None].expand_as(found_BND)
         hidden, found = (
-            unpatchify(each.unflatten(0, shape), rows, self.patch_size) for each in (hidden_FPD, found_FPD)
+            unpatchify(each.unflatten(0, shape), rows, self.patch_size) for each in (hidden_BND, found_BND)
         )
         return torch.where(hidden, found, video_BTCHW)
-
-
-def _one_by_one(video_BTCHW: Tensor) -> Tensor:
-    """Every frame as a window of its own: [B * T, 1, C, H, W]."""
-    return video_BTCHW.flatten(0, 1)[:, None]

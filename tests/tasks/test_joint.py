@@ -179,7 +179,7 @@ def test_the_published_recipes(name: str, shown: int, hidden: int, millions: flo
     with torch.device("meta"):
         task = build_task(config, cast(Catalog, None))
     assert sum(p.numel() for p in task.parameters()) / 1e6 == pytest.approx(millions, abs=0.3)
-    mask = task._fixed_mask(torch.zeros(1, config.window.length, 1, 1, 1))  # type: ignore[operator]
+    mask = task.fixed_mask(torch.zeros(1, config.window.length, 1, 1, 1))  # type: ignore[operator]
     assert (mask.keep_BK.shape[1], mask.masked_BM.shape[1]) == (shown, hidden)
     assert (
         config.learning_rate

@@ -45,8 +45,8 @@ def test_a_prediction_knows_of_the_frames_that_its_level_joins_and_of_no_hidden_
     task.hierarchy.isolation = "end2end"  # derivatives have to cross levels to show a leak
     task.settings = task.settings.model_copy(update={"isolation": "end2end"})
     video = make_video().requires_grad_()
-    drawn = task._fixed_mask(video)
-    predicted = task._predicted(video, drawn, hidden_alone=True)
+    drawn = task.fixed_mask(video)
+    predicted = task.predicted(video, drawn, hidden_alone=True)
     shown = task.pixels_beside(video.detach())[SHOWN].isfinite()
     assert list(predicted) == ["space", "time", "clip"]
     for level, predicted_FMD in predicted.items():
@@ -89,7 +89,7 @@ def test_together_the_losses_train_every_parameter(tiny_config: MakeConfig) -> N
 @pytest.mark.parametrize("mask", ["random", "tube"])
 def test_every_frame_has_as_many_hidden_patches(tiny_config: MakeConfig, mask: str) -> None:
     task, video = make_task(tiny_config, f"masked.mask={mask}", "masked.mask_ratio=0.7"), make_video(batch=5)
-    hidden_BTP = task._fixed_mask(video).hidden().unflatten(0, (5, 6))
+    hidden_BTP = task.fixed_mask(video).hidden().unflatten(0, (5, 6))
     assert (hidden_BTP.sum(dim=2) == 4).all()  # of 6
     same = torch.equal(hidden_BTP, hidden_BTP[:, :1].expand_as(hidden_BTP))
     assert same == (mask == "tube")
