@@ -77,7 +77,7 @@ KILLS = {
     "between best.pt and last.pt": Moment("runs.saving:Saver.save_among_best", after=True),
     "in a validation": Moment("eval:score", 3),
     "after a validation, before its line": Moment("main:announce", 3),
-    "in the final test": Moment("eval:score", 6),
+    "in the final test": Moment("eval:score", 5),
     "figures are drawn": Moment("visualization:draw_embeddings"),
     "the report is written": Moment("summary:write_report"),
 }
