@@ -20,7 +20,7 @@ from config.errors import InputError
 from config.load import LoadedConfig, restore_config
 from config.schema import Config
 from data_utils.catalog.catalog import Catalog
-from data_utils.catalog.same_files import check_file_sizes, file_sizes
+from data_utils.catalog.same_files import Sizes, check_file_sizes, file_sizes
 from parallel.agreement import check_agreement, flat
 from parallel.batch_share import equal_parts
 from parallel.group import Group, join, joined
@@ -45,8 +45,8 @@ class TrainRequest:
 
     config: dict[str, Any]
     catalog: Catalog
-    sizes: dict[str, int]
-    """Sizes of the files that the catalog is read from, see `file_sizes`."""
+    sizes: Sizes
+    """Those of the files that the catalog is read from, see `file_sizes`."""
     state: bytes
     """The state of task and trainer, by torch.save."""
 
