@@ -11,7 +11,8 @@ class CheckpointSettings(Section):
     """`checkpoint`: a run is saved after every epoch, and in between as this says; all of it may change on resuming."""
 
     every_steps: Positive | None = Field(
-        default=None, description="save after every so many steps, inside epochs too; null: only as the others say"
+        default=None,
+        description="save after each so many steps of the run, inside epochs too; null: only as the others say",
     )
     every_minutes: AboveZero | None = Field(
         default=15.0, description="save when the latest checkpoint is so old; null: only as the others say"

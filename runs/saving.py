@@ -58,15 +58,16 @@ class Saver:
         self._run, self._lock, self._config = run, lock, config
         self._task, self._trainer, self._history, self._facts = task, trainer, history, facts
         self._seconds_before = history.wall_seconds  # in earlier parts of the run
-        self._saved_at, self._saved_step = monotonic(), history.step
+        self._saved_at = monotonic()
         # The step of last.pt; None: there is none, or it is damaged, and must not stay as if it were good.
         self._last_step = history.total_steps if continued == run.last else None
         self._waiting: dict[Path, dict[str, Any]] = {}  # chosen checkpoints that the disk has had no room for
 
     def save_if_due(self) -> None:
-        """Writes last.pt where so many steps were done since the latest one, or so much time has passed."""
-        settings, steps = self._config.checkpoint, self._history.step - self._saved_step
-        due = settings.every_steps is not None and steps >= settings.every_steps
+        """Writes last.pt after each so many steps, or where so much time has passed since the latest one."""
+        settings = self._config.checkpoint
+        # By the step's number alone: a run that was interrupted in between is saved where it would have been.
+        due = settings.every_steps is not None and self._history.step % settings.every_steps == 0
         minutes = (monotonic() - self._saved_at) / 60
         if due or (settings.every_minutes is not None and minutes >= settings.every_minutes):
             self.save_last()
@@ -80,7 +81,7 @@ class Saver:
         Raises:
             UnwritableError: it must be written, and cannot be; the one before is as it was.
         """
-        self._saved_at, self._saved_step = monotonic(), self._history.step
+        self._saved_at = monotonic()
         self._lock.check()
         try:
             self._write_waiting()

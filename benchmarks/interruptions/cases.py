@@ -50,6 +50,11 @@ _MARK = "HVT_INTERRUPTED_RUN"  # a variable of the environment that all processe
 _SECONDS = 120  # within which processes end that have lost their parent
 
 
+def _shared() -> set[str]:
+    """The names of what lies in shared memory."""
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
 @dataclass
 class Case:
     """A run in a folder of its own."""
@@ -64,6 +69,7 @@ class Case:
         self.temporary = Path(tempfile.mkdtemp(prefix="hvt-", dir="/tmp"))
         self.log, self.order = self.folder / "log", self.folder / "order"
         self._mark = f"{_MARK}={uuid4().hex}"
+        self._shared_before = _shared()  # of others that had the numbers of these processes
 
     @property
     def run(self) -> Path:
@@ -108,7 +114,7 @@ class Case:
         until = time.monotonic() + _SECONDS
         while (processes := self._processes()) and time.monotonic() < until:
             time.sleep(0.5)
-        shared = [path.name for path in Path("/dev/shm").iterdir()]
+        shared = sorted(_shared() - self._shared_before)
         pids = {process.pid for process in self.seen}
         shared = [name for name in shared if pids & {int(number) for number in re.findall(r"\d+", name)}]
         files = [str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*")]

@@ -95,6 +95,18 @@ def test_every_so_many_steps(tmp_path: Path) -> None:
     assert sorted(course.steps().values()) == [0, 3, 6]
 
 
+def test_an_interruption_moves_no_later_save(tmp_path: Path) -> None:
+    course = Course(tmp_path, every_steps=3, every_minutes=None, keep_last=2)
+    for number in range(1, 10):
+        course.step(number)
+        course.saver.save_if_due()
+        if number == 5:
+            course.saver.save_last(must=True)
+            course = Course(tmp_path, course.run.last, every_steps=3, every_minutes=None, keep_last=2)
+            course.step(number)
+    assert course.steps() == {"last.pt": 9, "last_6.pt": 6}
+
+
 def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("runs.saving.monotonic", lambda: now)
