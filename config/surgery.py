@@ -20,13 +20,19 @@ class CheckpointRule(Section):
         default=None, description="with `rename`: the new name; its `*` are what those of the pattern stood for"
     )
     prepend: str | None = Field(default=None, description="put this before all names")
+    flatten: str | None = Field(
+        default=None,
+        description="make linear layers of the convolutions whose names match: kernels [D, C, T, H, W], or "
+        "[D, C, H, W] of pictures, become the weights that `encoder: joint` embeds its tubelets by",
+    )
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> CheckpointRule:
         """ValueError where a rule does none of these, or several, or renames to nothing that could be a name."""
-        given = [name for name in ("inside", "drop", "keep", "rename", "prepend") if getattr(self, name) is not None]
+        kinds = ("inside", "drop", "keep", "rename", "prepend", "flatten")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"one of inside, drop, keep, rename and prepend, not {' and '.join(given) or 'none'}")
+            raise ValueError(f"one of {', '.join(kinds[:-1])} and {kinds[-1]}, not {' and '.join(given) or 'none'}")
         if (self.to is not None) != (self.rename is not None):
             raise ValueError("rename and to belong together")
         if self.rename is not None and self.to is not None and self.to.count("*") != self.rename.count("*"):

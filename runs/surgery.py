@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from architecture.tubelets import to_tubelets
 from config.errors import InputError
 from config.surgery import CheckpointRule
 
@@ -29,25 +30,30 @@ def operated(
         The weights by their new names, and a line for each rule.
 
     Raises:
-        InputError: a rule matches no tensor, or gives two tensors one name, or nothing is left.
+        InputError: a rule matches no tensor, or gives two tensors one name, or flattens what is no convolution, or
+            nothing is left.
     """
     left, report = dict(weights), []
     for rule in rules:
         if rule.inside is not None:
             continue
         renamed = _renamed(rule, left)
-        matched = [name for name in left if (renamed[name] == name) == (rule.keep is not None)]
+        if rule.flatten is not None:
+            matched = [name for name in left if _pattern(rule.flatten).fullmatch(name)]
+        else:
+            matched = [name for name in left if (renamed[name] == name) == (rule.keep is not None)]
         if not matched:
             raise InputError(
                 f"{key}_rules: {rule}: no tensor of {path} matches; it has {_named(list(left))}; correct the pattern"
             )
+        flattened = matched if rule.flatten is not None else []
         new: dict[str, Tensor] = {}
         for name, tensor in left.items():
             target = renamed[name]
             if target in new:
                 raise InputError(f"{key}_rules: {rule}: two tensors of {path} would be called {target}; rename one")
             if target is not None:
-                new[target] = tensor
+                new[target] = _flattened(name, tensor, rule, f"{key}_rules") if name in flattened else tensor
         report.append(f"{rule}: {len(matched)} of {len(left)} tensors, {_named(matched)}")
         left = new
     if not left:
@@ -57,6 +63,8 @@ def operated(
 
 def _renamed(rule: CheckpointRule, names: Mapping[str, Tensor]) -> dict[str, str | None]:
     """The new name of each tensor; None: it is left out."""
+    if rule.flatten is not None:
+        return {name: name for name in names}
     if rule.prepend is not None:
         return {name: f"{rule.prepend}{name}" for name in names}
     if rule.drop is not None:
@@ -72,6 +80,19 @@ def _renamed(rule: CheckpointRule, names: Mapping[str, Tensor]) -> dict[str, str
         parts = iter(match.groups()) if match else iter(())
         found[name] = re.sub(r"\*", lambda _, parts=parts: str(next(parts)), to) if match else name  # type: ignore[misc]
     return found
+
+
+def _flattened(name: str, kernel: Tensor, rule: CheckpointRule, key: str) -> Tensor:
+    """The weights [D, numbers of a tubelet] of the linear layer that does what a convolution of that stride does."""
+    if kernel.ndim not in (4, 5) or kernel.shape[-1] != kernel.shape[-2]:
+        raise InputError(
+            f"{key}: {rule}: {name} has the shape {list(kernel.shape)}, which is no kernel [D, C, T, H, W] or "
+            "[D, C, H, W] of square patches; correct the pattern"
+        )
+    kernel_DCTHW = kernel if kernel.ndim == 5 else kernel[:, :, None]
+    tubelet, side = kernel_DCTHW.shape[2], kernel_DCTHW.shape[-1]
+    # Cut as the windows are: each kernel is one tubelet.
+    return to_tubelets(kernel_DCTHW.transpose(1, 2), tubelet, side)[:, 0].clone()
 
 
 def _pattern(text: str | None) -> re.Pattern[str]:

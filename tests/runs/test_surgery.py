@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from architecture.tubelets import to_tubelets
 from config.errors import InputError
 from config.schema import Config
 from config.surgery import CheckpointRule
@@ -72,7 +74,7 @@ def test_rules_that_do_nothing_or_too_much_are_errors(rules: list[dict[str, str]
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ({}, "one of inside, drop, keep, rename and prepend, not none"),
+        ({}, "one of inside, drop, keep, rename, prepend and flatten, not none"),
         ({"drop": "a", "keep": "b"}, "not drop and keep"),
         ({"rename": "a.*"}, "rename and to belong together"),
         ({"rename": "a.*", "to": "b"}, r"give both as many \*"),
@@ -81,6 +83,31 @@ def test_rules_that_do_nothing_or_too_much_are_errors(rules: list[dict[str, str]
 def test_a_rule_does_one_thing(tiny_config: Callable[..., Config], rule: dict[str, str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         tiny_config(f"encoder_checkpoint_rules=[{rule}]")
+
+
+@pytest.mark.parametrize("frames", [2, 1])
+def test_a_convolution_becomes_the_linear_layer_that_does_the_same(frames: int) -> None:
+    # PPMA's encoders embed tubelets by a convolution of [768, 3, 2, 16, 16].
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(5, 3, frames, 4, 4, generator=generator, dtype=torch.float64)
+    video_BTCHW = torch.randn(2, 3 * frames, 3, 8, 12, generator=generator, dtype=torch.float64)
+    stored = kernel if frames == 2 else kernel[:, :, 0]
+    other = torch.ones(2)
+    rule = CheckpointRule(flatten="*.proj.weight")
+    found, report = operated({"a.proj.weight": stored, "other": other}, [rule], FILE, "encoder_checkpoint")
+    expected = F.conv3d(video_BTCHW.transpose(1, 2), kernel, stride=(frames, 4, 4)).flatten(2).mT
+    assert torch.allclose(to_tubelets(video_BTCHW, frames, 4) @ found["a.proj.weight"].T, expected, atol=1e-12)
+    assert found["other"] is other
+    assert report == ["flatten: *.proj.weight: 1 of 2 tensors, a.proj.weight"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("*", r"trunk\.blocks\.0\.weight has the shape \[2\], which is no kernel"), ("body.*", "no tensor")],
+)
+def test_what_is_no_convolution_is_not_flattened(pattern: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        after({"flatten": pattern})
 
 
 def test_an_encoder_starts_from_a_foreign_file(
