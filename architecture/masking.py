@@ -25,10 +25,14 @@ class Mask:
     keep_BK: Tensor
     masked_BM: Tensor
 
+    @property
+    def tokens(self) -> int:
+        """N, of all tokens."""
+        return self.keep_BK.shape[1] + self.masked_BM.shape[1]
+
     def hidden(self) -> Tensor:
         """[B, N] bool: True where a token is hidden."""
-        batch, tokens = len(self.keep_BK), self.keep_BK.shape[1] + self.masked_BM.shape[1]
-        blank_BN = torch.zeros(batch, tokens, dtype=torch.bool, device=self.keep_BK.device)
+        blank_BN = torch.zeros(len(self.keep_BK), self.tokens, dtype=torch.bool, device=self.keep_BK.device)
         return blank_BN.scatter_(1, self.masked_BM, True)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from architecture.caption_decoder import CaptionDecoder, caption_nll
+from architecture.joint_transformer import JointTokens
 from architecture.masking import Mask
 from architecture.tubelets import take
 from config.errors import InputError
@@ -63,7 +64,7 @@ class GenerativeTask(DualTask):
         read = self._without(there, writes_B | dropped_B)
         encoded = self.network.encode(video_BTCHW, *read, mask.keep_BK)
         words_BLT = self.captions.cache.encoder.embed(captions.ids_BL).to(device)
-        pixels_BND, scores_BLV = self.writer(encoded.tokens_BKD, mask.keep_BK, mask.hidden().shape[1], words_BLT)
+        pixels_BND, scores_BLV = self.writer(encoded.tokens_BKD, mask.keep_BK, mask.tokens, words_BLT)
         terms = self._pixel_terms(take(pixels_BND, mask.masked_BM), video_BTCHW, mask)
         nll_B = caption_nll(scores_BLV, ids_BL, shown_BL)
         # Its weight is 0 where nothing is written, not undefined; a caption of no words has no next one to write.
@@ -73,18 +74,9 @@ class GenerativeTask(DualTask):
             step.measure("perplexity", nll.detach().exp())
         return {self.group: terms | {"caption": settings.language_weight * nll}}
 
-    def _predicted(
-        self,
-        video_BTCHW: Tensor,
-        mask: Mask,
-        asked_BM: Tensor | None,
-        states_BLT: Tensor | None = None,
-        shown_BL: Tensor | None = None,
-    ) -> Tensor:
-        """See `MaskedTask._predicted`; patches see no words, so none are written here."""
-        encoded = self.network.encode(video_BTCHW, states_BLT, shown_BL, mask.keep_BK)
-        number = mask.keep_BK.shape[1] + mask.masked_BM.shape[1]
-        predicted: Tensor = self.writer.patches(encoded.tokens_BKD, mask.keep_BK, number, asked_BM)
+    def _decoded(self, encoded: JointTokens, mask: Mask, asked_BM: Tensor | None) -> Tensor:
+        """See `LanguageMaskedTask._decoded`; patches see no words, so none are written here."""
+        predicted: Tensor = self.writer.patches(encoded.tokens_BKD, mask.keep_BK, mask.tokens, asked_BM)
         return predicted
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:

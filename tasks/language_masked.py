@@ -7,7 +7,7 @@ from torch import Tensor
 
 from architecture.caption_decoder import FramesDecoder
 from architecture.conditioned_transformer import ConditionedTransformer
-from architecture.joint_transformer import JointTransformer
+from architecture.joint_transformer import JointTokens, JointTransformer
 from architecture.masking import Mask, draw_mask
 from architecture.tubelets import take
 from config.errors import InputError
@@ -102,9 +102,12 @@ class LanguageMaskedTask(MaskedTask):
     ) -> Tensor:
         """See `MaskedTask._predicted`; without captions, that of no words is read."""
         encoded = self.network.encode(video_BTCHW, states_BLT, shown_BL, mask.keep_BK)
+        return self._decoded(encoded, mask, asked_BM)
+
+    def _decoded(self, encoded: JointTokens, mask: Mask, asked_BM: Tensor | None) -> Tensor:
+        """The pixels of the patches that are asked for, or of all: [B, M, numbers]."""
         beside = None if encoded.cls_B1D is None else self.decoder.project(encoded.cls_B1D)
-        number = mask.keep_BK.shape[1] + mask.masked_BM.shape[1]
-        predicted: Tensor = self.decoder(encoded.tokens_BKD, mask.keep_BK, number, asked_BM, beside)
+        predicted: Tensor = self.decoder(encoded.tokens_BKD, mask.keep_BK, mask.tokens, asked_BM, beside)
         return predicted
 
     def _pixel_terms(self, predicted_BMD: Tensor, video_BTCHW: Tensor, mask: Mask) -> dict[str, Tensor]:

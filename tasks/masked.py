@@ -76,8 +76,7 @@ class MaskedTask(MaskedPixelsTask):
         encoded = self.network.encode(self.network.embed(video_BTCHW, mask.keep_BK))
         # The decoder sees the CLS token: otherwise nothing would train what its last block makes of it.
         beside = None if encoded.cls_B1D is None else self.decoder.project(encoded.cls_B1D)
-        number = mask.keep_BK.shape[1] + mask.masked_BM.shape[1]
-        predicted_BMD: Tensor = self.decoder(encoded.tokens_BKD, mask.keep_BK, number, asked_BM, beside)
+        predicted_BMD: Tensor = self.decoder(encoded.tokens_BKD, mask.keep_BK, mask.tokens, asked_BM, beside)
         return predicted_BMD
 
     def parameter_groups(self) -> dict[str, ParameterGroup]:

@@ -48,8 +48,7 @@ class FrameDecoder(nn.Module):
             asked_FM: numbers of patches; None: all.
         """
         beside_FED = torch.stack([layer(vector) for layer, vector in zip(self.project, known, strict=True)], dim=1)
-        number = mask.keep_BK.shape[1] + mask.masked_BM.shape[1]
-        predicted_FMD: Tensor = self.decoder(patches_FKD, mask.keep_BK, number, asked_FM, beside_FED)
+        predicted_FMD: Tensor = self.decoder(patches_FKD, mask.keep_BK, mask.tokens, asked_FM, beside_FED)
         return predicted_FMD
 
 
