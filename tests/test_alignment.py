@@ -17,6 +17,7 @@ from evaluation.command import main as eval_main
 from optimizers import Pace
 from runs.checkpoint import load_checkpoint
 from runs.folder import RunFolder
+from tasks.encoder import build_network
 from tests.conftest import TINY
 
 SMALL = """\
@@ -112,6 +113,13 @@ def test_probes_of_single_and_averaged_encoders(aligned: tuple[RunFolder, RunFol
     assert eval_main([*arguments, "--set", *views, *probe]) == 0
     (found,) = json.loads((folder / "scores/results.json").read_text())["results"][:1]
     assert found["evaluation"] == "averaged_probe"
+
+
+@pytest.mark.parametrize(("masked", "align"), [("masked.yaml", "align.yaml"), ("omnimae.yaml", "ppma_align.yaml")])
+def test_the_configs_of_both_stages_have_encoders_of_the_same_shapes(masked: str, align: str) -> None:
+    with torch.device("meta"):
+        first, second = (build_network(load_config(name, []).config).state_dict() for name in (masked, align))
+    assert {name: tensor.shape for name, tensor in first.items()} == {n: tensor.shape for n, tensor in second.items()}
 
 
 def test_the_learning_rate_is_continuous_where_the_warm_up_ends(tiny_config: Callable[..., Config]) -> None:
