@@ -46,7 +46,7 @@ class TrainRequest:
     config: dict[str, Any]
     catalog: Catalog
     sizes: Sizes
-    """Those of the files that the catalog is read from, see `file_sizes`."""
+    """Sizes of the files that the catalog is read from, see `file_sizes`."""
     state: bytes
     """The state of task and trainer, by torch.save."""
 
