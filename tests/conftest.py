@@ -21,6 +21,10 @@ from data_utils.batches.opening import open_catalogs
 from data_utils.catalog.catalog import Catalog
 from runs.reporting.console import ConsoleHandler
 
+# One thread, also where pytest is started without run_tests.sh: processes that tests fork would wait for ever for the
+# threads that computed in their parent.
+torch.set_num_threads(1)
+
 TINY_VIDEOS = {"train": 24, "val": 12, "test": 12}
 # Every level has a width of its own, so that a mix-up of levels does not fit.
 TINY = """\
